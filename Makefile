@@ -1,0 +1,86 @@
+# Perilune: `make demo` shows it working, `make test` proves it. CONTRIBUTING.md
+# says what each target is for.
+
+GO      ?= go
+TAGS    := sqlite_omit_load_extension
+PREFIX  ?= /usr/local
+LIBDIR  ?= $(PREFIX)/lib
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+FUZZTIME ?= 5s
+PKGS    := ./...
+
+GOFLAGS_BUILD := -trimpath -tags $(TAGS)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+SOFLAGS := -linkmode=external "-extldflags=-Wl,--version-script=$(CURDIR)/cryptoki/libperilune.map -Wl,-z,nodelete -Wl,-z,now -Wl,-z,relro"
+
+.DEFAULT_GOAL := build
+.PHONY: build lib cli demo test deps unit clients race fuzz lint vuln generate check bench soak install clean
+
+build: lib cli
+
+lib:
+	@mkdir -p build
+	CGO_ENABLED=1 $(GO) build $(GOFLAGS_BUILD) -buildmode=c-shared -ldflags '$(LDFLAGS) $(SOFLAGS)' -o build/libperilune.so ./cryptoki
+	@rm -f build/libperilune.h
+
+cli:
+	@mkdir -p build
+	CGO_ENABLED=1 $(GO) build $(GOFLAGS_BUILD) -ldflags '$(LDFLAGS)' -o build/perilune ./cmd/perilune
+
+demo: build
+	@test/demo
+
+# Everything that can be tested here. test/setup installs what is missing and
+# says what it could not; with CI=true that is an error.
+test: deps build lint check unit fuzz clients
+	@echo "make test: all parts passed"
+
+deps:
+	@test/setup
+
+unit:
+	$(GO) test -tags $(TAGS) -race -timeout 20m $(PKGS)
+
+# The tests through the built library: the C API, real clients, fork, crashes.
+clients: build
+	cd test && $(GO) test -count=1 -timeout 40m $(PKGS)
+
+race:
+	$(GO) test -tags $(TAGS) -race -timeout 60m -count=3 $(PKGS)
+
+# Every fuzz target for FUZZTIME each; make fuzz FUZZTIME=1h to look harder.
+fuzz:
+	@test/fuzz-all $(FUZZTIME)
+
+lint:
+	@fmt=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); if [ -n "$$fmt" ]; then echo "not formatted by gofmt: $$fmt"; exit 1; fi
+	$(GO) vet -tags $(TAGS) $(PKGS)
+	cd test && $(GO) vet $(PKGS)
+	$(GO) tool staticcheck -tags $(TAGS) $(PKGS)
+
+# Known vulnerabilities; needs the network, so it is not part of make test.
+vuln:
+	$(GO) tool govulncheck -tags $(TAGS) $(PKGS)
+
+generate:
+	$(GO) generate $(PKGS)
+	$(GO) test ./engine -run Golden -update
+
+# Fails when a generated file is not what its generator makes now.
+check:
+	@test/check-generated
+
+bench: build
+	@test/bench/run
+
+soak: build
+	cd test && PERILUNE_SOAK=1 $(GO) test -count=1 -timeout 3h ./fork ./crash
+
+install: build
+	install -d $(DESTDIR)$(LIBDIR)/pkcs11 $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/perilune
+	install -m 0755 build/libperilune.so $(DESTDIR)$(LIBDIR)/pkcs11/libperilune.so
+	install -m 0755 build/perilune $(DESTDIR)$(PREFIX)/bin/perilune
+	install -m 0644 include/pkcs11.h include/perilune.h $(DESTDIR)$(PREFIX)/include/perilune/
+
+clean:
+	rm -rf build

@@ -1,0 +1,114 @@
+package p11
+
+import "github.com/perilune/perilune/cryptoki/ck"
+
+// Role is a role of the HSM or of a partition.
+type Role uint8
+
+// The roles. RoleNone stands for nobody logged in.
+const (
+	RoleNone Role = iota
+	RoleHSMSO
+	RolePartitionSO
+	RoleCryptoOfficer
+	RoleCryptoUser
+	NumRoles int = iota
+)
+
+// String is the role's name as the tools print it.
+func (r Role) String() string {
+	switch r {
+	case RoleHSMSO:
+		return "HSM SO"
+	case RolePartitionSO:
+		return "Partition SO"
+	case RoleCryptoOfficer:
+		return "Crypto Officer"
+	case RoleCryptoUser:
+		return "Crypto User"
+	}
+	return "nobody"
+}
+
+// Administration of the HSM, its partitions and their roles. Requests with a
+// Session need the right role logged in there: the HSM SO on [AdminSlot], the
+// Partition SO or the Crypto Officer on the partition's own slot.
+type (
+	// GetHSMInfo asks for the state of the HSM.
+	GetHSMInfo struct{}
+	// HSMInfo is its reply.
+	HSMInfo struct {
+		Initialized     bool
+		Zeroized        bool // by too many failed logins of the HSM SO
+		Label           string
+		Serial          uint64
+		SOAttemptsLeft  int
+		Profile         string
+		Partitions      int
+		MaxPartitions   int
+		Created         string // RFC 3339, UTC
+		StorageLocation string
+	}
+	// InitHSM makes the HSM SO. On an HSM that has one, Session must be a
+	// session of the HSM SO on the AdminSlot; everything is then destroyed
+	// first.
+	InitHSM struct {
+		Session ck.SessionHandle
+		Label   string
+		PIN     []byte
+		Profile string // "" for standard
+	}
+	// ZeroizeHSM destroys all keys, roles and partitions. Whoever can write
+	// the store may call it, for he could delete its files.
+	ZeroizeHSM struct{}
+	// CreatePartition makes an empty partition, to be initialised on its
+	// slot. Name is unique on the HSM.
+	CreatePartition struct {
+		Session ck.SessionHandle
+		Name    string
+	}
+	// DeletePartition destroys a partition and all that is in it.
+	DeletePartition struct {
+		Session ck.SessionHandle
+		Slot    ck.SlotID
+	}
+	// ListPartitions asks for all partitions.
+	ListPartitions struct{}
+	// PartitionList is its reply.
+	PartitionList struct{ Partitions []PartitionInfo }
+	// PartitionInfo describes a partition.
+	PartitionInfo struct {
+		Slot        ck.SlotID
+		Name        string
+		Label       string
+		Serial      string
+		Initialized bool
+		Created     string // RFC 3339, UTC
+		Objects     uint64 // public and private token objects
+	}
+	// ListRoles asks for the roles of a slot and their state.
+	ListRoles struct{ Slot ck.SlotID }
+	// RoleList is its reply.
+	RoleList struct{ Roles []RoleInfo }
+	// RoleInfo describes the state of a role.
+	RoleInfo struct {
+		Role         Role
+		Initialized  bool
+		Locked       bool
+		AttemptsLeft int
+		Threshold    int
+	}
+	// InitRole sets the first PIN of a role: the Partition SO makes the Crypto
+	// Officer, the Crypto Officer makes the Crypto User.
+	InitRole struct {
+		Session ck.SessionHandle
+		Role    Role
+		PIN     []byte
+	}
+	// ResetRole gives a role a new PIN and clears its counter and lock.
+	ResetRole struct {
+		Session ck.SessionHandle
+		Role    Role
+		PIN     []byte
+	}
+)

@@ -1,0 +1,304 @@
+/*
+ * perilune.h: what Perilune adds to PKCS#11.
+ *
+ * The numbers are those that applications written for network HSMs of the
+ * Luna-compatible kind already use. They lie in the ranges that the standard
+ * leaves to vendors, except where a comment says otherwise.
+ */
+#ifndef PERILUNE_H
+#define PERILUNE_H 1
+
+#include "pkcs11.h"
+
+/*
+ * Users
+ *
+ * A partition has a Partition SO (CKU_SO), a Crypto Officer, who owns the keys
+ * and is the standard's normal user, and users who may only use keys.
+ */
+
+#define CKU_VENDOR_DEFINED         0x80000000UL
+#define CKU_CRYPTO_OFFICER         CKU_USER
+#define CKU_CRYPTO_USER            0x80000001UL
+#define CKU_LIMITED_USER           CKU_CRYPTO_USER
+#define CKU_AUDIT                  0x80000002UL
+#define CKU_LIMITED_CRYPTO_OFFICER 0x80000003UL
+
+/* A misprint of CKU_LIMITED_USER that old programs were compiled with. */
+#define CKU_LIMITED_USER_OLD       0x08000001UL
+
+/* Never a user. */
+#define CKU_INVALID_USER_TYPE      0xFFFFFFFFUL
+
+/*
+ * Session states; the first is outside the vendor range
+ */
+
+#define CKS_RO_SO_FUNCTIONS    5UL
+#define CKS_RW_AUDIT_FUNCTIONS 0x90000001UL
+
+/*
+ * Attributes
+ */
+
+/* Accepted and ignored. */
+#define CKA_CCM_PRIVATE              0x80000001UL
+
+/* What the object is and where it came from: read-only. */
+#define CKA_FINGERPRINT_SHA1         0x80000002UL
+#define CKA_PKC_TCTRUST              0x80000003UL
+#define CKA_PKC_CITS                 0x80000004UL
+#define CKA_OUID                     0x80000005UL
+#define CKA_X9_31_GENERATED          0x80000006UL
+#define CKA_PKC_ECC                  0x80000007UL
+#define CKA_FINGERPRINT_SHA256       0x80001003UL
+
+/* Free for the application. */
+#define CKA_EKM_UID                  0x80000008UL
+#define CKA_GENERIC_1                0x80001000UL
+#define CKA_GENERIC_2                0x80001001UL
+#define CKA_GENERIC_3                0x80001002UL
+
+/* How much a key has been and may be used. */
+#define CKA_USAGE_COUNT              0x80000101UL
+#define CKA_BYTES_REMAINING          0x80000105UL
+#define CKA_USAGE_LIMIT              0x80000200UL
+#define CKA_WARNING_THRESHOLD        0x80001004UL
+
+/* Authorization of single keys. */
+#define CKA_AUTH_DATA                0x80001005UL
+#define CKA_ASSIGNED                 0x80001006UL
+#define CKA_KEY_STATUS               0x80001007UL
+#define CKA_FAILED_KEY_AUTH_COUNT    0x80001008UL
+
+/* Hierarchical deterministic keys, BIP 32. */
+#define CKA_BIP32_CHAIN_CODE         0x80001100UL
+#define CKA_BIP32_VERSION_BYTES      0x80001101UL
+#define CKA_BIP32_CHILD_INDEX        0x80001102UL
+#define CKA_BIP32_CHILD_DEPTH        0x80001103UL
+#define CKA_BIP32_ID                 0x80001104UL
+#define CKA_BIP32_FINGERPRINT        0x80001105UL
+#define CKA_BIP32_PARENT_FINGERPRINT 0x80001106UL
+
+/*
+ * Return values
+ */
+
+/* Names of early Cryptoki versions; these three are outside the vendor range. */
+#define CKR_FUNCTION_PARALLEL                             0x00000052UL
+#define CKR_SESSION_EXCLUSIVE_EXISTS                      0x000000B2UL
+#define CKR_INSERTION_CALLBACK_NOT_SUPPORTED              0x00000141UL
+
+/* The HSM and its partitions. */
+#define CKR_RC_ERROR                                      0x80000004UL
+#define CKR_CONTAINER_HANDLE_INVALID                      0x80000005UL
+#define CKR_TOO_MANY_CONTAINERS                           0x80000006UL
+#define CKR_USER_LOCKED_OUT                               0x80000007UL
+#define CKR_CLONING_PARAMETER_ALREADY_EXISTS              0x80000008UL
+#define CKR_CLONING_PARAMETER_MISSING                     0x80000009UL
+#define CKR_CERTIFICATE_DATA_MISSING                      0x8000000AUL
+#define CKR_CERTIFICATE_DATA_INVALID                      0x8000000BUL
+#define CKR_ACCEL_DEVICE_ERROR                            0x8000000CUL
+#define CKR_WRAPPING_ERROR                                0x8000000DUL
+#define CKR_UNWRAPPING_ERROR                              0x8000000EUL
+#define CKR_MAC_MISSING                                   0x8000000FUL
+#define CKR_DAC_POLICY_PID_MISMATCH                       0x80000010UL
+#define CKR_DAC_MISSING                                   0x80000011UL
+#define CKR_BAD_DAC                                       0x80000012UL
+#define CKR_SSK_MISSING                                   0x80000013UL
+#define CKR_BAD_MAC                                       0x80000014UL
+#define CKR_DAK_MISSING                                   0x80000015UL
+#define CKR_BAD_DAK                                       0x80000016UL
+#define CKR_SIM_AUTHORIZATION_FAILED                      0x80000017UL
+#define CKR_SIM_VERSION_UNSUPPORTED                       0x80000018UL
+#define CKR_SIM_CORRUPT_DATA                              0x80000019UL
+#define CKR_USER_NOT_AUTHORIZED                           0x8000001AUL
+#define CKR_MAX_OBJECT_COUNT_EXCEEDED                     0x8000001BUL
+#define CKR_SO_LOGIN_FAILURE_THRESHOLD                    0x8000001CUL
+#define CKR_SIM_AUTHFORM_INVALID                          0x8000001DUL
+#define CKR_CITS_DAK_MISSING                              0x8000001EUL
+#define CKR_UNABLE_TO_CONNECT                             0x8000001FUL
+#define CKR_PARTITION_DISABLED                            0x80000020UL
+#define CKR_CALLBACK_ERROR                                0x80000021UL
+#define CKR_SECURITY_PARAMETER_MISSING                    0x80000022UL
+#define CKR_SP_TIMEOUT                                    0x80000023UL
+#define CKR_TIMEOUT                                       0x80000024UL
+#define CKR_ECC_UNKNOWN_CURVE                             0x80000025UL
+#define CKR_MTK_ZEROIZED                                  0x80000026UL
+#define CKR_MTK_STATE_INVALID                             0x80000027UL
+#define CKR_INVALID_ENTRY_TYPE                            0x80000028UL
+#define CKR_MTK_SPLIT_INVALID                             0x80000029UL
+#define CKR_HSM_STORAGE_FULL                              0x8000002AUL
+#define CKR_DEVICE_TIMEOUT                                0x8000002BUL
+#define CKR_CONTAINER_OBJECT_STORAGE_FULL                 0x8000002CUL
+#define CKR_PED_CLIENT_NOT_RUNNING                        0x8000002DUL
+#define CKR_PED_UNPLUGGED                                 0x8000002EUL
+#define CKR_ECC_POINT_INVALID                             0x8000002FUL
+#define CKR_OPERATION_NOT_ALLOWED                         0x80000030UL
+#define CKR_LICENSE_CAPACITY_EXCEEDED                     0x80000031UL
+
+/* The audit log and the Auditor. */
+#define CKR_LOG_FILE_NOT_OPEN                             0x80000032UL
+#define CKR_LOG_FILE_WRITE_ERROR                          0x80000033UL
+#define CKR_LOG_BAD_FILE_NAME                             0x80000034UL
+#define CKR_LOG_FULL                                      0x80000035UL
+#define CKR_LOG_NO_KCV                                    0x80000036UL
+#define CKR_LOG_BAD_RECORD_HMAC                           0x80000037UL
+#define CKR_LOG_BAD_TIME                                  0x80000038UL
+#define CKR_LOG_AUDIT_NOT_INITIALIZED                     0x80000039UL
+#define CKR_LOG_RESYNC_NEEDED                             0x8000003AUL
+#define CKR_AUDIT_LOGIN_TIMEOUT_IN_PROGRESS               0x8000003BUL
+#define CKR_AUDIT_LOGIN_FAILURE_THRESHOLD                 0x8000003CUL
+
+/* Firmware updates and further refusals. */
+#define CKR_INVALID_FUF_TARGET                            0x8000003DUL
+#define CKR_INVALID_FUF_HEADER                            0x8000003EUL
+#define CKR_INVALID_FUF_VERSION                           0x8000003FUL
+#define CKR_ECC_ECC_RESULT_AT_INF                         0x80000040UL
+#define CKR_AGAIN                                         0x80000041UL
+#define CKR_TOKEN_COPIED                                  0x80000042UL
+#define CKR_SLOT_NOT_EMPTY                                0x80000043UL
+#define CKR_USER_ALREADY_ACTIVATED                        0x80000044UL
+
+/* Secure trusted channel between client and partition. */
+#define CKR_STC_NO_CONTEXT                                0x80000045UL
+#define CKR_STC_CLIENT_IDENTITY_NOT_CONFIGURED            0x80000046UL
+#define CKR_STC_PARTITION_IDENTITY_NOT_CONFIGURED         0x80000047UL
+#define CKR_STC_DH_KEYGEN_ERROR                           0x80000048UL
+#define CKR_STC_CIPHER_SUITE_REJECTED                     0x80000049UL
+#define CKR_STC_DH_KEY_NOT_FROM_SAME_GROUP                0x8000004AUL
+#define CKR_STC_COMPUTE_DH_KEY_ERROR                      0x8000004BUL
+#define CKR_STC_FIRST_PHASE_KDF_ERROR                     0x8000004CUL
+#define CKR_STC_SECOND_PHASE_KDF_ERROR                    0x8000004DUL
+#define CKR_STC_KEY_CONFIRMATION_FAILED                   0x8000004EUL
+#define CKR_STC_NO_SESSION_KEY                            0x8000004FUL
+#define CKR_STC_RESPONSE_BAD_MAC                          0x80000050UL
+#define CKR_STC_NOT_ENABLED                               0x80000051UL
+#define CKR_STC_CLIENT_HANDLE_INVALID                     0x80000052UL
+#define CKR_STC_SESSION_INVALID                           0x80000053UL
+#define CKR_STC_CONTAINER_INVALID                         0x80000054UL
+#define CKR_STC_SEQUENCE_NUM_INVALID                      0x80000055UL
+#define CKR_STC_NO_CHANNEL                                0x80000056UL
+#define CKR_STC_RESPONSE_DECRYPT_ERROR                    0x80000057UL
+#define CKR_STC_RESPONSE_REPLAYED                         0x80000058UL
+#define CKR_STC_REKEY_CHANNEL_MISMATCH                    0x80000059UL
+#define CKR_STC_RSA_ENCRYPT_ERROR                         0x8000005AUL
+#define CKR_STC_RSA_SIGN_ERROR                            0x8000005BUL
+#define CKR_STC_RSA_DECRYPT_ERROR                         0x8000005CUL
+#define CKR_STC_RESPONSE_UNEXPECTED_KEY                   0x8000005DUL
+#define CKR_STC_UNEXPECTED_NONCE_PAYLOAD_SIZE             0x8000005EUL
+#define CKR_STC_UNEXPECTED_DH_DATA_SIZE                   0x8000005FUL
+#define CKR_STC_OPEN_CIPHER_MISMATCH                      0x80000060UL
+#define CKR_STC_OPEN_DHNIST_PUBKEY_ERROR                  0x80000061UL
+#define CKR_STC_OPEN_KEY_MATERIAL_GEN_FAIL                0x80000062UL
+#define CKR_STC_OPEN_RESP_GEN_FAIL                        0x80000063UL
+#define CKR_STC_ACTIVATE_MACTAG_U_VERIFY_FAIL             0x80000064UL
+#define CKR_STC_ACTIVATE_MACTAG_V_GEN_FAIL                0x80000065UL
+#define CKR_STC_ACTIVATE_RESP_GEN_FAIL                    0x80000066UL
+
+/* Challenges, access ids and fast-path keys. */
+#define CKR_CHALLENGE_INCORRECT                           0x80000067UL
+#define CKR_ACCESS_ID_INVALID                             0x80000068UL
+#define CKR_ACCESS_ID_ALREADY_EXISTS                      0x80000069UL
+#define CKR_KEY_NOT_KEKABLE                               0x8000006AUL
+#define CKR_MECHANISM_INVALID_FOR_FP                      0x8000006BUL
+#define CKR_OPERATION_INVALID_FOR_FP                      0x8000006CUL
+#define CKR_SESSION_HANDLE_INVALID_FOR_FP                 0x8000006DUL
+
+/* State of the HSM, policies and metrics. */
+#define CKR_CMD_NOT_ALLOWED_HSM_IN_TRANSPORT              0x8000006EUL
+#define CKR_OBJECT_ALREADY_EXISTS                         0x8000006FUL
+#define CKR_PARTITION_ROLE_POLICY_VERSION_INVALID         0x80000071UL
+#define CKR_PARTITION_ROLE_POLICY_SET_VERSION_INVALID     0x80000072UL
+#define CKR_REKEK_KEY                                     0x80000073UL
+#define CKR_KEK_RETRY_FAILURE                             0x80000074UL
+#define CKR_RNG_RESEED_TOO_EARLY                          0x80000075UL
+#define CKR_HSM_TAMPERED                                  0x80000076UL
+#define CKR_CONFIG_CHANGE_ILLEGAL                         0x80000077UL
+#define CKR_SESSION_CONTEXT_NOT_ALLOCATED                 0x80000078UL
+#define CKR_SESSION_CONTEXT_ALREADY_ALLOCATED             0x80000079UL
+#define CKR_INVALID_BL_ITB_AUTH_HEADER                    0x8000007AUL
+#define CKR_POLICY_ID_INVALID                             0x8000007BUL
+#define CKR_CONFIG_ILLEGAL                                0x8000007CUL
+#define CKR_CONFIG_FAILS_DEPENDENCIES                     0x8000007DUL
+#define CKR_CERTIFICATE_TYPE_INVALID                      0x8000007EUL
+#define CKR_INVALID_UTILIZATION_METRICS                   0x8000007FUL
+#define CKR_UTILIZATION_BIN_ID_INVALID                    0x80000080UL
+#define CKR_UTILIZATION_COUNTER_ID_INVALID                0x80000081UL
+#define CKR_INVALID_SERIAL_NUM                            0x80000082UL
+
+/* BIP 32 derivation. */
+#define CKR_BIP32_CHILD_INDEX_INVALID                     0x80000083UL
+#define CKR_BIP32_INVALID_HARDENED_DERIVATION             0x80000084UL
+#define CKR_BIP32_MASTER_SEED_LEN_INVALID                 0x80000085UL
+#define CKR_BIP32_MASTER_SEED_INVALID                     0x80000086UL
+#define CKR_BIP32_INVALID_KEY_PATH_LEN                    0x80000087UL
+
+/* Restart and functionality modules. */
+#define CKR_HSM_RESTART_REQUIRED                          0x8000008DUL
+#define CKR_FM_CFG_ALLOWEDFLAG_DISABLED                   0x8000008EUL
+
+/* Authorization of single keys. */
+#define CKR_ASSIGNED_KEY_REQUIRES_AUTH_DATA               0x8000008FUL
+#define CKR_ROLE_CANNOT_MAKE_KEYS_ASSIGNED                0x80000090UL
+#define CKR_ASSIGNED_KEY_CANNOT_BE_MODIFIED               0x80000091UL
+#define CKR_AUTH_DATA_TOO_LARGE                           0x80000092UL
+#define CKR_AUTH_DATA_TOO_SMALL                           0x80000093UL
+#define CKR_OH_AUTH_DATA_NOT_PROVIDED                     0x80000094UL
+#define CKR_ASSIGNED_KEY_FAILED_ATTRIBUTE_DEPENDENCIES    0x80000095UL
+#define CKR_KEY_CANNOT_BE_AUTHORIZED                      0x80000096UL
+#define CKR_KEY_NOT_AUTHORIZED                            0x80000097UL
+#define CKR_AUTH_DATA_INCORRECT                           0x80000098UL
+
+/* Key blobs, integrity and PIN entry devices. */
+#define CKR_SMK_ID_NOT_FOUND                              0x80000099UL
+#define CKR_INTERNAL_INTEGRITY_ERROR                      0x8000009AUL
+#define CKR_ASSIGNED_KEY_CANNOT_BE_RESET                  0x8000009BUL
+#define CKR_AUTH_DATA_INCORRECT_AND_LIMIT_REACHED         0x8000009CUL
+#define CKR_PED_UNSUPPORTED                               0x8000009DUL
+#define CKR_PED_ERROR                                     0x8000009EUL
+#define CKR_ACCESS_ID_CONFLICT                            0x8000009FUL
+
+/* High availability, cloning and export. */
+#define CKR_KEY_INVALID_FOR_HA_LOGIN                      0x80000100UL
+#define CKR_KEY_EXTRACTABLE                               0x80000101UL
+#define CKR_AUTH_DATA_NOT_ALLOWED                         0x80000102UL
+#define CKR_ASSIGNED_KEY_NOT_ALLOWED                      0x80000103UL
+#define CKR_INTEGER_OVERFLOW                              0x80000104UL
+#define CKR_ECC_CURVE_NOT_ALLOWED                         0x80000105UL
+#define CKR_FAILED_TO_CLONE_AN_OBJECT                     0x80000106UL
+#define CKR_CLONE_NOT_ATTEMPTED                           0x80000107UL
+
+/* Negotiation of a cloning session. */
+#define CKR_SESSION_NEGOTIATION_NO_PSK                    0x80000108UL
+#define CKR_SESSION_NEGOTIATION_NO_ROOTS                  0x80000109UL
+#define CKR_SESSION_NEGOTIATION_NO_ALGS                   0x8000010AUL
+#define CKR_SESSION_NEGOTIATION_EXPIRED                   0x8000010BUL
+#define CKR_SESSION_NEGOTIATION_INVALID                   0x8000010CUL
+#define CKR_SESSION_ID_INVALID                            0x8000010DUL
+#define CKR_SESSION_ID_EXISTS                             0x8000010EUL
+#define CKR_SESSION_ID_EXPIRED                            0x8000010FUL
+#define CKR_ATTESTATION_EXPIRED                           0x80000110UL
+
+/* Protocols and objects. */
+#define CKR_PROTOCOL_DISABLED                             0x80000111UL
+#define CKR_OBJECT_TYPE_INVALID                           0x80000112UL
+#define CKR_OBJECT_READ_ONLY                              0x80000114UL
+#define CKR_SESSION_NEGOTIATION_NO_SESSION_DURATION       0x80000116UL
+#define CKR_SESSION_NEGOTIATION_NO_KDF                    0x80000118UL
+#define CKR_SESSION_NEGOTIATION_NO_ENCODING               0x80000119UL
+#define CKR_SESSION_NEGOTIATION_NO_CHAIN_ATT              0x8000011AUL
+#define CKR_SESSION_NEGOTIATION_NO_EPHEMERAL_KEY          0x8000011BUL
+
+/* Key dates and usage limits. */
+#define CKR_KEY_NOT_ACTIVE                                0x80000136UL
+
+/* Keyrings. */
+#define CKR_OBJECT_NOT_KEYRING                            0x80000305UL
+#define CKR_KEYRING_NOT_FOUND                             0x80000306UL
+#define CKR_KEYRING_NOT_AUTHORIZED                        0x80000307UL
+
+/* Load. */
+#define CKR_BUSY                                          0x80001604UL
+
+#endif /* PERILUNE_H */
