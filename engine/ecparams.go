@@ -1,0 +1,274 @@
+package engine
+
+import (
+	"bytes"
+	"crypto/elliptic"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+
+	"golang.org/x/crypto/cryptobyte"
+	tag "golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/perilune/perilune/cryptoki/ck"
+)
+
+// Encodings of curves and points: CKA_EC_PARAMS and CKA_EC_POINT (PKCS#11
+// v3.1, section 6.3). On input every encoding that clients are known to use is
+// understood.
+
+// curve is what the engine knows of one curve.
+type curve struct {
+	key   ck.KeyType
+	names []string // of the curve, the first one is ours
+	oids  []string // the first one is ours
+	bits  int      // of the field
+	// size is the length in bytes of a coordinate and of a private value.
+	size int
+	// nist is set for curves in short Weierstrass form. Points of the others
+	// are plain strings of size bytes.
+	nist elliptic.Curve
+}
+
+var curves = []*curve{
+	{ck.CKK_EC, []string{"secp224r1", "P-224", "wap-wsg-idm-ecid-wtls12"},
+		[]string{"1.3.132.0.33"}, 224, 28, elliptic.P224()},
+	{ck.CKK_EC, []string{"secp256r1", "prime256v1", "P-256"},
+		[]string{"1.2.840.10045.3.1.7"}, 256, 32, elliptic.P256()},
+	{ck.CKK_EC, []string{"secp384r1", "P-384"},
+		[]string{"1.3.132.0.34"}, 384, 48, elliptic.P384()},
+	{ck.CKK_EC, []string{"secp521r1", "P-521"},
+		[]string{"1.3.132.0.35"}, 521, 66, elliptic.P521()},
+	// The second numbers are those of GnuPG, used before RFC 8410.
+	{ck.CKK_EC_EDWARDS, []string{"edwards25519", "Ed25519"},
+		[]string{oidEd25519, "1.3.6.1.4.1.11591.15.1"}, 255, 32, nil},
+	{ck.CKK_EC_MONTGOMERY, []string{"curve25519", "X25519"},
+		[]string{oidX25519, "1.3.6.1.4.1.3029.1.5.1"}, 255, 32, nil},
+}
+
+const (
+	oidX25519  = "1.3.101.110"
+	oidEd25519 = "1.3.101.112"
+)
+
+var (
+	errCurve    = fmt.Errorf("unknown elliptic curve: %w", ck.CKR_CURVE_NOT_SUPPORTED)
+	errECParams = fmt.Errorf("malformed CKA_EC_PARAMS: %w", ck.CKR_ATTRIBUTE_VALUE_INVALID)
+	errDomain   = fmt.Errorf("explicit curve parameters differ from the curve that they resemble: %w", ck.CKR_DOMAIN_PARAMS_INVALID)
+	errPoint    = fmt.Errorf("not a point of the curve: %w", ck.CKR_ATTRIBUTE_VALUE_INVALID)
+)
+
+// parseECParams finds the curve that a CKA_EC_PARAMS of a key of type t means:
+// by OID, by name, or by explicit parameters of a curve that we know.
+func parseECParams(der []byte, t ck.KeyType) (*curve, error) {
+	s := cryptobyte.String(der)
+	var element cryptobyte.String
+	var kind tag.Tag
+	if !s.ReadAnyASN1Element(&element, &kind) || !s.Empty() {
+		return nil, errECParams
+	}
+	c, err := parseECParamsElement(element, kind)
+	if err != nil {
+		return nil, err
+	}
+	if c.key != t {
+		return nil, fmt.Errorf("%s is no curve of this key type: %w", c.names[0], ck.CKR_CURVE_NOT_SUPPORTED)
+	}
+	return c, nil
+}
+
+func parseECParamsElement(s cryptobyte.String, kind tag.Tag) (*curve, error) {
+	switch kind {
+	case tag.OBJECT_IDENTIFIER:
+		return curveByOID(s)
+	case tag.PrintableString, tag.UTF8String, tag.IA5String:
+		var name cryptobyte.String
+		if !s.ReadASN1(&name, kind) {
+			return nil, errECParams
+		}
+		return curveByName(string(name))
+	case tag.SEQUENCE:
+		return curveByParameters(s)
+	case tag.NULL: // implicitCurve: somebody else knows the curve
+		return nil, errCurve
+	}
+	return nil, errECParams
+}
+
+func curveByOID(s cryptobyte.String) (*curve, error) {
+	var oid string
+	if !readOID(&s, &oid) {
+		return nil, errECParams
+	}
+	for _, c := range curves {
+		if slices.Contains(c.oids, oid) {
+			return c, nil
+		}
+	}
+	return nil, errCurve
+}
+
+func curveByName(name string) (*curve, error) {
+	for _, c := range curves {
+		for _, n := range c.names {
+			if strings.EqualFold(n, name) {
+				return c, nil
+			}
+		}
+	}
+	return nil, errCurve
+}
+
+// primeField is the field type of explicit parameters (ANSI X9.62).
+const primeField = "1.2.840.10045.1.1"
+
+// explicit are the numbers of ECParameters (RFC 3279, section 2.3.5).
+type explicit struct {
+	p, a, b, order, cofactor, base []byte
+}
+
+// curveByParameters finds the curve with exactly these parameters. Those that
+// share a field with a known curve and nothing else are refused by name: they
+// are a well-known attack on verifiers.
+func curveByParameters(s cryptobyte.String) (*curve, error) {
+	e, err := readExplicit(s)
+	if err != nil {
+		return nil, err
+	}
+	err = errCurve
+	for _, c := range curves {
+		if c.nist == nil || !bytes.Equal(c.nist.Params().P.Bytes(), e.p) {
+			continue
+		}
+		if c.hasParameters(e) {
+			return c, nil
+		}
+		err = errDomain
+	}
+	return nil, err
+}
+
+func readExplicit(s cryptobyte.String) (*explicit, error) {
+	var e explicit
+	var seq, version, field, coefficients cryptobyte.String
+	var fieldType string
+	if !s.ReadASN1(&seq, tag.SEQUENCE) || !seq.ReadASN1(&version, tag.INTEGER) ||
+		!seq.ReadASN1(&field, tag.SEQUENCE) || !readOID(&field, &fieldType) {
+		return nil, errECParams
+	}
+	if fieldType != primeField {
+		return nil, errCurve
+	}
+	if !readInteger(&field, &e.p) || !field.Empty() || !seq.ReadASN1(&coefficients, tag.SEQUENCE) ||
+		!readOctets(&coefficients, &e.a) || !readOctets(&coefficients, &e.b) ||
+		!coefficients.SkipOptionalASN1(tag.BIT_STRING) || !coefficients.Empty() {
+		return nil, errECParams
+	}
+	e.cofactor = []byte{1}
+	if !readOctets(&seq, &e.base) || !readInteger(&seq, &e.order) ||
+		seq.PeekASN1Tag(tag.INTEGER) && !readInteger(&seq, &e.cofactor) ||
+		!seq.SkipOptionalASN1(tag.SEQUENCE) || !seq.Empty() { // hash, in X9.62:2005
+		return nil, errECParams
+	}
+	return &e, nil
+}
+
+func readOctets(s *cryptobyte.String, b *[]byte) bool {
+	var v cryptobyte.String
+	if !s.ReadASN1(&v, tag.OCTET_STRING) {
+		return false
+	}
+	*b = v
+	return true
+}
+
+// hasParameters compares all of e but the field.
+func (c *curve) hasParameters(e *explicit) bool {
+	p := c.nist.Params()
+	a := new(big.Int).Sub(p.P, big.NewInt(3))
+	g, err := c.decodePoint(e.base)
+	return err == nil && bytes.Equal(g, c.uncompressed(p.Gx, p.Gy)) &&
+		bytes.Equal(trimZeros(e.a), a.Bytes()) && bytes.Equal(trimZeros(e.b), p.B.Bytes()) &&
+		bytes.Equal(e.order, p.N.Bytes()) && string(e.cofactor) == "\x01"
+}
+
+// params is the canonical CKA_EC_PARAMS, the OID.
+func (c *curve) params() []byte {
+	var b cryptobyte.Builder
+	addOID(&b, c.oids[0])
+	return b.BytesOrPanic()
+}
+
+// parsePoint decodes a CKA_EC_POINT or the public data of a derivation: a
+// point as such, or in an OCTET STRING, or in a BIT STRING. For one curve the
+// length tells which it is, whatever the first bytes look like. The result is
+// the uncompressed point, or the plain string of an Edwards or Montgomery
+// curve.
+func (c *curve) parsePoint(b []byte) ([]byte, error) {
+	if c.hasPointLength(len(b)) {
+		return c.decodePoint(b)
+	}
+	s := cryptobyte.String(b)
+	var inner cryptobyte.String
+	if s.ReadASN1(&inner, tag.OCTET_STRING) && s.Empty() {
+		return c.decodePoint(inner)
+	}
+	s = cryptobyte.String(b)
+	if s.ReadASN1(&inner, tag.BIT_STRING) && s.Empty() && len(inner) > 0 && inner[0] == 0 {
+		return c.decodePoint(inner[1:])
+	}
+	return nil, errPoint
+}
+
+func (c *curve) hasPointLength(n int) bool {
+	if c.nist == nil {
+		return n == c.size
+	}
+	return n == 1+2*c.size || n == 1+c.size
+}
+
+// decodePoint decodes a point in uncompressed, compressed or hybrid form
+// (SEC 1, section 2.3.4) and checks that it is on the curve.
+func (c *curve) decodePoint(b []byte) ([]byte, error) {
+	if !c.hasPointLength(len(b)) {
+		return nil, errPoint
+	}
+	if c.nist == nil {
+		return bytes.Clone(b), nil
+	}
+	if len(b) == 1+c.size {
+		x, y := elliptic.UnmarshalCompressed(c.nist, b)
+		if x == nil {
+			return nil, errPoint
+		}
+		return c.uncompressed(x, y), nil
+	}
+	point := bytes.Clone(b)
+	if b[0] == 6|b[len(b)-1]&1 { // hybrid: y in full, and its last bit
+		point[0] = 4
+	}
+	if !c.onCurve(point) {
+		return nil, errPoint
+	}
+	return point, nil
+}
+
+// uncompressed encodes a point.
+func (c *curve) uncompressed(x, y *big.Int) []byte {
+	b := make([]byte, 1+2*c.size)
+	b[0] = 4
+	x.FillBytes(b[1 : 1+c.size])
+	y.FillBytes(b[1+c.size:])
+	return b
+}
+
+// storedPoint is the CKA_EC_POINT that we keep, for all key types: the point in
+// an OCTET STRING. Version 2.40 demands that for CKK_EC; for the others the
+// versions of the standard differ, and this is the form that every client
+// takes.
+func storedPoint(point []byte) []byte {
+	var b cryptobyte.Builder
+	b.AddASN1OctetString(point)
+	return b.BytesOrPanic()
+}

@@ -1,0 +1,314 @@
+// Package engine holds the mechanisms: keys and bytes in, bytes out. It knows
+// no handle, session, role or file.
+//
+// A mechanism is one row, a [Mechanism], in the file of its family
+// (mech_*.go), which also holds its parameter structure, its code and its
+// self-test. Rows register themselves. A key type is a row too, a [KeyType],
+// in keytype_*.go.
+//
+// Errors are [ck.RV] values, bare or wrapped with an explanation that carries
+// no secret. What depends on secrets is constant-time unless docs/SECURITY.md
+// says otherwise by name; failed paddings and tags are told apart by nothing.
+package engine
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/perilune/perilune/cryptoki/ck"
+)
+
+// Mechanism is one row of the engine: everything that the HSM needs to know of
+// a mechanism. A nil function means that the mechanism does not serve that
+// operation; the CKF flags of C_GetMechanismInfo follow from which are set.
+type Mechanism struct {
+	Type ck.MechanismType
+
+	// Param is the prototype of the parameter: nil for none, []byte(nil) for
+	// plain bytes such as an IV, uint64(0) for one CK_ULONG,
+	// ck.ObjectHandle(0) for one handle, or a nil pointer to the parameter
+	// structure, whose field tags tell package cmem the C layout. Functions
+	// get a value of the same type, or nil if Optional and the caller passed
+	// none.
+	Param    any
+	Optional bool
+
+	// MessageParam is the prototype for the message-based functions.
+	MessageParam any
+
+	// Keys lists the key types that it works with; empty for mechanisms
+	// without a key.
+	Keys []ck.KeyType
+	// Makes is the key type that Generate or GeneratePair makes.
+	Makes ck.KeyType
+
+	// Min and Max bound the key size, in the unit that C_GetMechanismInfo
+	// reports for this family: bits for RSA and EC, bytes for secret keys.
+	// KeyType.Size measures in the same unit. Both 0: no bound.
+	Min, Max uint64
+	// Flags holds CKF flags that do not follow from the functions (CKF_EC_*).
+	Flags ck.Flags
+	// FIPS says that the mechanism is approved in FIPS mode.
+	FIPS bool
+
+	Encrypt, Decrypt           func(k *Key, p any) (Op, error)
+	Sign                       func(k *Key, p any) (Op, error)
+	Verify                     func(k *Key, p any) (Verifier, error)
+	SignRecover, VerifyRecover func(k *Key, p any) (Op, error)
+	Digest                     func(p any) (Op, error)
+
+	// Wrap and Unwrap make single-part operations over encoded key material.
+	Wrap, Unwrap func(k *Key, p any) (Op, error)
+
+	MessageEncrypt, MessageDecrypt func(k *Key, p any) (MessageOp, error)
+
+	// Generate makes a secret key from the template's attributes (such as
+	// CKA_VALUE_LEN) and returns its value attributes.
+	Generate func(p any, template []ck.Attribute) ([]ck.Attribute, error)
+	// GeneratePair makes a key pair and returns the value attributes of both.
+	GeneratePair func(p any, public, private []ck.Attribute) (pub, priv []ck.Attribute, err error)
+	// Derive returns the bytes of the derived key.
+	Derive func(base *Key, p any, d *Derivation) ([]byte, error)
+
+	// SelfTest checks a known answer that this project did not compute.
+	SelfTest func() error
+}
+
+// Derivation tells Derive what is wanted.
+type Derivation struct {
+	// Type is the key type of the result.
+	Type ck.KeyType
+	// Len is the length of the result in bytes, from CKA_VALUE_LEN or from
+	// a key type of fixed length; 0 if the template leaves it open.
+	Len int
+	// Keys are the keys that the parameter's handles name, in the order of
+	// the fields; nil stands for the handle 0.
+	Keys []*Key
+}
+
+// Op is one operation under way: encryption, decryption, signing, digesting,
+// wrapping. It belongs to one goroutine at a time. After an error it is dead.
+//
+// dst and src may be the same memory, beginning at the same byte, but do not
+// overlap otherwise.
+type Op interface {
+	// UpdateLen is how many bytes Update will write for n more bytes: exact,
+	// or an upper bound where padding makes that depend on secrets.
+	UpdateLen(n int) int
+	// Update takes src and writes what is ready to dst, which has room for
+	// UpdateLen(len(src)). Operations that work in one part only return
+	// CKR_FUNCTION_NOT_SUPPORTED.
+	Update(dst, src []byte) (int, error)
+	// FinishLen is how many bytes Finish writes after n more bytes; exact
+	// tells whether that is so or only an upper bound. It computes nothing.
+	FinishLen(n int) (max int, exact bool)
+	// Finish takes the last bytes (all of them in a single-part call) and
+	// ends the operation. dst has room for the maximum of FinishLen.
+	Finish(dst, src []byte) (int, error)
+}
+
+// Verifier is a verification under way.
+type Verifier interface {
+	// Update takes more of the message. Mechanisms that work in one part only
+	// return CKR_FUNCTION_NOT_SUPPORTED.
+	Update(src []byte) error
+	// Verify takes the last bytes of the message (all of them in a
+	// single-part call) and checks sig: nil, CKR_SIGNATURE_INVALID or
+	// CKR_SIGNATURE_LEN_RANGE.
+	Verify(src, sig []byte) error
+}
+
+// MessageOp is the state of a message-based operation: many messages, one key.
+type MessageOp interface {
+	// Begin starts one message with its parameter, in which it may fill in
+	// the IV. The Op's Finish fills in the tag (encryption) or checks it.
+	Begin(p any, aad []byte) (Op, error)
+}
+
+// Saver is an Op or Verifier whose state can be carried to another session
+// (C_GetOperationState). Load is called on a fresh operation made with the
+// same key and parameter.
+type Saver interface {
+	Save() ([]byte, error)
+	Load(state []byte) error
+}
+
+// KeyType is what the engine knows of one key type.
+type KeyType struct {
+	Type ck.KeyType
+	// Size measures a key in the unit of Mechanism.Min and Max.
+	Size func(k *Key) uint64
+	// Complete checks the value attributes of a key that came from outside
+	// (created, unwrapped, derived) and returns those to add or to replace:
+	// missing CRT components, CKA_MODULUS_BITS, CKA_VALUE_LEN, normalised EC
+	// parameters, truncated or parity-adjusted values. It refuses keys that
+	// are not on their curve, of illegal length or inconsistent.
+	Complete func(k *Key) ([]ck.Attribute, error)
+	// Lengths lists the lengths in bytes that secret keys of this type can
+	// have; empty if any length will do.
+	Lengths []int
+	// PublicInfo is the DER SubjectPublicKeyInfo of a public or private key;
+	// nil bytes if it cannot be told.
+	PublicInfo func(k *Key) ([]byte, error)
+	// MarshalPKCS8 and UnmarshalPKCS8 carry a private key; OIDs lists the
+	// AlgorithmIdentifiers (dotted decimal) that UnmarshalPKCS8 answers to.
+	// It is given the whole PrivateKeyInfo.
+	OIDs           []string
+	MarshalPKCS8   func(k *Key) ([]byte, error)
+	UnmarshalPKCS8 func(der []byte) ([]ck.Attribute, error)
+	// CheckValue is CKA_CHECK_VALUE of a secret key, three bytes.
+	CheckValue func(k *Key) ([]byte, error)
+}
+
+// Key is key material: the attributes that carry values (CKA_VALUE,
+// CKA_MODULUS, CKA_EC_PARAMS and so on), immutable once made.
+type Key struct {
+	Class ck.ObjectClass
+	Type  ck.KeyType
+	Attrs []ck.Attribute
+
+	mu     sync.Mutex
+	parsed atomic.Pointer[[]any]
+}
+
+// Bytes returns the value of attribute t, nil if the key has none.
+func (k *Key) Bytes(t ck.AttributeType) []byte {
+	if a := ck.Find(k.Attrs, t); a != nil {
+		return a.Value
+	}
+	return nil
+}
+
+// Value returns CKA_VALUE.
+func (k *Key) Value() []byte { return k.Bytes(ck.CKA_VALUE) }
+
+// Parsed returns the form of k that parse makes. The first one made for a key
+// and type T is kept as long as the key; parse may use Parsed for other types.
+// T must be safe for use by several goroutines.
+func Parsed[T any](k *Key, parse func(*Key) (T, error)) (T, error) {
+	if v, ok := lookup[T](k); ok {
+		return v, nil
+	}
+	v, err := parse(k) // without the lock: two may parse, and one wins
+	if err != nil {
+		return v, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if first, ok := lookup[T](k); ok {
+		return first, nil
+	}
+	var list []any
+	if old := k.parsed.Load(); old != nil {
+		list = slices.Clone(*old)
+	}
+	list = append(list, v)
+	k.parsed.Store(&list)
+	return v, nil
+}
+
+func lookup[T any](k *Key) (v T, ok bool) {
+	if list := k.parsed.Load(); list != nil {
+		for _, p := range *list {
+			if v, ok = p.(T); ok {
+				return v, true
+			}
+		}
+	}
+	return v, false
+}
+
+var (
+	mechanisms []*Mechanism // sorted by Type after the first look-up
+	keyTypes   []*KeyType
+	sortOnce   sync.Once
+)
+
+// register adds rows; called from the init functions of mech_*.go.
+func register(rows ...*Mechanism) { mechanisms = append(mechanisms, rows...) }
+
+// registerKeyType adds rows; called from the init functions of keytype_*.go.
+func registerKeyType(rows ...*KeyType) { keyTypes = append(keyTypes, rows...) }
+
+func sortRows() {
+	slices.SortFunc(mechanisms, func(a, b *Mechanism) int { return cmp.Compare(a.Type, b.Type) })
+	for i := 1; i < len(mechanisms); i++ {
+		if mechanisms[i-1].Type == mechanisms[i].Type {
+			panic(fmt.Sprintf("engine: two rows for %v", mechanisms[i].Type))
+		}
+	}
+}
+
+// Mechanisms returns all rows in the order of their numbers. The slice is
+// shared and must not be changed.
+func Mechanisms() []*Mechanism {
+	sortOnce.Do(sortRows)
+	return mechanisms
+}
+
+// Find returns the row of a mechanism, or nil.
+func Find(t ck.MechanismType) *Mechanism {
+	list := Mechanisms()
+	i, ok := slices.BinarySearchFunc(list, t, func(m *Mechanism, t ck.MechanismType) int {
+		return cmp.Compare(m.Type, t)
+	})
+	if !ok {
+		return nil
+	}
+	return list[i]
+}
+
+// FindKeyType returns the row of a key type, or nil.
+func FindKeyType(t ck.KeyType) *KeyType {
+	for _, k := range keyTypes {
+		if k.Type == t {
+			return k
+		}
+	}
+	return nil
+}
+
+// KeyTypes returns the rows of all key types.
+func KeyTypes() []*KeyType { return keyTypes }
+
+// Info is what C_GetMechanismInfo answers for the row.
+func (m *Mechanism) Info() ck.MechanismInfo {
+	f := m.Flags
+	for _, x := range []struct {
+		has  bool
+		flag ck.Flags
+	}{
+		{m.Encrypt != nil, ck.CKF_ENCRYPT},
+		{m.Decrypt != nil, ck.CKF_DECRYPT},
+		{m.Digest != nil, ck.CKF_DIGEST},
+		{m.Sign != nil, ck.CKF_SIGN},
+		{m.SignRecover != nil, ck.CKF_SIGN_RECOVER},
+		{m.Verify != nil, ck.CKF_VERIFY},
+		{m.VerifyRecover != nil, ck.CKF_VERIFY_RECOVER},
+		{m.Generate != nil, ck.CKF_GENERATE},
+		{m.GeneratePair != nil, ck.CKF_GENERATE_KEY_PAIR},
+		{m.Wrap != nil, ck.CKF_WRAP},
+		{m.Unwrap != nil, ck.CKF_UNWRAP},
+		{m.Derive != nil, ck.CKF_DERIVE},
+		{m.MessageEncrypt != nil, ck.CKF_MESSAGE_ENCRYPT},
+		{m.MessageDecrypt != nil, ck.CKF_MESSAGE_DECRYPT},
+	} {
+		if x.has {
+			f |= x.flag
+		}
+	}
+	return ck.MechanismInfo{MinKeySize: m.Min, MaxKeySize: m.Max, Flags: f}
+}
+
+// ParamPrototypes returns the prototypes of the parameters of t, for the layer
+// that decodes them: of the mechanism and of its message-based functions.
+func ParamPrototypes(t ck.MechanismType) (param, message any, known bool) {
+	m := Find(t)
+	if m == nil {
+		return nil, nil, false
+	}
+	return m.Param, m.MessageParam, true
+}

@@ -1,0 +1,83 @@
+package engine
+
+import (
+	"crypto/md5"
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/sha3"
+	"crypto/sha512"
+	"hash"
+
+	"github.com/perilune/perilune/cryptoki/ck"
+)
+
+// hashFunction is one digest, with what the mechanisms built on it are called.
+type hashFunction struct {
+	digest ck.MechanismType
+	new    func() hash.Hash
+	size   int // of the digest, in bytes
+	// info is the DER DigestInfo of PKCS #1 (RFC 8017, section 9.2) up to the
+	// digest itself.
+	info string
+}
+
+// hashes lists the SHA-1, SHA-2 and SHA-3 functions, and MD5 for what is old.
+var hashes = []hashFunction{
+	{ck.CKM_MD5, md5.New, 16,
+		"\x30\x20\x30\x0c\x06\x08\x2a\x86\x48\x86\xf7\x0d\x02\x05\x05\x00\x04\x10"},
+	{ck.CKM_SHA_1, sha1.New, 20,
+		"\x30\x21\x30\x09\x06\x05\x2b\x0e\x03\x02\x1a\x05\x00\x04\x14"},
+	{ck.CKM_SHA224, sha256.New224, 28, nistDigestInfo(4, 28)},
+	{ck.CKM_SHA256, sha256.New, 32, nistDigestInfo(1, 32)},
+	{ck.CKM_SHA384, sha512.New384, 48, nistDigestInfo(2, 48)},
+	{ck.CKM_SHA512, sha512.New, 64, nistDigestInfo(3, 64)},
+	{ck.CKM_SHA512_224, sha512.New512_224, 28, nistDigestInfo(5, 28)},
+	{ck.CKM_SHA512_256, sha512.New512_256, 32, nistDigestInfo(6, 32)},
+	{ck.CKM_SHA3_224, func() hash.Hash { return sha3.New224() }, 28, nistDigestInfo(7, 28)},
+	{ck.CKM_SHA3_256, func() hash.Hash { return sha3.New256() }, 32, nistDigestInfo(8, 32)},
+	{ck.CKM_SHA3_384, func() hash.Hash { return sha3.New384() }, 48, nistDigestInfo(9, 48)},
+	{ck.CKM_SHA3_512, func() hash.Hash { return sha3.New512() }, 64, nistDigestInfo(10, 64)},
+}
+
+// nistDigestInfo is the DigestInfo prefix of the hash algorithm
+// 2.16.840.1.101.3.4.2.arc with a digest of size bytes.
+func nistDigestInfo(arc, size byte) string {
+	return "\x30" + string(rune(size+17)) + "\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02" +
+		string(rune(arc)) + "\x05\x00\x04" + string(rune(size))
+}
+
+// mgfHashes names the hash function of each mask generation function MGF1.
+var mgfHashes = map[ck.MGF]ck.MechanismType{
+	ck.CKG_MGF1_SHA1:     ck.CKM_SHA_1,
+	ck.CKG_MGF1_SHA224:   ck.CKM_SHA224,
+	ck.CKG_MGF1_SHA256:   ck.CKM_SHA256,
+	ck.CKG_MGF1_SHA384:   ck.CKM_SHA384,
+	ck.CKG_MGF1_SHA512:   ck.CKM_SHA512,
+	ck.CKG_MGF1_SHA3_224: ck.CKM_SHA3_224,
+	ck.CKG_MGF1_SHA3_256: ck.CKM_SHA3_256,
+	ck.CKG_MGF1_SHA3_384: ck.CKM_SHA3_384,
+	ck.CKG_MGF1_SHA3_512: ck.CKM_SHA3_512,
+}
+
+// findHash returns the entry of a digest mechanism, or nil.
+func findHash(t ck.MechanismType) *hashFunction {
+	for i := range hashes {
+		if hashes[i].digest == t {
+			return &hashes[i]
+		}
+	}
+	return nil
+}
+
+// hashFor returns the constructor of a digest mechanism such as CKM_SHA256.
+func hashFor(t ck.MechanismType) (new func() hash.Hash, ok bool) {
+	if h := findHash(t); h != nil {
+		return h.new, true
+	}
+	return nil, false
+}
+
+// mgfHash returns the constructor of the hash function of an MGF1.
+func mgfHash(g ck.MGF) (new func() hash.Hash, ok bool) {
+	return hashFor(mgfHashes[g]) // no digest mechanism has the number 0
+}

@@ -1,0 +1,152 @@
+// Package ghash computes GHASH, the universal hash of GCM (NIST SP 800-38D,
+// section 6.4), in constant time and without tables.
+//
+// The product of two field elements is made of integer multiplications: with
+// only every fourth bit of the factors set, the sums in the product cannot
+// carry into the bit that counts. The integer multiplier of every processor
+// that Go runs on in earnest takes the same time for all values.
+package ghash
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+// BlockSize is the size of a block in bytes.
+const BlockSize = 16
+
+// element is a field element as GHASH has it: the first byte of the block is
+// the most significant of hi, and the coefficient of x^0 is the first bit.
+type element struct{ hi, lo uint64 }
+
+// Key is a hash key, prepared.
+type Key struct {
+	h    element
+	r    element // h with the bits of each half reversed
+	m, n uint64  // the sums of the halves of h and r, for Karatsuba
+}
+
+// NewKey prepares the 16-byte hash key h, the encryption of the zero block.
+func NewKey(h []byte) *Key {
+	k := &Key{h: load(h)}
+	k.r = element{bits.Reverse64(k.h.hi), bits.Reverse64(k.h.lo)}
+	k.m, k.n = k.h.hi^k.h.lo, k.r.hi^k.r.lo
+	return k
+}
+
+// Hash is a GHASH computation under way.
+type Hash struct {
+	key *Key
+	y   element
+	buf [BlockSize]byte
+	n   int // bytes in buf
+}
+
+// New returns a fresh computation.
+func New(k *Key) Hash { return Hash{key: k} }
+
+// Write takes more bytes.
+func (s *Hash) Write(b []byte) {
+	if s.n > 0 {
+		n := copy(s.buf[s.n:], b)
+		s.n += n
+		b = b[n:]
+		if s.n < BlockSize {
+			return
+		}
+		s.block(s.buf[:])
+		s.n = 0
+	}
+	for len(b) >= BlockSize {
+		s.block(b[:BlockSize])
+		b = b[BlockSize:]
+	}
+	s.n = copy(s.buf[:], b)
+}
+
+// Pad fills up the block under way with zeros.
+func (s *Hash) Pad() {
+	if s.n > 0 {
+		clear(s.buf[s.n:])
+		s.block(s.buf[:])
+		s.n = 0
+	}
+}
+
+// Lengths takes the closing block: two lengths in bytes, hashed as bits.
+func (s *Hash) Lengths(a, c uint64) {
+	s.y.hi ^= a * 8
+	s.y.lo ^= c * 8
+	s.y = s.key.mul(s.y)
+}
+
+// Sum writes the hash of the whole blocks so far to out.
+func (s *Hash) Sum(out *[BlockSize]byte) {
+	binary.BigEndian.PutUint64(out[:8], s.y.hi)
+	binary.BigEndian.PutUint64(out[8:], s.y.lo)
+}
+
+func (s *Hash) block(b []byte) {
+	x := load(b)
+	s.y.hi ^= x.hi
+	s.y.lo ^= x.lo
+	s.y = s.key.mul(s.y)
+}
+
+func load(b []byte) element {
+	return element{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:16])}
+}
+
+// mul multiplies y by the key. GHASH numbers bits from the most significant
+// one, so that the 256-bit product of the words comes out one bit short: it is
+// shifted by one before it is reduced by x^128 + x^7 + x^2 + x + 1.
+func (k *Key) mul(y element) element {
+	yr := element{bits.Reverse64(y.hi), bits.Reverse64(y.lo)}
+
+	// The low 64 bits of the products, and, by way of the reversed factors,
+	// the high 63.
+	l0 := mul64(y.lo, k.h.lo)
+	l1 := mul64(y.hi, k.h.hi)
+	lm := mul64(y.hi^y.lo, k.m) ^ l0 ^ l1
+	h0 := mul64(yr.lo, k.r.lo)
+	h1 := mul64(yr.hi, k.r.hi)
+	hm := mul64(yr.hi^yr.lo, k.n) ^ h0 ^ h1
+
+	z0 := l0
+	z1 := bits.Reverse64(h0)>>1 ^ lm
+	z2 := bits.Reverse64(hm)>>1 ^ l1
+	z3 := bits.Reverse64(h1) >> 1
+
+	z3 = z3<<1 | z2>>63
+	z2 = z2<<1 | z1>>63
+	z1 = z1<<1 | z0>>63
+	z0 = z0 << 1
+
+	z2 ^= z0 ^ z0>>1 ^ z0>>2 ^ z0>>7
+	z1 ^= z0<<63 ^ z0<<62 ^ z0<<57
+	z3 ^= z1 ^ z1>>1 ^ z1>>2 ^ z1>>7
+	z2 ^= z1<<63 ^ z1<<62 ^ z1<<57
+	return element{z3, z2}
+}
+
+// Every fourth bit, from bit 0, 1, 2 and 3 on.
+const (
+	m0 = 0x1111111111111111
+	m1 = m0 << 1
+	m2 = m0 << 2
+	m3 = m0 << 3
+)
+
+// mul64 is the low half of the carry-less product of x and y. A bit of a
+// partial product is a sum of at most 16 terms, of which only the lowest bit
+// survives; the carries spread over the three bits above it and, in the top
+// positions, out of the word.
+func mul64(x, y uint64) uint64 {
+	x0, x1, x2, x3 := x&m0, x&m1, x&m2, x&m3
+	y0, y1, y2, y3 := y&m0, y&m1, y&m2, y&m3
+	z0 := x0*y0 ^ x1*y3 ^ x2*y2 ^ x3*y1
+	z1 := x0*y1 ^ x1*y0 ^ x2*y3 ^ x3*y2
+	z2 := x0*y2 ^ x1*y1 ^ x2*y0 ^ x3*y3
+	z3 := x0*y3 ^ x1*y2 ^ x2*y1 ^ x3*y0
+	return z0&m0 | z1&m1 | z2&m2 | z3&m3
+}

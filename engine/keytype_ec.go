@@ -1,0 +1,423 @@
+package engine
+
+import (
+	"bytes"
+	"crypto/ecdh"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"fmt"
+	"math/big"
+
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/perilune/perilune/cryptoki/ck"
+)
+
+func init() {
+	for t, oids := range map[ck.KeyType][]string{
+		ck.CKK_EC:            {oidECPublicKey, oidECDH, oidECMQV},
+		ck.CKK_EC_EDWARDS:    {oidEd25519, "1.3.6.1.4.1.11591.15.1"},
+		ck.CKK_EC_MONTGOMERY: {oidX25519, "1.3.6.1.4.1.3029.1.5.1"},
+	} {
+		registerKeyType(&KeyType{
+			Type:           t,
+			Size:           ecSize,
+			Complete:       completeEC,
+			PublicInfo:     ecPublicInfo,
+			OIDs:           oids,
+			MarshalPKCS8:   marshalEC,
+			UnmarshalPKCS8: func(der []byte) ([]ck.Attribute, error) { return unmarshalEC(der, t) },
+		})
+	}
+}
+
+// Object identifiers of keys on curves with parameters (RFC 5480). The last
+// two restrict a key to key agreement; such a restriction is read over.
+const (
+	oidECPublicKey = "1.2.840.10045.2.1"
+	oidECDH        = "1.3.132.1.12"
+	oidECMQV       = "1.3.132.1.13"
+)
+
+// ecCurve is the curve of a key.
+func ecCurve(k *Key) (*curve, error) { return Parsed(k, parseCurve) }
+
+// parseCurve is ecCurve for functions that Parsed calls: it is not to be called
+// from within itself.
+func parseCurve(k *Key) (*curve, error) {
+	return parseECParams(k.Bytes(ck.CKA_EC_PARAMS), k.Type)
+}
+
+// ecSize is the length of the field in bits.
+func ecSize(k *Key) uint64 {
+	c, err := ecCurve(k)
+	if err != nil {
+		return 0
+	}
+	return uint64(c.bits)
+}
+
+// ecPoint is the point of a public key, or of a private key that has kept it.
+func ecPoint(k *Key, c *curve) ([]byte, error) {
+	return c.parsePoint(k.Bytes(ck.CKA_EC_POINT))
+}
+
+// ecPublicPoint is the point of a public or private key.
+func ecPublicPoint(k *Key, c *curve) ([]byte, error) {
+	if len(k.Bytes(ck.CKA_EC_POINT)) > 0 {
+		return ecPoint(k, c)
+	}
+	if len(k.Value()) == 0 {
+		return nil, errPoint
+	}
+	value, err := c.privateValue(k.Value())
+	if err != nil {
+		return nil, err
+	}
+	return c.pointOf(value)
+}
+
+var errPrivateValue = fmt.Errorf("CKA_VALUE is no private value of the curve: %w", ck.CKR_ATTRIBUTE_VALUE_INVALID)
+
+// privateValue brings a CKA_VALUE to its length: a big integer for the curves
+// in Weierstrass form, else the bytes of RFC 7748 and RFC 8032, for which some
+// callers pass the OCTET STRING that RFC 8410 has around them.
+func (c *curve) privateValue(b []byte) ([]byte, error) {
+	if c.nist == nil {
+		if len(b) == c.size+2 && b[0] == byte(asn1.OCTET_STRING) && int(b[1]) == c.size {
+			b = b[2:]
+		}
+		if len(b) != c.size {
+			return nil, errPrivateValue
+		}
+		return bytes.Clone(b), nil
+	}
+	for len(b) > c.size && b[0] == 0 {
+		b = b[1:]
+	}
+	if len(b) > c.size {
+		return nil, errPrivateValue
+	}
+	return append(make([]byte, c.size-len(b), c.size), b...), nil
+}
+
+// pointOf computes the point of a private value and checks its range.
+func (c *curve) pointOf(value []byte) ([]byte, error) {
+	switch c.key {
+	case ck.CKK_EC_EDWARDS:
+		return ed25519.NewKeyFromSeed(value).Public().(ed25519.PublicKey), nil
+	case ck.CKK_EC_MONTGOMERY:
+		priv, err := ecdh.X25519().NewPrivateKey(value)
+		if err != nil {
+			return nil, errPrivateValue
+		}
+		return priv.PublicKey().Bytes(), nil
+	}
+	priv, err := ecdsa.ParseRawPrivateKey(c.nist, value)
+	if err != nil {
+		return nil, errPrivateValue
+	}
+	return priv.PublicKey.Bytes()
+}
+
+// onCurve reports whether an uncompressed point is on the curve, and not
+// infinity.
+func (c *curve) onCurve(point []byte) bool {
+	_, err := ecdsa.ParseUncompressedPublicKey(c.nist, point)
+	return err == nil
+}
+
+// completeEC checks a key and brings it to the form that we keep. A private
+// key gets its CKA_EC_POINT too, as clients look for it there.
+func completeEC(k *Key) ([]ck.Attribute, error) {
+	if len(k.Bytes(ck.CKA_EC_PARAMS)) == 0 {
+		return nil, fmt.Errorf("CKA_EC_PARAMS is missing: %w", ck.CKR_TEMPLATE_INCOMPLETE)
+	}
+	c, err := parseECParams(k.Bytes(ck.CKA_EC_PARAMS), k.Type)
+	if err != nil {
+		return nil, err
+	}
+	if k.Class == ck.CKO_PUBLIC_KEY {
+		return c.completePublic(k)
+	}
+	return c.completePrivate(k)
+}
+
+func (c *curve) completePublic(k *Key) ([]ck.Attribute, error) {
+	if len(k.Bytes(ck.CKA_EC_POINT)) == 0 {
+		return nil, fmt.Errorf("CKA_EC_POINT is missing: %w", ck.CKR_TEMPLATE_INCOMPLETE)
+	}
+	point, err := ecPoint(k, c)
+	if err != nil {
+		return nil, err
+	}
+	if c.key == ck.CKK_EC_EDWARDS && !onEdwards25519(point) {
+		return nil, errPoint
+	}
+	return []ck.Attribute{ck.NewBytes(ck.CKA_EC_POINT, storedPoint(point))}, nil
+}
+
+func (c *curve) completePrivate(k *Key) ([]ck.Attribute, error) {
+	if len(k.Value()) == 0 {
+		return nil, fmt.Errorf("CKA_VALUE is missing: %w", ck.CKR_TEMPLATE_INCOMPLETE)
+	}
+	value, err := c.privateValue(k.Value())
+	if err != nil {
+		return nil, err
+	}
+	point, err := c.pointOf(value)
+	if err != nil {
+		return nil, err
+	}
+	if len(k.Bytes(ck.CKA_EC_POINT)) > 0 {
+		if given, err := ecPoint(k, c); err != nil || !bytes.Equal(given, point) {
+			return nil, fmt.Errorf("CKA_EC_POINT does not belong to CKA_VALUE: %w", ck.CKR_ATTRIBUTE_VALUE_INVALID)
+		}
+	}
+	return []ck.Attribute{
+		ck.NewBytes(ck.CKA_VALUE, value),
+		ck.NewBytes(ck.CKA_EC_POINT, storedPoint(point)),
+	}, nil
+}
+
+// onEdwards25519 reports whether b decodes to a point (RFC 8032, section
+// 5.1.3): x^2 = (y^2 - 1) / (d y^2 + 1) has a solution. Points are public.
+func onEdwards25519(b []byte) bool {
+	p := new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 255), big.NewInt(19))
+	d := new(big.Int).Mul(big.NewInt(-121665), new(big.Int).ModInverse(big.NewInt(121666), p))
+
+	y := bytes.Clone(b)
+	for i, j := 0, len(y)-1; i < j; i, j = i+1, j-1 {
+		y[i], y[j] = y[j], y[i]
+	}
+	sign := y[0] >> 7
+	y[0] &= 0x7f
+	yy := new(big.Int).SetBytes(y)
+	if yy.Cmp(p) >= 0 {
+		return false
+	}
+	yy.Mul(yy, yy)
+	u := new(big.Int).Sub(yy, big.NewInt(1))
+	v := new(big.Int).Mul(yy, d)
+	v.Add(v, big.NewInt(1)).Mod(v, p) // never 0: d is no square
+	u.Mul(u, v.ModInverse(v, p)).Mod(u, p)
+	return new(big.Int).ModSqrt(u, p) != nil && !(u.Sign() == 0 && sign == 1)
+}
+
+// generateEC makes a key pair on the curve that CKA_EC_PARAMS of the public
+// template names (PKCS#11 v3.1, sections 6.3.9, 6.3.10 and 6.3.11).
+func generateEC(t ck.KeyType) func(p any, public, private []ck.Attribute) (pub, priv []ck.Attribute, err error) {
+	return func(p any, public, _ []ck.Attribute) (pub, priv []ck.Attribute, err error) {
+		if err := noParam(p); err != nil {
+			return nil, nil, err
+		}
+		params := ck.Find(public, ck.CKA_EC_PARAMS)
+		if params == nil {
+			return nil, nil, fmt.Errorf("CKA_EC_PARAMS is missing: %w", ck.CKR_TEMPLATE_INCOMPLETE)
+		}
+		c, err := parseECParams(params.Value, t)
+		if err != nil {
+			return nil, nil, err
+		}
+		value, point, err := c.generate()
+		if err != nil {
+			return nil, nil, fmt.Errorf("cannot generate a key: %w", ck.CKR_FUNCTION_FAILED)
+		}
+		pub = []ck.Attribute{
+			ck.NewBytes(ck.CKA_EC_PARAMS, bytes.Clone(params.Value)),
+			ck.NewBytes(ck.CKA_EC_POINT, storedPoint(point)),
+		}
+		return pub, append(bytesClone(pub), ck.NewBytes(ck.CKA_VALUE, value)), nil
+	}
+}
+
+// bytesClone copies attributes, so that two keys share no memory.
+func bytesClone(list []ck.Attribute) []ck.Attribute {
+	var out []ck.Attribute
+	for _, a := range list {
+		out = append(out, ck.NewBytes(a.Type, bytes.Clone(a.Value)))
+	}
+	return out
+}
+
+// generate makes a private value by testing candidates (FIPS 186-5, appendix
+// A.2.2), and its point.
+func (c *curve) generate() (value, point []byte, err error) {
+	value = make([]byte, c.size)
+	for {
+		if err := Random(value); err != nil {
+			return nil, nil, err
+		}
+		switch {
+		case c.nist != nil:
+			value[0] &= 0xff >> (8*c.size - c.bits)
+		case c.key == ck.CKK_EC_MONTGOMERY: // as RFC 7748 does at each use
+			value[0] &= 248
+			value[31] = value[31]&127 | 64
+		}
+		if point, err = c.pointOf(value); err == nil {
+			return value, point, nil
+		}
+	}
+}
+
+// ecPublicInfo is SubjectPublicKeyInfo (RFC 5480, RFC 8410).
+func ecPublicInfo(k *Key) ([]byte, error) {
+	c, err := ecCurve(k)
+	if err != nil {
+		return nil, err
+	}
+	point, err := ecPublicPoint(k, c)
+	if err != nil {
+		return nil, err
+	}
+	return publicKeyInfo(c.algorithm(), c.algorithmParams(), func(b *cryptobyte.Builder) {
+		b.AddBytes(point)
+	})
+}
+
+// algorithm is the OID of keys on c.
+func (c *curve) algorithm() string {
+	if c.nist != nil {
+		return oidECPublicKey
+	}
+	return c.oids[0]
+}
+
+// algorithmParams adds the parameters of an AlgorithmIdentifier, if there are
+// any.
+func (c *curve) algorithmParams() func(*cryptobyte.Builder) {
+	if c.nist == nil {
+		return nil
+	}
+	return func(b *cryptobyte.Builder) { addOID(b, c.oids[0]) }
+}
+
+// marshalEC is PrivateKeyInfo with an ECPrivateKey (RFC 5915), which holds the
+// point too, or with a CurvePrivateKey (RFC 8410).
+func marshalEC(k *Key) ([]byte, error) {
+	c, err := ecCurve(k)
+	if err != nil {
+		return nil, err
+	}
+	value, err := c.privateValue(k.Value())
+	if err != nil {
+		return nil, fmt.Errorf("no private key: %w", ck.CKR_KEY_NOT_WRAPPABLE)
+	}
+	if c.nist == nil {
+		return privateKeyInfo(c.algorithm(), nil, func(b *cryptobyte.Builder) {
+			b.AddASN1OctetString(value)
+		})
+	}
+	point, err := ecPublicPoint(k, c)
+	if err != nil {
+		return nil, err
+	}
+	return privateKeyInfo(c.algorithm(), c.algorithmParams(), func(b *cryptobyte.Builder) {
+		addECPrivateKey(b, value, point)
+	})
+}
+
+// Tags of the optional parts of ECPrivateKey.
+var (
+	tagECParameters = asn1.Tag(0).ContextSpecific().Constructed()
+	tagECPublicKey  = asn1.Tag(1).ContextSpecific().Constructed()
+)
+
+func addECPrivateKey(b *cryptobyte.Builder, value, point []byte) {
+	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddASN1Uint64(1)
+		b.AddASN1OctetString(value)
+		b.AddASN1(tagECPublicKey, func(b *cryptobyte.Builder) {
+			b.AddASN1BitString(point)
+		})
+	})
+}
+
+func unmarshalEC(der []byte, t ck.KeyType) ([]ck.Attribute, error) {
+	info, err := parsePrivateKeyInfo(der)
+	if err != nil {
+		return nil, err
+	}
+	if t == ck.CKK_EC {
+		return unmarshalECPrivateKey(info)
+	}
+	return unmarshalCurvePrivateKey(info)
+}
+
+func unmarshalECPrivateKey(info *privateInfo) ([]ck.Attribute, error) {
+	var seq, version, value, params, public cryptobyte.String
+	var hasPublic bool
+	s := info.key
+	if !s.ReadASN1(&seq, asn1.SEQUENCE) || !s.Empty() ||
+		!seq.ReadASN1(&version, asn1.INTEGER) || string(version) != "\x01" ||
+		!seq.ReadASN1(&value, asn1.OCTET_STRING) ||
+		!seq.ReadOptionalASN1(&params, nil, tagECParameters) ||
+		!seq.ReadOptionalASN1(&public, &hasPublic, tagECPublicKey) || !seq.Empty() {
+		return nil, errPKCS8
+	}
+	params, err := sameECParams(info.params, params)
+	if err != nil {
+		return nil, err
+	}
+	list := []ck.Attribute{
+		ck.NewBytes(ck.CKA_EC_PARAMS, bytes.Clone(params)),
+		ck.NewBytes(ck.CKA_VALUE, bytes.Clone(value)),
+	}
+	point := info.public
+	if hasPublic {
+		var bits cryptobyte.String
+		if !public.ReadASN1(&bits, asn1.BIT_STRING) || !public.Empty() || len(bits) < 2 || bits[0] != 0 {
+			return nil, errPKCS8
+		}
+		point = bits[1:]
+	}
+	return withPoint(list, point), nil
+}
+
+// sameECParams returns the parameters of the algorithm, or of the key itself
+// where the algorithm has none. Where both are there, they mean one curve.
+func sameECParams(outer, inner cryptobyte.String) (cryptobyte.String, error) {
+	if len(outer) == 0 || bytes.Equal(outer, []byte{5, 0}) {
+		outer = inner
+	}
+	c, err := parseECParams(outer, ck.CKK_EC)
+	if err != nil {
+		return nil, err
+	}
+	if len(inner) > 0 {
+		if c2, err := parseECParams(inner, ck.CKK_EC); err != nil || c2 != c {
+			return nil, errPKCS8
+		}
+	}
+	return outer, nil
+}
+
+// withPoint adds the point that came with a private key, for Complete to check.
+func withPoint(list []ck.Attribute, point []byte) []ck.Attribute {
+	if len(point) == 0 {
+		return list
+	}
+	return append(list, ck.NewBytes(ck.CKA_EC_POINT, bytes.Clone(point)))
+}
+
+// unmarshalCurvePrivateKey takes the OCTET STRING in an OCTET STRING of RFC
+// 8410; some writers leave out the inner one.
+func unmarshalCurvePrivateKey(info *privateInfo) ([]ck.Attribute, error) {
+	var b cryptobyte.Builder
+	addOID(&b, info.oid)
+	params, err := built(&b)
+	if err != nil {
+		return nil, err
+	}
+	s, value := info.key, info.key
+	var inner cryptobyte.String
+	if s.ReadASN1(&inner, asn1.OCTET_STRING) && s.Empty() {
+		value = inner
+	}
+	return withPoint([]ck.Attribute{
+		ck.NewBytes(ck.CKA_EC_PARAMS, params),
+		ck.NewBytes(ck.CKA_VALUE, bytes.Clone(value)),
+	}, info.public), nil
+}

@@ -1,0 +1,61 @@
+package engine
+
+import (
+	"crypto/sha1"
+	"fmt"
+	"slices"
+
+	"github.com/perilune/perilune/cryptoki/ck"
+)
+
+// Secret keys: AES (PKCS#11 v3.1 section 6.10.2), generic secrets (section
+// 6.8.2), the types for one HMAC each, and HKDF.
+
+func init() {
+	registerKeyType(secretType(ck.CKK_AES, checkValueAES, 16, 24, 32))
+	for _, t := range secretKeyTypes {
+		if t != ck.CKK_AES {
+			registerKeyType(secretType(t, checkValueSHA1))
+		}
+	}
+}
+
+// secretType is the row of a type of secret keys.
+func secretType(t ck.KeyType, checkValue func(*Key) ([]byte, error), lengths ...int) *KeyType {
+	return &KeyType{
+		Type:       t,
+		Size:       func(k *Key) uint64 { return uint64(len(k.Value())) },
+		Complete:   func(k *Key) ([]ck.Attribute, error) { return completeSecret(k, lengths) },
+		Lengths:    lengths,
+		CheckValue: checkValue,
+	}
+}
+
+// completeSecret checks the length of a key and states it.
+func completeSecret(k *Key, lengths []int) ([]ck.Attribute, error) {
+	if ck.Find(k.Attrs, ck.CKA_VALUE) == nil {
+		return nil, fmt.Errorf("CKA_VALUE is missing: %w", ck.CKR_TEMPLATE_INCOMPLETE)
+	}
+	n := len(k.Value())
+	if n == 0 || len(lengths) > 0 && !slices.Contains(lengths, n) {
+		return nil, fmt.Errorf("CKA_VALUE has a length that the key type does not allow: %w", ck.CKR_ATTRIBUTE_VALUE_INVALID)
+	}
+	return []ck.Attribute{ck.NewULong(ck.CKA_VALUE_LEN, uint64(n))}, nil
+}
+
+// checkValueAES encrypts a block of zeros (PKCS#11 v3.1 section 4.10.2).
+func checkValueAES(k *Key) ([]byte, error) {
+	block, err := aesCipher(k)
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, 16)
+	block.Encrypt(b, b)
+	return b[:3], nil
+}
+
+// checkValueSHA1 digests the value (PKCS#11 v3.1 section 6.8.2).
+func checkValueSHA1(k *Key) ([]byte, error) {
+	sum := sha1.Sum(k.Value())
+	return sum[:3], nil
+}

@@ -1,0 +1,229 @@
+package engine
+
+import (
+	"crypto/cipher"
+	"crypto/subtle"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/engine/internal/ct"
+)
+
+// AES-CCM (PKCS#11 v3.1 section 6.13.3; RFC 3610, NIST SP 800-38C). The length
+// comes before the data, and the whole message is kept until the end.
+
+func init() {
+	register(aesRow(&Mechanism{
+		Type: ck.CKM_AES_CCM, Param: (*CCMParams)(nil), MessageParam: (*CCMMessageParams)(nil),
+		Encrypt: func(k *Key, p any) (Op, error) { return newCCM(k, p, ccmOp{}) },
+		Decrypt: func(k *Key, p any) (Op, error) { return newCCM(k, p, ccmOp{decrypt: true}) },
+		Wrap:    wrapping(func(k *Key, p any) (Op, error) { return newCCM(k, p, ccmOp{anyLen: true}) }),
+		Unwrap: unwrapping(func(k *Key, p any) (Op, error) {
+			return newCCM(k, p, ccmOp{anyLen: true, decrypt: true})
+		}),
+		MessageEncrypt: newCCMMessageEncrypt, MessageDecrypt: newCCMMessageDecrypt,
+		SelfTest: testCCM,
+	}))
+}
+
+// CCMParams is CK_CCM_PARAMS (PKCS#11 v3.1 section 6.13.5). DataLen is the
+// length of the plaintext; wrapping and unwrapping do not look at it.
+type CCMParams struct {
+	DataLen uint64
+	Nonce   []byte `c:"ptr,len"`
+	AAD     []byte `c:"ptr,len"`
+	MACLen  uint64
+}
+
+// ccm is CCM with the parameters of one message.
+type ccm struct {
+	block  cipher.Block
+	nonce  []byte
+	aad    []byte
+	macLen int
+}
+
+func newCCMState(k *Key, nonce, aad []byte, macLen uint64) (c ccm, err error) {
+	if n := len(nonce); n < 7 || n > 13 {
+		return c, fmt.Errorf("a CCM nonce has 7 to 13 bytes: %w", ck.CKR_MECHANISM_PARAM_INVALID)
+	}
+	if macLen < 4 || macLen > 16 || macLen%2 != 0 {
+		return c, fmt.Errorf("a CCM code has 4, 6, 8, 10, 12, 14 or 16 bytes: %w", ck.CKR_MECHANISM_PARAM_INVALID)
+	}
+	block, err := aesCipher(k)
+	return ccm{block, nonce, aad, int(macLen)}, err
+}
+
+// fits reports whether a length can be written in the bytes that the nonce
+// leaves for it.
+func (c *ccm) fits(n uint64) bool {
+	room := 8 * uint(15-len(c.nonce))
+	return room >= 64 || n < 1<<room
+}
+
+// start returns a block that begins with flags and the nonce.
+func (c *ccm) start(flags byte) (b [16]byte) {
+	b[0] = flags | byte(14-len(c.nonce))
+	copy(b[1:], c.nonce)
+	return b
+}
+
+// mac computes the code of a message, encrypted with the first block of the
+// stream.
+func (c *ccm) mac(plain []byte) (tag [16]byte) {
+	flags := byte(c.macLen-2) / 2 << 3
+	if len(c.aad) > 0 {
+		flags |= 0x40
+	}
+	b0 := c.start(flags)
+	var n [8]byte
+	binary.BigEndian.PutUint64(n[:], uint64(len(plain)))
+	copy(b0[1+len(c.nonce):], n[8-(15-len(c.nonce)):])
+
+	m := cbcMAC{block: c.block}
+	m.write(b0[:])
+	if len(c.aad) > 0 {
+		m.write(ccmAADLen(uint64(len(c.aad))))
+		m.write(c.aad)
+		m.flush()
+	}
+	m.write(plain)
+	m.flush()
+
+	a0 := c.start(0)
+	c.block.Encrypt(tag[:], a0[:])
+	subtle.XORBytes(tag[:], tag[:], m.x[:])
+	return tag
+}
+
+// ccmAADLen encodes the length of the associated data (RFC 3610, section 2.2).
+func ccmAADLen(n uint64) []byte {
+	switch {
+	case n < 0xff00:
+		return binary.BigEndian.AppendUint16(nil, uint16(n))
+	case n < 1<<32:
+		return binary.BigEndian.AppendUint32([]byte{0xff, 0xfe}, uint32(n))
+	}
+	return binary.BigEndian.AppendUint64([]byte{0xff, 0xff}, n)
+}
+
+// xor encrypts or decrypts.
+func (c *ccm) xor(dst, src []byte) {
+	a1 := c.start(0)
+	a1[15] = 1
+	cipher.NewCTR(c.block, a1[:]).XORKeyStream(dst[:len(src)], src)
+}
+
+// seal encrypts plain to dst and returns the code.
+func (c *ccm) seal(dst, plain []byte) [16]byte {
+	tag := c.mac(plain)
+	c.xor(dst, plain)
+	return tag
+}
+
+// open decrypts src to dst if tag is its code; otherwise it leaves zeros there.
+func (c *ccm) open(dst, src, tag []byte) bool {
+	var got [16]byte
+	copy(got[:], tag) // dst may lie over it
+	c.xor(dst, src)
+	want := c.mac(dst[:len(src)])
+	if ct.Equal(want[:c.macLen], got[:len(tag)]) != 1 {
+		clear(dst[:len(src)])
+		return false
+	}
+	return true
+}
+
+// ccmOp puts the code behind the ciphertext.
+type ccmOp struct {
+	ccm
+	decrypt bool
+	anyLen  bool
+	dataLen uint64
+	buf     []byte
+}
+
+func newCCM(k *Key, param any, o ccmOp) (Op, error) {
+	p, err := structParam[CCMParams](param)
+	if err != nil {
+		return nil, err
+	}
+	if o.ccm, err = newCCMState(k, p.Nonce, p.AAD, p.MACLen); err != nil {
+		return nil, err
+	}
+	o.dataLen = p.DataLen
+	if !o.anyLen && !o.fits(o.dataLen) {
+		return nil, fmt.Errorf("ulDataLen is too large for the nonce: %w", ck.CKR_MECHANISM_PARAM_INVALID)
+	}
+	return &o, nil
+}
+
+func (o *ccmOp) UpdateLen(int) int { return 0 }
+
+func (o *ccmOp) Update(_, src []byte) (int, error) {
+	if !o.anyLen && uint64(len(o.buf)+len(src)) > o.dataLen+uint64(o.macLen) {
+		return 0, o.lengthError()
+	}
+	o.buf = append(o.buf, src...)
+	return 0, nil
+}
+
+func (o *ccmOp) FinishLen(n int) (int, bool) {
+	n += len(o.buf)
+	if o.decrypt {
+		return max(0, n-o.macLen), true
+	}
+	return n + o.macLen, true
+}
+
+func (o *ccmOp) Finish(dst, src []byte) (int, error) {
+	if len(o.buf) > 0 {
+		src = append(o.buf, src...)
+	}
+	n := len(src)
+	if o.decrypt {
+		n -= o.macLen
+	}
+	if n < 0 || !o.fits(uint64(n)) || !o.anyLen && uint64(n) != o.dataLen {
+		return 0, o.lengthError()
+	}
+	if o.decrypt {
+		if !o.open(dst, src[:n], src[n:]) {
+			return 0, ck.CKR_ENCRYPTED_DATA_INVALID
+		}
+		return n, nil
+	}
+	tag := o.seal(dst, src)
+	return n + copy(dst[n:n+o.macLen], tag[:]), nil
+}
+
+func (o *ccmOp) lengthError() error {
+	rv := ck.CKR_DATA_LEN_RANGE
+	if o.decrypt {
+		rv = ck.CKR_ENCRYPTED_DATA_LEN_RANGE
+	}
+	return fmt.Errorf("the message has not the length that ulDataLen gives: %w", rv)
+}
+
+// testCCM checks examples 1 to 3 of NIST SP 800-38C, appendix C.
+func testCCM() error {
+	const key = "404142434445464748494a4b4c4d4e4f"
+	for _, a := range []struct {
+		p             CCMParams
+		plain, sealed string
+	}{
+		{CCMParams{4, unhex("10111213141516"), unhex("0001020304050607"), 4},
+			"20212223", "7162015b4dac255d"},
+		{CCMParams{16, unhex("1011121314151617"), unhex("000102030405060708090a0b0c0d0e0f"), 6},
+			"202122232425262728292a2b2c2d2e2f", "d2a1f0e051ea5f62081a7792073d593d1fc64fbfaccd"},
+		{CCMParams{24, unhex("101112131415161718191a1b"), unhex("000102030405060708090a0b0c0d0e0f10111213"), 8},
+			"202122232425262728292a2b2c2d2e2f3031323334353637",
+			"e3b201a9f5b71a7a9b1ceaeccd97e70b6176aad9a4428aa5484392fbc1b09951"},
+	} {
+		if err := testCipher(ck.CKM_AES_CCM, &a.p, cipherAnswer{key, a.plain, a.sealed}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

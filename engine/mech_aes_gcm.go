@@ -1,0 +1,397 @@
+package engine
+
+import (
+	"crypto/cipher"
+	"crypto/subtle"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"math"
+
+	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/engine/internal/ct"
+	"github.com/perilune/perilune/engine/internal/ghash"
+)
+
+// AES-GCM and AES-GMAC (PKCS#11 v3.1 section 6.13.2, 6.13.4; NIST SP 800-38D).
+//
+// A message that comes in one part goes through the standard library. For
+// ciphertext that must leave piece by piece, for tags shorter than 96 bits and
+// for tags kept apart from the ciphertext there is gcmStream.
+
+func init() {
+	register(
+		aesRow(&Mechanism{
+			Type: ck.CKM_AES_GCM, Param: (*GCMParams)(nil), MessageParam: (*GCMMessageParams)(nil),
+			Encrypt: newGCMEncrypt, Decrypt: newGCMDecrypt,
+			Wrap: wrapping(newGCMEncrypt), Unwrap: unwrapping(newGCMDecrypt),
+			MessageEncrypt: newGCMMessageEncrypt, MessageDecrypt: newGCMMessageDecrypt,
+			SelfTest: testGCM,
+		}),
+		aesRow(&Mechanism{
+			Type: ck.CKM_AES_GMAC, Param: (*GCMParams)(nil),
+			Sign:     func(k *Key, p any) (Op, error) { return newSign(newGMAC(k, p)) },
+			Verify:   func(k *Key, p any) (Verifier, error) { return newVerify(newGMAC(k, p)) },
+			SelfTest: testGMAC,
+		}),
+	)
+}
+
+// GCMParams is CK_GCM_PARAMS (PKCS#11 v3.1 section 6.13.5). IVBits repeats the
+// length of the IV, or is 0, or anything: the standard says to go by ulIvLen.
+type GCMParams struct {
+	IV      []byte `c:"ptr,len"`
+	IVBits  uint64
+	AAD     []byte `c:"ptr,len"`
+	TagBits uint64
+}
+
+// gcmMaxLen is the longest message (NIST SP 800-38D, section 5.2.1.1).
+const gcmMaxLen = 1<<36 - 32
+
+// gcmKey is an AES key made ready for GCM.
+type gcmKey struct {
+	block cipher.Block
+	aead  cipher.AEAD // for IVs of 96 bits and tags of 128
+	hash  *ghash.Key
+}
+
+func parseGCMKey(k *Key) (*gcmKey, error) {
+	return Parsed(k, func(k *Key) (*gcmKey, error) {
+		block, err := aesCipher(k)
+		if err != nil {
+			return nil, err
+		}
+		aead, err := cipher.NewGCM(block)
+		if err != nil {
+			return nil, err
+		}
+		var h [16]byte
+		block.Encrypt(h[:], h[:])
+		return &gcmKey{block, aead, ghash.NewKey(h[:])}, nil
+	})
+}
+
+// aeadFor returns the standard library's GCM for these lengths, or nil.
+func (k *gcmKey) aeadFor(ivLen, tagLen int) cipher.AEAD {
+	var aead cipher.AEAD
+	var err error
+	switch {
+	case ivLen == 12 && tagLen == 16:
+		return k.aead
+	case ivLen == 12 && tagLen >= 12:
+		aead, err = cipher.NewGCMWithTagSize(k.block, tagLen)
+	case tagLen == 16:
+		aead, err = cipher.NewGCMWithNonceSize(k.block, ivLen)
+	}
+	if err != nil {
+		return nil
+	}
+	return aead
+}
+
+// gcmTagLen is the length in bytes of a tag of that many bits.
+func gcmTagLen(bits uint64) (int, error) {
+	switch bits {
+	case 32, 64, 96, 104, 112, 120, 128:
+		return int(bits / 8), nil
+	}
+	return 0, fmt.Errorf("a tag has 32, 64, 96, 104, 112, 120 or 128 bits: %w", ck.CKR_MECHANISM_PARAM_INVALID)
+}
+
+// gcmOp is what encryption and decryption share.
+type gcmOp struct {
+	key     *gcmKey
+	iv, aad []byte
+	tagLen  int
+}
+
+func newGCMOp(k *Key, param any) (o gcmOp, err error) {
+	p, err := structParam[GCMParams](param)
+	if err != nil {
+		return o, err
+	}
+	if len(p.IV) == 0 {
+		return o, fmt.Errorf("the IV is empty: %w", ck.CKR_MECHANISM_PARAM_INVALID)
+	}
+	o.iv, o.aad = p.IV, p.AAD
+	if o.tagLen, err = gcmTagLen(p.TagBits); err != nil {
+		return o, err
+	}
+	o.key, err = parseGCMKey(k)
+	return o, err
+}
+
+// gcmEncrypt puts the tag behind the ciphertext.
+type gcmEncrypt struct {
+	gcmOp
+	stream *gcmStream // once a part came
+}
+
+func newGCMEncrypt(k *Key, p any) (Op, error) {
+	o, err := newGCMOp(k, p)
+	if err != nil {
+		return nil, err
+	}
+	return &gcmEncrypt{gcmOp: o}, nil
+}
+
+func (o *gcmEncrypt) UpdateLen(n int) int { return n }
+
+func (o *gcmEncrypt) Update(dst, src []byte) (int, error) {
+	if o.stream == nil {
+		o.stream = newGCMStream(o.key, o.iv, o.aad)
+	}
+	return len(src), o.stream.encrypt(dst, src)
+}
+
+func (o *gcmEncrypt) FinishLen(n int) (int, bool) { return n + o.tagLen, true }
+
+func (o *gcmEncrypt) Finish(dst, src []byte) (int, error) {
+	n := len(src) + o.tagLen
+	if o.stream == nil && len(src) <= gcmMaxLen {
+		if aead := o.key.aeadFor(len(o.iv), o.tagLen); aead != nil {
+			aead.Seal(dst[:0:n], o.iv, src, o.aad)
+			return n, nil
+		}
+	}
+	if _, err := o.Update(dst, src); err != nil {
+		return 0, err
+	}
+	var tag [16]byte
+	o.stream.tag(&tag)
+	copy(dst[len(src):n], tag[:])
+	return n, nil
+}
+
+// gcmDecrypt keeps everything back until the tag is checked.
+type gcmDecrypt struct {
+	gcmOp
+	buf []byte
+}
+
+func newGCMDecrypt(k *Key, p any) (Op, error) {
+	o, err := newGCMOp(k, p)
+	if err != nil {
+		return nil, err
+	}
+	return &gcmDecrypt{gcmOp: o}, nil
+}
+
+func (o *gcmDecrypt) UpdateLen(int) int { return 0 }
+
+func (o *gcmDecrypt) Update(_, src []byte) (int, error) {
+	o.buf = append(o.buf, src...)
+	return 0, nil
+}
+
+func (o *gcmDecrypt) FinishLen(n int) (int, bool) { return max(0, len(o.buf)+n-o.tagLen), true }
+
+func (o *gcmDecrypt) Finish(dst, src []byte) (int, error) {
+	if len(o.buf) > 0 {
+		src = append(o.buf, src...)
+	}
+	n := len(src) - o.tagLen
+	if n < 0 || n > gcmMaxLen {
+		return 0, ck.CKR_ENCRYPTED_DATA_LEN_RANGE
+	}
+	if aead := o.key.aeadFor(len(o.iv), o.tagLen); aead != nil {
+		if _, err := aead.Open(dst[:0:n], o.iv, src, o.aad); err != nil {
+			return 0, ck.CKR_ENCRYPTED_DATA_INVALID
+		}
+		return n, nil
+	}
+	stream := newGCMStream(o.key, o.iv, o.aad)
+	if !stream.open(dst, src[:n], src[n:]) {
+		return 0, ck.CKR_ENCRYPTED_DATA_INVALID
+	}
+	return n, nil
+}
+
+// gcmStream is GCM in parts.
+type gcmStream struct {
+	ctr  gctr
+	hash ghash.Hash
+	aad  uint64   // bytes of associated data
+	n    uint64   // bytes of ciphertext so far
+	mask [16]byte // for the tag
+}
+
+func newGCMStream(k *gcmKey, iv, aad []byte) *gcmStream {
+	s := &gcmStream{hash: ghash.New(k.hash), aad: uint64(len(aad))}
+	j0 := gcmJ0(k.hash, iv)
+	k.block.Encrypt(s.mask[:], j0[:])
+	binary.BigEndian.PutUint32(j0[12:], binary.BigEndian.Uint32(j0[12:])+1)
+	s.ctr = gctr{block: k.block, next: j0}
+	s.hash.Write(aad)
+	s.hash.Pad()
+	return s
+}
+
+// gcmJ0 makes the first counter block of the IV.
+func gcmJ0(k *ghash.Key, iv []byte) (j0 [16]byte) {
+	if len(iv) == 12 {
+		copy(j0[:], iv)
+		j0[15] = 1
+		return j0
+	}
+	h := ghash.New(k)
+	h.Write(iv)
+	h.Pad()
+	h.Lengths(0, uint64(len(iv)))
+	h.Sum(&j0)
+	return j0
+}
+
+// encrypt writes the ciphertext of src to dst.
+func (s *gcmStream) encrypt(dst, src []byte) error {
+	if uint64(len(src)) > gcmMaxLen-s.n {
+		return fmt.Errorf("the message is too long for GCM: %w", ck.CKR_DATA_LEN_RANGE)
+	}
+	s.n += uint64(len(src))
+	s.ctr.xor(dst, src)
+	s.hash.Write(dst[:len(src)])
+	return nil
+}
+
+// open decrypts the whole message src to dst if its tag is right.
+func (s *gcmStream) open(dst, src, tag []byte) bool {
+	s.n = uint64(len(src))
+	s.hash.Write(src)
+	var want [16]byte
+	s.tag(&want)
+	if ct.Equal(want[:len(tag)], tag) != 1 {
+		return false
+	}
+	s.ctr.xor(dst, src)
+	return true
+}
+
+// tag writes the tag of the whole message to out.
+func (s *gcmStream) tag(out *[16]byte) {
+	s.hash.Pad()
+	s.hash.Lengths(s.aad, s.n)
+	s.hash.Sum(out)
+	subtle.XORBytes(out[:], out[:], s.mask[:])
+}
+
+// gctr is counter mode with a counter in the last 32 bits of the block.
+type gctr struct {
+	block  cipher.Block
+	next   [16]byte // where the next stream begins
+	stream cipher.Stream
+	left   uint64 // bytes of stream until the counter comes round to 0
+}
+
+func (c *gctr) xor(dst, src []byte) {
+	for len(src) > 0 {
+		if c.left == 0 {
+			c.stream = cipher.NewCTR(c.block, c.next[:])
+			c.left = (1<<32 - uint64(binary.BigEndian.Uint32(c.next[12:]))) * 16
+			clear(c.next[12:])
+		}
+		n := len(src)
+		if uint64(n) > c.left {
+			n = int(c.left)
+		}
+		c.stream.XORKeyStream(dst[:n], src[:n])
+		c.left -= uint64(n)
+		dst, src = dst[n:], src[n:]
+	}
+}
+
+// gmac is the tag of a message that is all associated data.
+type gmac struct {
+	key  *gcmKey
+	iv   []byte
+	hash ghash.Hash
+	n    uint64
+	tag  int
+}
+
+// newGMAC takes the CK_GCM_PARAMS of the standard, or the IV alone, with which
+// the tag has 128 bits.
+func newGMAC(k *Key, param any) (mac, error) {
+	p := &GCMParams{TagBits: 128}
+	if iv, ok := param.([]byte); ok {
+		p.IV = iv
+	} else {
+		var err error
+		if p, err = structParam[GCMParams](param); err != nil {
+			return nil, err
+		}
+	}
+	if len(p.AAD) > 0 {
+		return nil, fmt.Errorf("GMAC takes its data from the message: %w", ck.CKR_MECHANISM_PARAM_INVALID)
+	}
+	o, err := newGCMOp(k, p)
+	if err != nil {
+		return nil, err
+	}
+	return &gmac{key: o.key, iv: o.iv, hash: ghash.New(o.key.hash), tag: o.tagLen}, nil
+}
+
+func (g *gmac) write(src []byte) error {
+	if uint64(len(src)) > math.MaxInt64/8-g.n {
+		return ck.CKR_DATA_LEN_RANGE
+	}
+	g.n += uint64(len(src))
+	g.hash.Write(src)
+	return nil
+}
+
+func (g *gmac) size() int { return g.tag }
+
+func (g *gmac) sum(dst []byte) []byte {
+	var tag, mask [16]byte
+	j0 := gcmJ0(g.key.hash, g.iv)
+	g.key.block.Encrypt(mask[:], j0[:])
+	g.hash.Pad()
+	g.hash.Lengths(g.n, 0)
+	g.hash.Sum(&tag)
+	subtle.XORBytes(tag[:], tag[:], mask[:])
+	return append(dst, tag[:g.tag]...)
+}
+
+// testGCM checks test case 4 of the paper that proposed GCM (McGrew and Viega,
+// "The Galois/Counter Mode of Operation", appendix B), in one part, in two and
+// with the tag cut short.
+func testGCM() error {
+	k := secretKey(ck.CKK_AES, unhex("feffe9928665731c6d6a8f9467308308"))
+	p := &GCMParams{
+		IV:      unhex("cafebabefacedbaddecaf888"),
+		AAD:     unhex("feedfacedeadbeeffeedfacedeadbeefabaddad2"),
+		TagBits: 128,
+	}
+	plain := "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72" +
+		"1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39"
+	sealed := "42831ec2217774244b7221b784d0d49ce3aa212f2c02a4e035c17e2329aca12e" +
+		"21d514b25466931c7d8f6a5aac84aa051ba30b396a0aac973d58e091" + "5bc94fbc3221a5db94fae95ae7121a47"
+	if err := testCipher(ck.CKM_AES_GCM, p, cipherAnswer{hex.EncodeToString(k.Value()), plain, sealed}); err != nil {
+		return err
+	}
+	op, err := newGCMEncrypt(k, p)
+	if err != nil {
+		return err
+	}
+	out := make([]byte, len(sealed)/2)
+	in := unhex(plain)
+	if _, err := op.Update(out, in[:21]); err != nil {
+		return err
+	}
+	if _, err := op.Finish(out[21:], in[21:]); err != nil {
+		return err
+	}
+	if hex.EncodeToString(out) != sealed {
+		return errSelfTest(ck.CKM_AES_GCM)
+	}
+	p.TagBits = 64
+	return testCipher(ck.CKM_AES_GCM, p, cipherAnswer{hex.EncodeToString(k.Value()), plain, sealed[:len(sealed)-16]})
+}
+
+// testGMAC checks case 8 of Wycheproof's aes_gmac_test.json.
+func testGMAC() error {
+	k := secretKey(ck.CKK_AES, unhex("1d4a92394c7356a6f528cfb3adb8f253"))
+	p := &GCMParams{IV: unhex("02194ece3bc50c51c52bdd83"), TagBits: 128}
+	return testMAC(ck.CKM_AES_GMAC, k, p, "19b69d4178d49c20b4ee5846cb440c99", "3790b32d5cda9f8ef72b643d701077d3")
+}

@@ -1,0 +1,204 @@
+package engine
+
+import (
+	"crypto/subtle"
+	"fmt"
+	"slices"
+
+	"github.com/perilune/perilune/cryptoki/ck"
+)
+
+// Generic secret keys (PKCS#11 v3.1 section 6.8) and simple derivations
+// (section 6.43).
+
+func init() {
+	register(
+		&Mechanism{
+			Type: ck.CKM_GENERIC_SECRET_KEY_GEN, Makes: ck.CKK_GENERIC_SECRET, Min: 1, Max: maxSecret, FIPS: true,
+			Generate: generateSecret,
+			SelfTest: func() error { return testSecretGen(ck.CKM_GENERIC_SECRET_KEY_GEN) },
+		},
+		&Mechanism{
+			Type: ck.CKM_CONCATENATE_BASE_AND_KEY, Param: ck.ObjectHandle(0),
+			Keys: secretKeyTypes, Min: 1, Max: maxSecret,
+			Derive: concatenateKey,
+			SelfTest: func() error {
+				key := secretKey(ck.CKK_GENERIC_SECRET, unhex("89abcdef"))
+				return testDerive(ck.CKM_CONCATENATE_BASE_AND_KEY, unhex("01234567"), ck.ObjectHandle(1),
+					"0123456789abcdef", key)
+			},
+		},
+		dataRow(ck.CKM_CONCATENATE_BASE_AND_DATA, "0123456789abcdef",
+			func(base, data []byte) []byte { return slices.Concat(base, data) }),
+		dataRow(ck.CKM_CONCATENATE_DATA_AND_BASE, "89abcdef01234567",
+			func(base, data []byte) []byte { return slices.Concat(data, base) }),
+		dataRow(ck.CKM_XOR_BASE_AND_DATA, "88888888", func(base, data []byte) []byte {
+			out := make([]byte, min(len(base), len(data)))
+			subtle.XORBytes(out, base, data)
+			return out
+		}),
+		&Mechanism{
+			Type: ck.CKM_EXTRACT_KEY_FROM_KEY, Param: uint64(0),
+			Keys: secretKeyTypes, Min: 1, Max: maxSecret,
+			Derive: extractKey,
+			SelfTest: func() error {
+				return testDerive(ck.CKM_EXTRACT_KEY_FROM_KEY, unhex("329f84a9"), uint64(21), "9526")
+			},
+		},
+	)
+}
+
+// maxSecret is the length in bytes of the longest secret key that is made or
+// used, so that no template can ask for all memory.
+const maxSecret = 1 << 16
+
+// secretKeyTypes are the types that the simple derivations take as their base.
+var secretKeyTypes = func() []ck.KeyType {
+	list := []ck.KeyType{ck.CKK_GENERIC_SECRET, ck.CKK_AES, ck.CKK_HKDF}
+	for _, f := range hashFamilies {
+		list = append(list, f.key)
+	}
+	return list
+}()
+
+// dataRow is the row of a derivation from a key and data; its self-test uses
+// the key, the data and the answer that the standard has as its example.
+func dataRow(t ck.MechanismType, answer string, f func(base, data []byte) []byte) *Mechanism {
+	return &Mechanism{
+		Type: t, Param: (*StringDataParams)(nil), Keys: secretKeyTypes, Min: 1, Max: maxSecret,
+		Derive: func(base *Key, param any, d *Derivation) ([]byte, error) {
+			p, err := structParam[StringDataParams](param)
+			if err != nil {
+				return nil, err
+			}
+			return leading(f(base.Value(), p.Data), d)
+		},
+		SelfTest: func() error {
+			return testDerive(t, unhex("01234567"), &StringDataParams{unhex("89abcdef")}, answer)
+		},
+	}
+}
+
+// concatenateKey is CKM_CONCATENATE_BASE_AND_KEY.
+func concatenateKey(base *Key, _ any, d *Derivation) ([]byte, error) {
+	if len(d.Keys) != 1 || d.Keys[0] == nil {
+		return nil, fmt.Errorf("the second key is missing: %w", ck.CKR_MECHANISM_PARAM_INVALID)
+	}
+	if d.Keys[0].Class != ck.CKO_SECRET_KEY {
+		return nil, ck.CKR_KEY_TYPE_INCONSISTENT
+	}
+	return leading(slices.Concat(base.Value(), d.Keys[0].Value()), d)
+}
+
+// extractKey is CKM_EXTRACT_KEY_FROM_KEY: bits of the base key from the given
+// one on, the first bit being the most significant, going round at its end.
+func extractKey(base *Key, p any, d *Derivation) ([]byte, error) {
+	v := base.Value()
+	first, ok := p.(uint64)
+	if !ok || first >= uint64(len(v))*8 {
+		return nil, fmt.Errorf("the key has no bit of this number: %w", ck.CKR_MECHANISM_PARAM_INVALID)
+	}
+	n := derivedLen(d, 0)
+	if n == 0 {
+		return nil, fmt.Errorf("the template must give the length of the key: %w", ck.CKR_TEMPLATE_INCOMPLETE)
+	}
+	if n > len(v) {
+		return nil, ck.CKR_KEY_SIZE_RANGE
+	}
+	out := make([]byte, n)
+	at, shift := int(first/8), first%8
+	for i := range out {
+		hi, lo := v[(at+i)%len(v)], v[(at+i+1)%len(v)]
+		out[i] = byte((uint16(hi)<<8 | uint16(lo)) << shift >> 8)
+	}
+	return out, nil
+}
+
+// leading returns as many bytes from the start of out as the derived key has.
+func leading(out []byte, d *Derivation) ([]byte, error) {
+	n := derivedLen(d, len(out))
+	if n == 0 {
+		return nil, fmt.Errorf("the template must give the length of the key: %w", ck.CKR_TEMPLATE_INCOMPLETE)
+	}
+	if n > len(out) {
+		return nil, fmt.Errorf("the derivation yields too few bytes: %w", ck.CKR_KEY_SIZE_RANGE)
+	}
+	return out[:n], nil
+}
+
+// derivedLen is the length of the derived key: what the template says, or that
+// of a key type with one length only, or natural for a type that can have any;
+// 0 if that leaves it open.
+func derivedLen(d *Derivation, natural int) int {
+	if d.Len != 0 {
+		return d.Len
+	}
+	t := FindKeyType(d.Type)
+	switch {
+	case t == nil || len(t.Lengths) == 0:
+		return natural
+	case len(t.Lengths) == 1:
+		return t.Lengths[0]
+	}
+	return 0
+}
+
+// valueLen reads CKA_VALUE_LEN from a template for a new key.
+func valueLen(template []ck.Attribute) (int, error) {
+	a := ck.Find(template, ck.CKA_VALUE_LEN)
+	if a == nil {
+		return 0, fmt.Errorf("CKA_VALUE_LEN is missing: %w", ck.CKR_TEMPLATE_INCOMPLETE)
+	}
+	n, ok := ck.ULong(a.Value)
+	if !ok || n < 1 || n > maxSecret {
+		return 0, fmt.Errorf("CKA_VALUE_LEN must be 1 to %d: %w", maxSecret, ck.CKR_ATTRIBUTE_VALUE_INVALID)
+	}
+	return int(n), nil
+}
+
+// generateSecret makes a random key as long as the template says.
+func generateSecret(p any, template []ck.Attribute) ([]ck.Attribute, error) {
+	if err := noParam(p); err != nil {
+		return nil, err
+	}
+	n, err := valueLen(template)
+	if err != nil {
+		return nil, err
+	}
+	return randomSecret(n)
+}
+
+// randomSecret makes the value attributes of a random key of n bytes.
+func randomSecret(n int) ([]ck.Attribute, error) {
+	v := make([]byte, n)
+	if err := Random(v); err != nil {
+		return nil, err
+	}
+	return secretValue(v), nil
+}
+
+// secretValue is the value attributes of a secret key.
+func secretValue(v []byte) []ck.Attribute {
+	return []ck.Attribute{
+		ck.NewBytes(ck.CKA_VALUE, v),
+		ck.NewULong(ck.CKA_VALUE_LEN, uint64(len(v))),
+	}
+}
+
+// testSecretGen checks the form of a new key; there is no known answer.
+func testSecretGen(t ck.MechanismType) error {
+	template := []ck.Attribute{ck.NewULong(ck.CKA_VALUE_LEN, uint64(32))}
+	one, err := Find(t).Generate(nil, template)
+	if err != nil {
+		return err
+	}
+	two, err := Find(t).Generate(nil, template)
+	if err != nil {
+		return err
+	}
+	a, b := ck.Find(one, ck.CKA_VALUE), ck.Find(two, ck.CKA_VALUE)
+	if a == nil || b == nil || len(a.Value) != 32 || subtle.ConstantTimeCompare(a.Value, b.Value) == 1 {
+		return errSelfTest(t)
+	}
+	return nil
+}

@@ -1,0 +1,187 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/engine/internal/rsacore"
+)
+
+// Key sizes of RSA in bits: to use, and to generate.
+const (
+	rsaMinBits    = 1024
+	rsaMinNewBits = 2048
+	rsaMaxBits    = 8192
+)
+
+var rsaKeys = []ck.KeyType{ck.CKK_RSA}
+
+func init() {
+	register(&Mechanism{
+		Type: ck.CKM_RSA_X_509,
+		Keys: rsaKeys, Min: rsaMinBits, Max: rsaMaxBits,
+		Encrypt:       rawEncrypt,
+		Decrypt:       rawDecrypt,
+		Sign:          rawSign,
+		Verify:        rawVerify,
+		SignRecover:   rawSign,
+		VerifyRecover: rawVerifyRecover,
+		Wrap:          wrapping(rawEncrypt),
+		Unwrap:        unwrapping(rawDecrypt),
+		SelfTest:      testRawRSA,
+	})
+}
+
+// rsaPublic is the key for the public operation.
+func rsaPublic(k *Key) (*rsacore.PublicKey, error) {
+	return Parsed(k, func(k *Key) (*rsacore.PublicKey, error) {
+		pub, err := rsacore.NewPublicKey(k.Bytes(ck.CKA_MODULUS), k.Bytes(ck.CKA_PUBLIC_EXPONENT))
+		if err != nil {
+			return nil, fmt.Errorf("unusable RSA public key: %w", ck.CKR_KEY_TYPE_INCONSISTENT)
+		}
+		return pub, nil
+	})
+}
+
+// rsaPrivate is the key for the private operation.
+func rsaPrivate(k *Key) (*rsacore.PrivateKey, error) {
+	return Parsed(k, func(k *Key) (*rsacore.PrivateKey, error) {
+		priv, err := rsacore.NewPrivateKey(rsaNumbers(k))
+		if err != nil {
+			return nil, fmt.Errorf("unusable RSA private key: %w", ck.CKR_KEY_TYPE_INCONSISTENT)
+		}
+		return priv, nil
+	})
+}
+
+// publicRSA sets dst to src^e mod n. Input too large gets the code outOfRange.
+func publicRSA(pub *rsacore.PublicKey, dst, src []byte, outOfRange ck.RV) error {
+	if err := pub.Public(dst, src); err != nil {
+		return outOfRange
+	}
+	return nil
+}
+
+// privateRSA sets dst to src^d mod n. Input too large gets the code outOfRange.
+func privateRSA(priv *rsacore.PrivateKey, dst, src []byte, outOfRange ck.RV) error {
+	switch err := priv.Private(dst, src); {
+	case err == nil:
+		return nil
+	case errors.Is(err, rsacore.ErrRange):
+		return outOfRange
+	default:
+		return fmt.Errorf("the RSA private operation went wrong: %w", ck.CKR_FUNCTION_FAILED)
+	}
+}
+
+// rsaOpen undoes an encryption: src, as long as the modulus, to dst of the
+// same length.
+func rsaOpen(priv *rsacore.PrivateKey, dst, src []byte) error {
+	if len(src) != priv.Size() {
+		return ck.CKR_ENCRYPTED_DATA_LEN_RANGE
+	}
+	return privateRSA(priv, dst, src, ck.CKR_ENCRYPTED_DATA_INVALID)
+}
+
+// rsaRecover applies the public operation to a signature.
+func rsaRecover(pub *rsacore.PublicKey, dst, sig []byte) error {
+	if len(sig) != pub.Size() {
+		return ck.CKR_SIGNATURE_LEN_RANGE
+	}
+	return publicRSA(pub, dst, sig, ck.CKR_SIGNATURE_INVALID)
+}
+
+// CKM_RSA_X_509, raw RSA (PKCS#11 v3.1, section 6.1.6): input shorter than the
+// modulus stands for a number, so zeros on the left are implied.
+
+func rawEncrypt(k *Key, p any) (Op, error) {
+	if err := noParam(p); err != nil {
+		return nil, err
+	}
+	pub, err := rsaPublic(k)
+	if err != nil {
+		return nil, err
+	}
+	return &once{max: pub.Size(), exact: true, run: func(dst, src []byte) (int, error) {
+		if len(src) > pub.Size() {
+			return 0, ck.CKR_DATA_LEN_RANGE
+		}
+		return pub.Size(), publicRSA(pub, dst[:pub.Size()], src, ck.CKR_DATA_INVALID)
+	}}, nil
+}
+
+func rawDecrypt(k *Key, p any) (Op, error) {
+	if err := noParam(p); err != nil {
+		return nil, err
+	}
+	priv, err := rsaPrivate(k)
+	if err != nil {
+		return nil, err
+	}
+	return &once{max: priv.Size(), exact: true, run: func(dst, src []byte) (int, error) {
+		return priv.Size(), rsaOpen(priv, dst[:priv.Size()], src)
+	}}, nil
+}
+
+func rawSign(k *Key, p any) (Op, error) {
+	if err := noParam(p); err != nil {
+		return nil, err
+	}
+	priv, err := rsaPrivate(k)
+	if err != nil {
+		return nil, err
+	}
+	return &once{max: priv.Size(), exact: true, run: func(dst, src []byte) (int, error) {
+		if len(src) > priv.Size() {
+			return 0, ck.CKR_DATA_LEN_RANGE
+		}
+		return priv.Size(), privateRSA(priv, dst[:priv.Size()], src, ck.CKR_DATA_INVALID)
+	}}, nil
+}
+
+func rawVerify(k *Key, p any) (Verifier, error) {
+	if err := noParam(p); err != nil {
+		return nil, err
+	}
+	pub, err := rsaPublic(k)
+	if err != nil {
+		return nil, err
+	}
+	return onceVerifier(func(src, sig []byte) error {
+		if len(src) > pub.Size() {
+			return ck.CKR_DATA_LEN_RANGE
+		}
+		m := make([]byte, pub.Size())
+		if err := rsaRecover(pub, m, sig); err != nil {
+			return err
+		}
+		zeros := len(m) - len(src)
+		if !allZero(m[:zeros]) || string(m[zeros:]) != string(src) {
+			return ck.CKR_SIGNATURE_INVALID
+		}
+		return nil
+	}), nil
+}
+
+func rawVerifyRecover(k *Key, p any) (Op, error) {
+	if err := noParam(p); err != nil {
+		return nil, err
+	}
+	pub, err := rsaPublic(k)
+	if err != nil {
+		return nil, err
+	}
+	return &once{max: pub.Size(), exact: true, run: func(dst, src []byte) (int, error) {
+		return pub.Size(), rsaRecover(pub, dst[:pub.Size()], src)
+	}}, nil
+}
+
+func allZero(b []byte) bool {
+	for _, x := range b {
+		if x != 0 {
+			return false
+		}
+	}
+	return true
+}

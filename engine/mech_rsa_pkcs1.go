@@ -1,0 +1,332 @@
+package engine
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/binary"
+	"fmt"
+	"hash"
+	"math/bits"
+
+	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/engine/internal/rsacore"
+)
+
+// RSA with the paddings of PKCS #1 version 1.5 (RFC 8017, sections 7.2 and
+// 8.2; PKCS#11 v3.1, sections 6.1.5 and 6.1.9).
+
+func init() {
+	register(&Mechanism{
+		Type: ck.CKM_RSA_PKCS,
+		Keys: rsaKeys, Min: rsaMinBits, Max: rsaMaxBits, FIPS: true,
+		Encrypt:       pkcs1Encrypt,
+		Decrypt:       pkcs1Decrypt,
+		Sign:          pkcs1Sign,
+		Verify:        pkcs1Verify,
+		SignRecover:   pkcs1Sign,
+		VerifyRecover: pkcs1VerifyRecover,
+		Wrap:          wrapping(pkcs1Encrypt),
+		Unwrap:        unwrapping(pkcs1Decrypt),
+		SelfTest:      testPKCS1Decrypt,
+	})
+	for m, h := range map[ck.MechanismType]ck.MechanismType{
+		ck.CKM_SHA1_RSA_PKCS:     ck.CKM_SHA_1,
+		ck.CKM_SHA224_RSA_PKCS:   ck.CKM_SHA224,
+		ck.CKM_SHA256_RSA_PKCS:   ck.CKM_SHA256,
+		ck.CKM_SHA384_RSA_PKCS:   ck.CKM_SHA384,
+		ck.CKM_SHA512_RSA_PKCS:   ck.CKM_SHA512,
+		ck.CKM_SHA3_224_RSA_PKCS: ck.CKM_SHA3_224,
+		ck.CKM_SHA3_256_RSA_PKCS: ck.CKM_SHA3_256,
+		ck.CKM_SHA3_384_RSA_PKCS: ck.CKM_SHA3_384,
+		ck.CKM_SHA3_512_RSA_PKCS: ck.CKM_SHA3_512,
+	} {
+		register(pkcs1HashRow(m, findHash(h)))
+	}
+}
+
+func pkcs1HashRow(m ck.MechanismType, h *hashFunction) *Mechanism {
+	return &Mechanism{
+		Type: m,
+		Keys: rsaKeys, Min: rsaMinBits, Max: rsaMaxBits, FIPS: h.digest != ck.CKM_SHA_1,
+		Sign: func(k *Key, p any) (Op, error) {
+			priv, err := pkcs1Signer(k, p)
+			if err != nil {
+				return nil, err
+			}
+			return &hashedOp{hashed: hashed{h: h.new()}, size: priv.Size(), sign: func(dst, digest []byte) (int, error) {
+				return pkcs1SignInfo(priv, dst, h.info, digest)
+			}}, nil
+		},
+		Verify: func(k *Key, p any) (Verifier, error) {
+			pub, err := pkcs1Checker(k, p)
+			if err != nil {
+				return nil, err
+			}
+			return &hashedVerifier{hashed: hashed{h: h.new()}, verify: func(digest, sig []byte) error {
+				return pkcs1VerifyInfo(pub, h.info, digest, sig)
+			}}, nil
+		},
+		SelfTest: func() error { return testPKCS1Hash(m) },
+	}
+}
+
+// pkcs1Overhead is the least padding: 0, type, eight bytes, 0.
+const pkcs1Overhead = 11
+
+func pkcs1Signer(k *Key, p any) (*rsacore.PrivateKey, error) {
+	if err := noParam(p); err != nil {
+		return nil, err
+	}
+	return rsaPrivate(k)
+}
+
+func pkcs1Checker(k *Key, p any) (*rsacore.PublicKey, error) {
+	if err := noParam(p); err != nil {
+		return nil, err
+	}
+	return rsaPublic(k)
+}
+
+// pkcs1SignInfo signs prefix and data, together the DigestInfo or whatever
+// the caller of CKM_RSA_PKCS put in its place.
+func pkcs1SignInfo(priv *rsacore.PrivateKey, dst []byte, prefix string, data []byte) (int, error) {
+	em, err := pkcs1Type1(priv.Size(), prefix, data)
+	if err != nil {
+		return 0, err
+	}
+	return len(em), privateRSA(priv, dst[:len(em)], em, ck.CKR_DATA_INVALID)
+}
+
+// pkcs1VerifyInfo makes the encoded message anew and compares: there is no
+// parsing to be fooled.
+func pkcs1VerifyInfo(pub *rsacore.PublicKey, prefix string, data, sig []byte) error {
+	em, err := pkcs1Type1(pub.Size(), prefix, data)
+	if err != nil {
+		return err
+	}
+	m := make([]byte, pub.Size())
+	if err := rsaRecover(pub, m, sig); err != nil {
+		return err
+	}
+	if string(m) != string(em) {
+		return ck.CKR_SIGNATURE_INVALID
+	}
+	return nil
+}
+
+// pkcs1Type1 is EMSA-PKCS1-v1_5: 0, 1, 0xff..., 0, prefix, data.
+func pkcs1Type1(size int, prefix string, data []byte) ([]byte, error) {
+	start := size - len(prefix) - len(data)
+	if start < pkcs1Overhead {
+		return nil, ck.CKR_DATA_LEN_RANGE
+	}
+	em := make([]byte, size)
+	em[1] = 1
+	for i := 2; i < start-1; i++ {
+		em[i] = 0xff
+	}
+	copy(em[start:], prefix)
+	copy(em[start+len(prefix):], data)
+	return em, nil
+}
+
+func pkcs1Sign(k *Key, p any) (Op, error) {
+	priv, err := pkcs1Signer(k, p)
+	if err != nil {
+		return nil, err
+	}
+	return &once{max: priv.Size(), exact: true, run: func(dst, src []byte) (int, error) {
+		return pkcs1SignInfo(priv, dst, "", src)
+	}}, nil
+}
+
+func pkcs1Verify(k *Key, p any) (Verifier, error) {
+	pub, err := pkcs1Checker(k, p)
+	if err != nil {
+		return nil, err
+	}
+	return onceVerifier(func(src, sig []byte) error {
+		return pkcs1VerifyInfo(pub, "", src, sig)
+	}), nil
+}
+
+func pkcs1VerifyRecover(k *Key, p any) (Op, error) {
+	pub, err := pkcs1Checker(k, p)
+	if err != nil {
+		return nil, err
+	}
+	max := pub.Size() - pkcs1Overhead
+	return &once{max: max, run: func(dst, src []byte) (int, error) {
+		em := make([]byte, pub.Size())
+		if err := rsaRecover(pub, em, src); err != nil {
+			return 0, err
+		}
+		if em[0] != 0 || em[1] != 1 {
+			return 0, ck.CKR_SIGNATURE_INVALID
+		}
+		i := 2
+		for i < len(em) && em[i] == 0xff {
+			i++
+		}
+		if i < pkcs1Overhead-1 || i == len(em) || em[i] != 0 {
+			return 0, ck.CKR_SIGNATURE_INVALID
+		}
+		return copy(dst, em[i+1:]), nil
+	}}, nil
+}
+
+func pkcs1Encrypt(k *Key, p any) (Op, error) {
+	pub, err := pkcs1Checker(k, p)
+	if err != nil {
+		return nil, err
+	}
+	size := pub.Size()
+	return &once{max: size, exact: true, run: func(dst, src []byte) (int, error) {
+		em, err := pkcs1Type2(size, src)
+		if err != nil {
+			return 0, err
+		}
+		return size, publicRSA(pub, dst[:size], em, ck.CKR_DATA_INVALID)
+	}}, nil
+}
+
+// pkcs1Type2 is 0, 2, eight random bytes other than zero or more, 0, data.
+func pkcs1Type2(size int, data []byte) ([]byte, error) {
+	start := size - len(data)
+	if start < pkcs1Overhead {
+		return nil, ck.CKR_DATA_LEN_RANGE
+	}
+	em := make([]byte, size)
+	em[1] = 2
+	if err := randomNonZero(em[2 : start-1]); err != nil {
+		return nil, err
+	}
+	copy(em[start:], data)
+	return em, nil
+}
+
+// randomNonZero fills b with random bytes from 1 to 255.
+func randomNonZero(b []byte) error {
+	if err := Random(b); err != nil {
+		return fmt.Errorf("no random bytes: %w", ck.CKR_FUNCTION_FAILED)
+	}
+	for i := range b {
+		for b[i] == 0 {
+			if err := Random(b[i : i+1]); err != nil {
+				return fmt.Errorf("no random bytes: %w", ck.CKR_FUNCTION_FAILED)
+			}
+		}
+	}
+	return nil
+}
+
+// rejectionKey is what a private key adds to the messages that answer
+// ciphertexts with a bad padding.
+type rejectionKey [sha256.Size]byte
+
+func pkcs1Rejection(k *Key, size int) (*rejectionKey, error) {
+	return Parsed(k, func(k *Key) (*rejectionKey, error) {
+		d := k.Bytes(ck.CKA_PRIVATE_EXPONENT)
+		for len(d) > size {
+			d = d[1:]
+		}
+		key := rejectionKey(sha256.Sum256(append(make([]byte, size-len(d), size), d...)))
+		return &key, nil
+	})
+}
+
+// pkcs1Decrypt never tells a bad padding from a good one: instead of an error
+// it returns bytes that depend on key and ciphertext, of a length that does
+// so too (implicit rejection, draft-irtf-cfrg-rsa-guidance, as OpenSSL 3.2
+// and NSS do). An error here, however carefully raised, would be the oracle
+// that Bleichenbacher's attack needs, because whatever the caller does with
+// it can be seen from outside.
+func pkcs1Decrypt(k *Key, p any) (Op, error) {
+	priv, err := pkcs1Signer(k, p)
+	if err != nil {
+		return nil, err
+	}
+	size := priv.Size()
+	rejection, err := pkcs1Rejection(k, size)
+	if err != nil {
+		return nil, err
+	}
+	return &once{max: size - pkcs1Overhead, run: func(dst, src []byte) (int, error) {
+		em := make([]byte, size)
+		if err := rsaOpen(priv, em, src); err != nil {
+			return 0, err
+		}
+		return pkcs1Unpad(dst, em, rejection.derive(src)), nil
+	}}, nil
+}
+
+// pkcs1Unpad copies the message of em, or the synthetic one if the padding is
+// wrong, to dst and returns its length. Apart from that length it is
+// constant-time.
+func pkcs1Unpad(dst, em []byte, kdk []byte) int {
+	synthetic := make([]byte, len(em))
+	implicitPRF(synthetic, kdk, "message")
+
+	good := subtle.ConstantTimeByteEq(em[0], 0) & subtle.ConstantTimeByteEq(em[1], 2)
+	zero, looking := 0, 1 // index of the first zero byte after the type
+	for i := 2; i < len(em); i++ {
+		isZero := subtle.ConstantTimeByteEq(em[i], 0)
+		zero = subtle.ConstantTimeSelect(looking&isZero, i, zero)
+		looking &^= isZero
+	}
+	good &= subtle.ConstantTimeLessOrEq(pkcs1Overhead-1, zero) &^ looking
+
+	n := subtle.ConstantTimeSelect(good, len(em)-1-zero, syntheticLen(len(em), kdk))
+	subtle.ConstantTimeCopy(good, synthetic, em)
+	return copy(dst, synthetic[len(em)-n:])
+}
+
+// syntheticLen is the length of the synthetic message: the last of 128
+// candidates that is in range.
+func syntheticLen(size int, kdk []byte) int {
+	max := size - 2 - 8 // of the padded message, with its zero byte
+	mask := 1<<bits.Len(uint(max)) - 1
+	var candidates [256]byte
+	implicitPRF(candidates[:], kdk, "length")
+	n := 0
+	for i := 0; i < len(candidates); i += 2 {
+		c := int(binary.BigEndian.Uint16(candidates[i:])) & mask
+		n = subtle.ConstantTimeSelect(subtle.ConstantTimeLessOrEq(c, max-1), c, n)
+	}
+	return n
+}
+
+// derive returns the key of one ciphertext.
+func (r *rejectionKey) derive(ciphertext []byte) []byte {
+	mac := hmac.New(sha256.New, r[:])
+	mac.Write(ciphertext)
+	return mac.Sum(nil)
+}
+
+// implicitPRF fills dst with HMAC-SHA-256(key, counter || label || bits).
+func implicitPRF(dst, key []byte, label string) {
+	mac := hmac.New(sha256.New, key)
+	length := binary.BigEndian.AppendUint16(nil, uint16(len(dst)*8))
+	for i, rest := uint16(0), dst; len(rest) > 0; i++ {
+		mac.Reset()
+		mac.Write(binary.BigEndian.AppendUint16(nil, i))
+		mac.Write([]byte(label))
+		mac.Write(length)
+		rest = rest[copy(rest, mac.Sum(nil)):]
+	}
+}
+
+// mgf1XOR adds (XOR) the output of MGF1 (RFC 8017, section B.2.1) to dst.
+func mgf1XOR(dst []byte, h hash.Hash, seed []byte) {
+	var counter [4]byte
+	var buf [64]byte
+	for i := uint32(0); len(dst) > 0; i++ {
+		binary.BigEndian.PutUint32(counter[:], i)
+		h.Reset()
+		h.Write(seed)
+		h.Write(counter[:])
+		n := subtle.XORBytes(dst, dst, h.Sum(buf[:0]))
+		dst = dst[n:]
+	}
+}
