@@ -1,0 +1,223 @@
+package capi
+
+// #cgo CFLAGS: -I${SRCDIR}/../../include
+// #cgo linux LDFLAGS: -ldl -lpthread
+// #include "stubs.h"
+import "C"
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"unsafe"
+
+	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/cryptoki/cmem"
+	"github.com/perilune/perilune/cryptoki/p11"
+)
+
+const maxArgs = C.PERILUNE_MAX_ARGS
+
+//export perilune_enter
+func perilune_enter(f int32, words *uintptr) uint64 {
+	return uint64(enter(int(f), (*[maxArgs]uintptr)(unsafe.Pointer(words))))
+}
+
+// enter is the one way in: it serves function f, and turns a panic into
+// CKR_GENERAL_ERROR.
+func enter(f int, words *[maxArgs]uintptr) (rv ck.RV) {
+	defer func() {
+		if p := recover(); p != nil {
+			rv = panicked(f, p)
+		}
+	}()
+	// A pointer to nowhere shall not end the process of a program that may
+	// serve others meanwhile.
+	debug.SetPanicOnFault(true)
+	row := &functions[f]
+	if row.life {
+		return result(f, row.run(call{words: words}))
+	}
+	in, counter := join(unsafe.Pointer(words))
+	if in == nil {
+		return ck.CKR_CRYPTOKI_NOT_INITIALIZED
+	}
+	defer in.leave(counter)
+	return result(f, row.run(call{words, in, row.op}))
+}
+
+// result is the RV of err. An explanation goes to the log.
+func result(f int, err error) ck.RV {
+	if err == nil {
+		return ck.CKR_OK
+	}
+	if rv, ok := err.(ck.RV); ok {
+		return rv
+	}
+	rv := ck.RVOf(err)
+	slog.Debug("perilune: call failed", "function", name(f), "rv", rv, "err", err)
+	return rv
+}
+
+func name(f int) string { return ck.FunctionNames[f].Name }
+
+// panicked logs where a panic came from: functions and lines, and the type of
+// its value, but neither the value nor any argument, for they may be secret.
+func panicked(f int, p any) ck.RV {
+	pcs := make([]uintptr, 32)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs)])
+	var stack []string
+	for {
+		fr, more := frames.Next()
+		stack = append(stack, fmt.Sprintf("%s:%d", fr.Function, fr.Line))
+		if !more || strings.HasSuffix(fr.Function, "capi.enter") {
+			break
+		}
+	}
+	slog.Error("perilune: panic", "function", name(f), "type", fmt.Sprintf("%T", p),
+		"stack", strings.Join(stack, " < "))
+	return ck.CKR_GENERAL_ERROR
+}
+
+// call is one call of a C function: its arguments, a word each.
+type call struct {
+	words *[maxArgs]uintptr
+	in    *instance
+	op    p11.Operation
+}
+
+var background = context.Background()
+
+// do asks the module.
+func (c call) do(req p11.Request, reply any) error {
+	return c.in.module.Do(background, req, reply)
+}
+
+// ask is do for those who need no pool for their requests.
+func ask[R any](c call, req p11.Typed[R]) (R, error) {
+	return p11.Call(background, c.in.module, req)
+}
+
+func (c call) number(i int) uint64 { return uint64(c.words[i]) }
+
+func (c call) ptr(i int) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&c.words[i])) }
+
+// session is the first argument of most functions.
+func (c call) session() ck.SessionHandle { return ck.SessionHandle(c.words[0]) }
+
+func (c call) object(i int) ck.ObjectHandle { return ck.ObjectHandle(c.words[i]) }
+
+// maxBytes bounds the length of an input or output; more is no length.
+const maxBytes = math.MaxInt >> 16
+
+// bytes is the input whose pointer is argument i and whose length is the next.
+// Null with length 0 is nil.
+func (c call) bytes(i int) ([]byte, error) {
+	p, n := c.ptr(i), c.words[i+1]
+	if p == nil && n != 0 || n > maxBytes || uintptr(p)+n < n {
+		return nil, ck.CKR_ARGUMENTS_BAD
+	}
+	return unsafe.Slice((*byte)(p), n), nil
+}
+
+// output is the buffer that is argument i; the next points to its length.
+func (c call) output(i int) (p11.Output, error) {
+	p, size := c.ptr(i), c.ptr(i+1)
+	if size == nil {
+		return p11.Output{}, ck.CKR_ARGUMENTS_BAD
+	}
+	if p == nil {
+		return p11.Output{Query: true}, nil
+	}
+	n := min(cmem.LoadULong(size, cmem.Host), maxBytes, uint64(^uintptr(0)-uintptr(p)))
+	return p11.Output{Buf: unsafe.Slice((*byte)(p), n)}, nil
+}
+
+// wrote tells the caller the length of the output that is argument i.
+func (c call) wrote(i, n int, err error) error {
+	if err == nil || errors.Is(err, ck.CKR_BUFFER_TOO_SMALL) {
+		cmem.StoreULong(c.ptr(i+1), uint64(n), cmem.Host)
+	}
+	return err
+}
+
+// apart makes a copy of the input if it overlaps the output otherwise than by
+// beginning at the same byte; done is to be called after use.
+func apart(in []byte, out p11.Output) (safe []byte, done func()) {
+	if len(in) == 0 || len(out.Buf) == 0 || &in[0] == &out.Buf[0] || !overlap(in, out.Buf) {
+		return in, nothing
+	}
+	safe = append([]byte(nil), in...)
+	return safe, func() { clear(safe) }
+}
+
+func nothing() {}
+
+func overlap(a, b []byte) bool {
+	p, q := uintptr(unsafe.Pointer(&a[0])), uintptr(unsafe.Pointer(&b[0]))
+	return p < q+uintptr(len(b)) && q < p+uintptr(len(a))
+}
+
+// needs refuses null where a result is to be stored.
+func (c call) needs(list ...int) error {
+	for _, i := range list {
+		if c.words[i] == 0 {
+			return ck.CKR_ARGUMENTS_BAD
+		}
+	}
+	return nil
+}
+
+// set stores a number where argument i points.
+func set[T ~uint64](c call, i int, v T) {
+	cmem.StoreULong(c.ptr(i), uint64(v), cmem.Host)
+}
+
+// list answers with numbers by the convention for lists: argument i is the
+// array, the next points to its size.
+func list[T ~uint64](c call, i int, values []T) error {
+	if c.words[i] != 0 && cmem.LoadULong(c.ptr(i+1), cmem.Host) < uint64(len(values)) {
+		set(c, i+1, uint64(len(values)))
+		return ck.CKR_BUFFER_TOO_SMALL
+	}
+	set(c, i+1, uint64(len(values)))
+	if c.words[i] != 0 {
+		array(c, i, values)
+	}
+	return nil
+}
+
+// array stores numbers where argument i points.
+func array[T ~uint64](c call, i int, values []T) {
+	for k, v := range values {
+		cmem.StoreULong(unsafe.Add(c.ptr(i), k*cmem.Host.ULong), uint64(v), cmem.Host)
+	}
+}
+
+// template is the template that is argument i; the next is its count.
+func (c call) template(i int) ([]ck.Attribute, error) {
+	return cmem.ReadTemplate(c.ptr(i), c.number(i+1), cmem.Host)
+}
+
+// mechanism is the mechanism that is argument i. The second result writes what
+// the module changed in its parameter back to the caller.
+func (c call) mechanism(i int) (*ck.Mechanism, *cmem.Mechanism, error) {
+	p := c.ptr(i)
+	if p == nil {
+		return nil, nil, ck.CKR_ARGUMENTS_BAD
+	}
+	raw := cmem.NewMechanism(p, cmem.Host)
+	m := &ck.Mechanism{Type: raw.Type}
+	proto, _, known := library.params(raw.Type)
+	if !known {
+		return m, &raw, nil // the module knows what to answer
+	}
+	var err error
+	m.Param, err = raw.Decode(proto)
+	return m, &raw, err
+}

@@ -1,0 +1,200 @@
+package capi
+
+import (
+	"sync"
+
+	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/cryptoki/p11"
+)
+
+// Operations (PKCS#11 v3.1 sections 5.8 to 5.17).
+
+// requests are what the busiest functions need, to be used again.
+type requests struct {
+	begin  p11.Begin
+	update p11.Update
+	finish p11.Finish
+	random p11.GenerateRandom
+	length p11.Length
+	none   p11.None
+}
+
+var pool = sync.Pool{New: func() any { return new(requests) }}
+
+// begin serves the Init functions. Without a mechanism it cancels the
+// operation under way.
+func begin(c call) error {
+	r := pool.Get().(*requests)
+	r.begin = p11.Begin{Session: c.session(), Op: c.op}
+	if c.op != p11.OpDigest {
+		r.begin.Key = c.object(2)
+	}
+	err := c.begin(&r.begin, &r.none)
+	r.begin = p11.Begin{}
+	pool.Put(r)
+	return err
+}
+
+func (c call) begin(req *p11.Begin, reply *p11.None) error {
+	if c.words[1] == 0 {
+		return c.do(req, reply)
+	}
+	m, raw, err := c.mechanism(1)
+	if err != nil {
+		return err
+	}
+	req.Mechanism = m
+	if err := c.do(req, reply); err != nil {
+		return err
+	}
+	return raw.WriteBack(m.Param)
+}
+
+// abandon ends an operation whose function was called with arguments that
+// never reach the module: any error but CKR_BUFFER_TOO_SMALL ends it.
+func (c call) abandon(ops ...p11.Operation) error {
+	for _, op := range ops {
+		_, _ = ask(c, &p11.Begin{Session: c.session(), Op: op})
+	}
+	return ck.CKR_ARGUMENTS_BAD
+}
+
+// update serves the Update functions without output.
+func update(c call) error {
+	in, err := c.bytes(1)
+	if err != nil {
+		return c.abandon(c.op)
+	}
+	r := pool.Get().(*requests)
+	r.update = p11.Update{Session: c.session(), Op: c.op, In: in}
+	err = c.do(&r.update, &r.length)
+	r.update = p11.Update{}
+	pool.Put(r)
+	return err
+}
+
+// updateOut serves the Update functions with output.
+func updateOut(c call) error {
+	in, err1 := c.bytes(1)
+	out, err2 := c.output(3)
+	if err1 != nil || err2 != nil {
+		return c.abandon(c.op)
+	}
+	in, done := apart(in, out)
+	r := pool.Get().(*requests)
+	r.update = p11.Update{Session: c.session(), Op: c.op, In: in, Out: out}
+	r.length.N = 0
+	err := c.do(&r.update, &r.length)
+	err = c.wrote(3, r.length.N, err)
+	r.update = p11.Update{}
+	pool.Put(r)
+	done()
+	return err
+}
+
+// finish asks for the end of an operation, with its output as argument i, or
+// none if i is 0.
+func (c call) finish(req p11.Finish, i int) error {
+	r := pool.Get().(*requests)
+	r.finish = req
+	r.finish.Session, r.finish.Op = c.session(), c.op
+	r.length.N = 0
+	err := c.do(&r.finish, &r.length)
+	if i != 0 {
+		err = c.wrote(i, r.length.N, err)
+	}
+	r.finish = p11.Finish{}
+	pool.Put(r)
+	return err
+}
+
+// whole serves the functions that take all input and give all output.
+func whole(c call) error {
+	in, err1 := c.bytes(1)
+	out, err2 := c.output(3)
+	if err1 != nil || err2 != nil {
+		return c.abandon(c.op)
+	}
+	in, done := apart(in, out)
+	err := c.finish(p11.Finish{Single: true, In: in, Out: out}, 3)
+	done()
+	return err
+}
+
+// final serves the Final functions with output.
+func final(c call) error {
+	out, err := c.output(1)
+	if err != nil {
+		return c.abandon(c.op)
+	}
+	return c.finish(p11.Finish{Out: out}, 1)
+}
+
+func verify(c call) error {
+	in, err1 := c.bytes(1)
+	sig, err2 := c.bytes(3)
+	if err1 != nil || err2 != nil {
+		return c.abandon(c.op)
+	}
+	return c.finish(p11.Finish{Single: true, In: in, Signature: sig}, 0)
+}
+
+func verifyFinal(c call) error {
+	sig, err := c.bytes(1)
+	if err != nil {
+		return c.abandon(c.op)
+	}
+	return c.finish(p11.Finish{Signature: sig}, 0)
+}
+
+func verifyRecover(c call) error {
+	sig, err1 := c.bytes(1)
+	out, err2 := c.output(3)
+	if err1 != nil || err2 != nil {
+		return c.abandon(c.op)
+	}
+	sig, done := apart(sig, out)
+	err := c.finish(p11.Finish{Single: true, Signature: sig, Out: out}, 3)
+	done()
+	return err
+}
+
+func digestKey(c call) error {
+	return c.do(&p11.DigestKey{Session: c.session(), Key: c.object(1)}, new(p11.None))
+}
+
+func dualEncrypt(c call) error { return c.dual(p11.OpEncrypt) }
+func dualDecrypt(c call) error { return c.dual(p11.OpDecrypt) }
+
+func (c call) dual(second p11.Operation) error {
+	in, err1 := c.bytes(1)
+	out, err2 := c.output(3)
+	if err1 != nil || err2 != nil {
+		return c.abandon(c.op, second)
+	}
+	in, done := apart(in, out)
+	defer done()
+	r, err := ask(c, &p11.DualUpdate{Session: c.session(), First: c.op, Second: second, In: in, Out: out})
+	return c.wrote(3, r.N, err)
+}
+
+func generateRandom(c call) error {
+	buf, err := c.bytes(1)
+	if err != nil {
+		return err
+	}
+	r := pool.Get().(*requests)
+	r.random = p11.GenerateRandom{Session: c.session(), Buf: buf}
+	err = c.do(&r.random, &r.none)
+	r.random = p11.GenerateRandom{}
+	pool.Put(r)
+	return err
+}
+
+func seedRandom(c call) error {
+	seed, err := c.bytes(1)
+	if err != nil {
+		return err
+	}
+	return c.do(&p11.SeedRandom{Session: c.session(), Seed: seed}, new(p11.None))
+}

@@ -1,0 +1,31 @@
+/*
+ * What the C files of this package and its Go files have in common.
+ */
+#ifndef PERILUNE_STUBS_H
+#define PERILUNE_STUBS_H
+
+#include <stdint.h>
+
+#include "pkcs11.h"
+
+/* The functions by number: F_C_Initialize, F_C_Finalize and so on. */
+enum perilune_function {
+#define NUMBER_(name, params, args) F_##name,
+  CK_FUNCTIONS_ALL(NUMBER_)
+#undef NUMBER_
+  F_COUNT
+};
+
+/* No function has more arguments. */
+#define PERILUNE_MAX_ARGS 10
+
+/*
+ * fork.c. In a child process the Go runtime of its parent is dead, and no call
+ * may reach it. perilune_forked tells; perilune_heir is the function list of
+ * the fresh copy of the library that serves this process, or null if there is
+ * none yet and create is not set, or if it could not be loaded.
+ */
+int perilune_forked(void);
+CK_FUNCTION_LIST_3_2_PTR perilune_heir(int create);
+
+#endif

@@ -1,0 +1,211 @@
+package hsm
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/cryptoki/p11"
+	"github.com/perilune/perilune/engine"
+)
+
+// handleDeriveKey serves C_DeriveKey (PKCS#11 v3.1 section 5.18.5).
+func (h *HSM) handleDeriveKey(ctx context.Context, s *session, q *p11.DeriveKey, r *p11.Handle) error {
+	row, err := mechanismFor(q.Mechanism, useDerive)
+	if err != nil {
+		return err
+	}
+	base, err := h.keyObject(ctx, s, q.BaseKey)
+	if err != nil {
+		return err
+	}
+	if err := checkUse(row, useDerive, base); err != nil {
+		return err
+	}
+	if alwaysAuthenticate(base) {
+		return errAlwaysAuthenticate
+	}
+	others, err := h.otherKeys(ctx, s, row, q.Mechanism.Param)
+	if err != nil {
+		return err
+	}
+	d, length, err := deriveDraft(row, base, others, q.Template)
+	if err != nil {
+		return err
+	}
+	if err := h.checkDraft(ctx, s, d); err != nil {
+		return err
+	}
+	value, err := row.Derive(base.key(), q.Mechanism.Param, &engine.Derivation{
+		Type: d.keyType, Len: length, Keys: keysOf(others),
+	})
+	if err != nil {
+		return err
+	}
+	d.values = []ck.Attribute{ck.NewBytes(ck.CKA_VALUE, value)}
+	handles, err := h.make(ctx, s, d)
+	if err != nil {
+		return err
+	}
+	r.Object = handles[0]
+	return nil
+}
+
+// otherKeys finds the keys that the parameter names; nil for the handle 0. A
+// secret or private one must permit derivation like the base key: otherwise
+// C_DeriveKey would copy a key that may not be used for it.
+func (h *HSM) otherKeys(ctx context.Context, s *session, row *engine.Mechanism, param any) ([]*object, error) {
+	handles := paramHandles(param)
+	if len(handles) == 0 {
+		return nil, nil
+	}
+	keys := make([]*object, len(handles))
+	for i, handle := range handles {
+		if handle == 0 {
+			continue
+		}
+		key, err := h.keyObject(ctx, s, handle)
+		if err != nil {
+			return nil, err
+		}
+		if err := mayContribute(row, key); err != nil {
+			return nil, fmt.Errorf("a key in the parameter: %w", err)
+		}
+		keys[i] = key
+	}
+	return keys, nil
+}
+
+func mayContribute(row *engine.Mechanism, key *object) error {
+	if key.class == ck.CKO_PUBLIC_KEY {
+		return nil
+	}
+	if !key.bool(ck.CKA_DERIVE) {
+		return fmt.Errorf("CKA_DERIVE is false: %w", ck.CKR_KEY_FUNCTION_NOT_PERMITTED)
+	}
+	if alwaysAuthenticate(key) {
+		return errAlwaysAuthenticate
+	}
+	return checkAllowed(row.Type, key)
+}
+
+func keysOf(objs []*object) (keys []*engine.Key) {
+	for _, o := range objs {
+		if o == nil {
+			keys = append(keys, nil)
+		} else {
+			keys = append(keys, o.key())
+		}
+	}
+	return keys
+}
+
+// deriveDraft is the draft of the new key, and its length if the template or
+// the key type gives one.
+func deriveDraft(row *engine.Mechanism, base *object, others []*object, template []ck.Attribute) (*draft, int, error) {
+	w := wishes{template, base.template(ck.CKA_DERIVE_TEMPLATE)}
+	past, err := history(base, others)
+	if err != nil {
+		return nil, 0, err
+	}
+	d := &draft{
+		origin: originDerive, class: derivedClass(row.Type), template: withoutLength(template),
+		base: past, from: base,
+	}
+	kt, ok, err := w.ulong(ck.CKA_KEY_TYPE)
+	if err != nil {
+		return nil, 0, err
+	}
+	if d.keyType = ck.CKK_GENERIC_SECRET; ok {
+		d.keyType = ck.KeyType(kt)
+	}
+	if engine.FindKeyType(d.keyType) == nil {
+		return nil, 0, fmt.Errorf("CKA_KEY_TYPE %v is not known: %w", d.keyType, ck.CKR_ATTRIBUTE_VALUE_INVALID)
+	}
+	length, err := w.length()
+	if err != nil {
+		return nil, 0, err
+	}
+	if !lengthFits(d.keyType, length) {
+		return nil, 0, fmt.Errorf("CKA_VALUE_LEN %d: no length of %v: %w", length, d.keyType, ck.CKR_ATTRIBUTE_VALUE_INVALID)
+	}
+	if length == 0 {
+		length = fixedLength(d.keyType)
+	}
+	if inherits(row.Type) {
+		err = d.inherit()
+	}
+	return d, length, err
+}
+
+func derivedClass(m ck.MechanismType) ck.ObjectClass {
+	if m == ck.CKM_HKDF_DATA {
+		return ck.CKO_DATA
+	}
+	return ck.CKO_SECRET_KEY
+}
+
+// history is the base key with the past of all keys that the new one comes
+// from: sensitive if one is, extractable if all are (section 6.43.4).
+func history(base *object, others []*object) (*object, error) {
+	if len(others) == 0 {
+		return base, nil
+	}
+	attrs := base.attrs.list()
+	for _, t := range []ck.AttributeType{
+		ck.CKA_SENSITIVE, ck.CKA_EXTRACTABLE, ck.CKA_ALWAYS_SENSITIVE, ck.CKA_NEVER_EXTRACTABLE,
+	} {
+		v := base.bool(t)
+		for _, o := range others {
+			switch {
+			case o == nil || o.class == ck.CKO_PUBLIC_KEY:
+			case t == ck.CKA_SENSITIVE:
+				v = v || o.bool(t)
+			default:
+				v = v && o.bool(t)
+			}
+		}
+		attrs.put(ck.NewBool(t, v))
+	}
+	return newObject(flatten(attrs))
+}
+
+// inherits reports whether the derived key must be as sensitive, and as little
+// extractable, as the keys it comes from: where it shows their very bytes
+// (sections 6.43.4 to 6.43.8).
+func inherits(m ck.MechanismType) bool {
+	switch m {
+	case ck.CKM_CONCATENATE_BASE_AND_KEY, ck.CKM_CONCATENATE_BASE_AND_DATA,
+		ck.CKM_CONCATENATE_DATA_AND_BASE, ck.CKM_XOR_BASE_AND_DATA, ck.CKM_EXTRACT_KEY_FROM_KEY:
+		return true
+	}
+	return false
+}
+
+// inherit makes the new key sensitive if the old ones are, and unextractable if
+// they are, unless the template wants the contrary.
+func (d *draft) inherit() error {
+	if d.base.bool(ck.CKA_SENSITIVE) {
+		if err := d.force(ck.CKA_SENSITIVE, true); err != nil {
+			return err
+		}
+	}
+	if !d.base.bool(ck.CKA_EXTRACTABLE) {
+		return d.force(ck.CKA_EXTRACTABLE, false)
+	}
+	return nil
+}
+
+// force puts a truth into the template.
+func (d *draft) force(t ck.AttributeType, v bool) error {
+	a := ck.Find(d.template, t)
+	if a == nil {
+		d.template = append(slices.Clip(d.template), ck.NewBool(t, v))
+		return nil
+	}
+	if got, ok := ck.Bool(a.Value); ok && got != v {
+		return fmt.Errorf("%v must be %v, as it is with the base key: %w", t, v, ck.CKR_TEMPLATE_INCONSISTENT)
+	}
+	return nil // precheck refuses what is no truth value
+}

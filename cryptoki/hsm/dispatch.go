@@ -1,0 +1,149 @@
+package hsm
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/cryptoki/p11"
+)
+
+// handler serves one kind of request.
+type handler func(h *HSM, ctx context.Context, req p11.Request, reply any) error
+
+// Do implements p11.Module.
+func (h *HSM) Do(ctx context.Context, req p11.Request, reply any) error {
+	h.life.RLock()
+	defer h.life.RUnlock()
+	if h.closed {
+		return ck.CKR_CRYPTOKI_NOT_INITIALIZED
+	}
+	if err := h.refresh(ctx); err != nil {
+		return err
+	}
+	return handlers[req.Kind()](h, ctx, req, reply)
+}
+
+// onSlot is the handler of a request that names no session.
+func onSlot[Q p11.Request, R any](fn func(*HSM, context.Context, Q, *R) error) handler {
+	return func(h *HSM, ctx context.Context, req p11.Request, reply any) error {
+		q, r, err := types[Q, R](req, reply)
+		if err != nil {
+			return err
+		}
+		return fn(h, ctx, q, r)
+	}
+}
+
+// onSession is the handler of a request on a session, which it locks.
+func onSession[Q p11.OnSession, R any](fn func(*HSM, context.Context, *session, Q, *R) error) handler {
+	return func(h *HSM, ctx context.Context, req p11.Request, reply any) error {
+		q, r, err := types[Q, R](req, reply)
+		if err != nil {
+			return err
+		}
+		s, err := h.session(q.On())
+		if err != nil {
+			return err
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.closed {
+			return ck.CKR_SESSION_HANDLE_INVALID
+		}
+		if err := s.mayCall(q.Kind()); err != nil {
+			return err
+		}
+		return fn(h, ctx, s, q, r)
+	}
+}
+
+// onUnlockedSession is for requests that end or change all sessions of a slot,
+// and lock them themselves.
+func onUnlockedSession[Q p11.OnSession, R any](fn func(*HSM, context.Context, *session, Q, *R) error) handler {
+	return func(h *HSM, ctx context.Context, req p11.Request, reply any) error {
+		q, r, err := types[Q, R](req, reply)
+		if err != nil {
+			return err
+		}
+		s, err := h.session(q.On())
+		if err != nil {
+			return err
+		}
+		if err := s.mayCall(q.Kind()); err != nil {
+			return err
+		}
+		return fn(h, ctx, s, q, r)
+	}
+}
+
+func types[Q p11.Request, R any](req p11.Request, reply any) (q Q, r *R, err error) {
+	q, ok := req.(Q)
+	if !ok {
+		return q, nil, fmt.Errorf("request %T is not of its kind: %w", req, ck.CKR_GENERAL_ERROR)
+	}
+	if r, ok = reply.(*R); !ok {
+		return q, nil, fmt.Errorf("reply %T does not fit request %T: %w", reply, req, ck.CKR_GENERAL_ERROR)
+	}
+	return q, r, nil
+}
+
+// handlers has one for every kind of request. It is filled by init because the
+// handlers refer to Do's callers.
+var handlers [p11.NumKinds]handler
+
+func init() {
+	handlers = [p11.NumKinds]handler{
+		p11.KindGetInfo:           onSlot((*HSM).handleGetInfo),
+		p11.KindGetSlotList:       onSlot((*HSM).handleGetSlotList),
+		p11.KindGetSlotInfo:       onSlot((*HSM).handleGetSlotInfo),
+		p11.KindGetTokenInfo:      onSlot((*HSM).handleGetTokenInfo),
+		p11.KindWaitForSlotEvent:  onSlot((*HSM).handleWaitForSlotEvent),
+		p11.KindGetMechanismList:  onSlot((*HSM).handleGetMechanismList),
+		p11.KindGetMechanismInfo:  onSlot((*HSM).handleGetMechanismInfo),
+		p11.KindInitToken:         onSlot((*HSM).handleInitToken),
+		p11.KindInitPIN:           onSession((*HSM).handleInitPIN),
+		p11.KindSetPIN:            onSession((*HSM).handleSetPIN),
+		p11.KindOpenSession:       onSlot((*HSM).handleOpenSession),
+		p11.KindCloseSession:      onUnlockedSession((*HSM).handleCloseSession),
+		p11.KindCloseAllSessions:  onSlot((*HSM).handleCloseAllSessions),
+		p11.KindGetSessionInfo:    onSession((*HSM).handleGetSessionInfo),
+		p11.KindSessionCancel:     onSession((*HSM).handleSessionCancel),
+		p11.KindGetOperationState: onSession((*HSM).handleGetOperationState),
+		p11.KindSetOperationState: onSession((*HSM).handleSetOperationState),
+		p11.KindLogin:             onUnlockedSession((*HSM).handleLogin),
+		p11.KindLogout:            onUnlockedSession((*HSM).handleLogout),
+		p11.KindCreateObject:      onSession((*HSM).handleCreateObject),
+		p11.KindCopyObject:        onSession((*HSM).handleCopyObject),
+		p11.KindDestroyObject:     onSession((*HSM).handleDestroyObject),
+		p11.KindGetObjectSize:     onSession((*HSM).handleGetObjectSize),
+		p11.KindGetAttributeValue: onSession((*HSM).handleGetAttributeValue),
+		p11.KindSetAttributeValue: onSession((*HSM).handleSetAttributeValue),
+		p11.KindFindObjectsInit:   onSession((*HSM).handleFindObjectsInit),
+		p11.KindFindObjects:       onSession((*HSM).handleFindObjects),
+		p11.KindFindObjectsFinal:  onSession((*HSM).handleFindObjectsFinal),
+		p11.KindBegin:             onSession((*HSM).handleBegin),
+		p11.KindUpdate:            onSession((*HSM).handleUpdate),
+		p11.KindDigestKey:         onSession((*HSM).handleDigestKey),
+		p11.KindFinish:            onSession((*HSM).handleFinish),
+		p11.KindDualUpdate:        onSession((*HSM).handleDualUpdate),
+		p11.KindMessage:           onSession((*HSM).handleMessage),
+		p11.KindEndMessages:       onSession((*HSM).handleEndMessages),
+		p11.KindGenerateKey:       onSession((*HSM).handleGenerateKey),
+		p11.KindGenerateKeyPair:   onSession((*HSM).handleGenerateKeyPair),
+		p11.KindWrapKey:           onSession((*HSM).handleWrapKey),
+		p11.KindUnwrapKey:         onSession((*HSM).handleUnwrapKey),
+		p11.KindDeriveKey:         onSession((*HSM).handleDeriveKey),
+		p11.KindSeedRandom:        onSession((*HSM).handleSeedRandom),
+		p11.KindGenerateRandom:    onSession((*HSM).handleGenerateRandom),
+		p11.KindGetHSMInfo:        onSlot((*HSM).handleGetHSMInfo),
+		p11.KindInitHSM:           onSlot((*HSM).handleInitHSM),
+		p11.KindZeroizeHSM:        onSlot((*HSM).handleZeroizeHSM),
+		p11.KindCreatePartition:   onSession((*HSM).handleCreatePartition),
+		p11.KindDeletePartition:   onSession((*HSM).handleDeletePartition),
+		p11.KindListPartitions:    onSlot((*HSM).handleListPartitions),
+		p11.KindListRoles:         onSlot((*HSM).handleListRoles),
+		p11.KindInitRole:          onSession((*HSM).handleInitRole),
+		p11.KindResetRole:         onSession((*HSM).handleResetRole),
+	}
+}

@@ -1,0 +1,243 @@
+// Package hsm is the local HSM: partitions, roles, sessions and objects over a
+// store and the engine, behind [p11.Module].
+//
+// Locks, in the order in which they may be taken: HSM.life, HSM.refreshing, a session's mu, HSM.mu, a
+// partition's mu. None but the session's is held while computing, and none of
+// the HSM's or a partition's while the store works.
+package hsm
+
+import (
+	"context"
+	"crypto/cipher"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/cryptoki/p11"
+	"github.com/perilune/perilune/store"
+)
+
+// Options say what the HSM is made of.
+type Options struct {
+	// Store keeps the records. The HSM closes it.
+	Store store.Store
+	// RootKey finds the root key.
+	RootKey RootKeySource
+	// Location names the place of the store to people.
+	Location string
+	// Password is the cost of password hashing for PINs set from now on; the
+	// zero value means DefaultPasswordCost.
+	Password PasswordCost
+	// Log takes what the operator should know; nil for slog.Default().
+	Log *slog.Logger
+	// Now is the clock, for tests; nil for time.Now.
+	Now func() time.Time
+}
+
+// HSM is the local module. Make it with Open.
+type HSM struct {
+	store    store.Store
+	root     RootKey
+	opts     Options
+	log      *slog.Logger
+	meta     *spaceKeys  // seals the records of the HSM, its partitions and roles
+	states   cipher.AEAD // seals saved operation states
+	ctx      context.Context
+	cancel   context.CancelFunc
+	sessions sessionTable
+	objects  sessionObjects // objectstore.go
+
+	life   sync.RWMutex // held for reading by every call, for writing by Close
+	closed bool
+
+	generation atomic.Uint64 // of the store, when the caches were last right
+	refreshing sync.Mutex    // guards moment
+	moment     uint64
+
+	mu     sync.RWMutex // guards what follows
+	info   hsmState
+	parts  map[ck.SlotID]*partition
+	events []ck.SlotID // slots that changed, for C_WaitForSlotEvent
+}
+
+var _ p11.Module = (*HSM)(nil)
+
+// Open opens the HSM that the options describe, making it if the store is
+// empty. An error names what is wrong and what to do.
+func Open(ctx context.Context, opts Options) (*HSM, error) {
+	if opts.Log == nil {
+		opts.Log = slog.Default()
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.Password == (PasswordCost{}) {
+		opts.Password = DefaultPasswordCost
+	}
+	h := &HSM{store: opts.Store, opts: opts, log: opts.Log, parts: map[ck.SlotID]*partition{}}
+	h.ctx, h.cancel = context.WithCancel(context.Background())
+	if err := h.open(ctx); err != nil {
+		h.cancel()
+		return nil, err
+	}
+	return h, nil
+}
+
+func (h *HSM) open(ctx context.Context) error {
+	if err := h.openRootKey(ctx); err != nil {
+		return err
+	}
+	if err := h.ensureHSM(ctx); err != nil {
+		return err
+	}
+	if err := h.refresh(ctx); err != nil {
+		return err
+	}
+	return h.finishWipes(ctx)
+}
+
+// openRootKey loads the root key. It makes one only for an empty store: a new
+// key beside old records would hide that the old key is missing.
+func (h *HSM) openRootKey(ctx context.Context) error {
+	root, err := h.opts.RootKey.Load()
+	if errors.Is(err, ErrNoRootKey) {
+		var used uint64
+		viewErr := h.store.View(ctx, func(tx store.Tx) (err error) {
+			used, err = tx.Count(0, kindHSM)
+			return err
+		})
+		if viewErr != nil {
+			return viewErr
+		}
+		if used > 0 {
+			return fmt.Errorf("%w, but the store in %s was made with one: put the file back from a copy, for nothing can be opened without it", err, h.opts.Location)
+		}
+		root, err = h.opts.RootKey.Create()
+	}
+	if err != nil {
+		return err
+	}
+	h.root = root
+	secret, err := root.Derive("metadata", nil)
+	if err != nil {
+		return err
+	}
+	if h.meta, err = newSpaceKeys(secret); err != nil {
+		return err
+	}
+	if secret, err = root.Derive("operation states", nil); err != nil {
+		return err
+	}
+	h.states, err = newAEAD(secret)
+	return err
+}
+
+// Close ends all sessions and closes the store, after the calls in flight.
+func (h *HSM) Close() error {
+	h.cancel()
+	h.life.Lock()
+	defer h.life.Unlock()
+	if h.closed {
+		return nil
+	}
+	h.closed = true
+	for _, s := range h.sessions.all() {
+		h.closeSession(s)
+	}
+	return h.store.Close()
+}
+
+// refresh brings the caches up to date with what any process committed. When
+// nothing was, it costs a few nanoseconds.
+func (h *HSM) refresh(ctx context.Context) error {
+	gen, err := h.store.Generation()
+	if err != nil {
+		return storeError(err)
+	}
+	if gen == h.generation.Load() {
+		return nil
+	}
+	h.refreshing.Lock()
+	defer h.refreshing.Unlock()
+	// Read again before the records: what is committed later gives another
+	// number and another refresh.
+	if gen, err = h.store.Generation(); err != nil {
+		return storeError(err)
+	}
+	if gen == h.generation.Load() {
+		return nil
+	}
+	if err := h.readChanges(ctx); err != nil {
+		return storeError(err)
+	}
+	h.generation.Store(gen)
+	return nil
+}
+
+func (h *HSM) readChanges(ctx context.Context) error {
+	var (
+		changes []store.Change
+		now     uint64
+		known   bool
+		meta    *metaState
+	)
+	err := h.store.View(ctx, func(tx store.Tx) (err error) {
+		if h.moment == 0 { // nothing is cached yet
+			now, err = tx.Now()
+		} else {
+			changes, now, known, err = tx.Changes(h.moment)
+		}
+		if err != nil {
+			return err
+		}
+		if !known || touchesMeta(changes) {
+			meta, err = h.readMeta(tx)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	h.moment = now
+	h.forget(changes, known)
+	if meta != nil {
+		return h.applyMeta(meta)
+	}
+	return nil
+}
+
+func touchesMeta(changes []store.Change) bool {
+	for _, c := range changes {
+		if c.Kind == kindHSM || c.Kind == kindPartition {
+			return true
+		}
+	}
+	return false
+}
+
+// forget drops cached objects that changed.
+func (h *HSM) forget(changes []store.Change, known bool) {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if !known {
+		for _, p := range h.parts {
+			p.objects.clear()
+		}
+		return
+	}
+	for _, c := range changes {
+		if c.Kind != kindPublicObject && c.Kind != kindPrivateObject {
+			continue
+		}
+		if p := h.parts[slotOf(c.Space)]; p != nil {
+			p.objects.forget(c.Ref, c.Version)
+		}
+	}
+}
+
+// Log is where the HSM logs, so that the layers above can log there too.
+func (h *HSM) Log() *slog.Logger { return h.log }

@@ -1,0 +1,137 @@
+package hsm
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/cryptoki/p11"
+	"github.com/perilune/perilune/engine"
+)
+
+// handleGenerateKey serves C_GenerateKey (PKCS#11 v3.1 section 5.18.1). The
+// template is judged before the key is made.
+func (h *HSM) handleGenerateKey(ctx context.Context, s *session, q *p11.GenerateKey, r *p11.Handle) error {
+	row, err := mechanismFor(q.Mechanism, useGenerate)
+	if err != nil {
+		return err
+	}
+	d := generated(row, generatedClass(row.Type), q.Template)
+	if err := h.checkDraft(ctx, s, d); err != nil {
+		return err
+	}
+	if d.values, err = row.Generate(q.Mechanism.Param, q.Template); err != nil {
+		return err
+	}
+	handles, err := h.make(ctx, s, d)
+	if err != nil {
+		return err
+	}
+	r.Object = handles[0]
+	return nil
+}
+
+// handleGenerateKeyPair serves C_GenerateKeyPair (section 5.18.2): both keys
+// come into being, or none.
+func (h *HSM) handleGenerateKeyPair(ctx context.Context, s *session, q *p11.GenerateKeyPair, r *p11.KeyPair) error {
+	row, err := mechanismFor(q.Mechanism, useGeneratePair)
+	if err != nil {
+		return err
+	}
+	pub := generated(row, ck.CKO_PUBLIC_KEY, q.Public)
+	priv := generated(row, ck.CKO_PRIVATE_KEY, q.Private)
+	for _, d := range []*draft{pub, priv} {
+		if err := h.checkDraft(ctx, s, d); err != nil {
+			return err
+		}
+	}
+	pub.values, priv.values, err = row.GeneratePair(q.Mechanism.Param, q.Public, q.Private)
+	if err != nil {
+		return err
+	}
+	handles, err := h.make(ctx, s, pub, priv)
+	if err != nil {
+		return err
+	}
+	r.Public, r.Private = handles[0], handles[1]
+	return nil
+}
+
+// generated is the draft of a key that row generates.
+func generated(row *engine.Mechanism, class ck.ObjectClass, template []ck.Attribute) *draft {
+	return &draft{
+		origin: originGenerate, class: class, keyType: row.Makes,
+		template: template, genMech: row.Type,
+	}
+}
+
+// generatedClass is the class of what C_GenerateKey makes.
+func generatedClass(m ck.MechanismType) ck.ObjectClass {
+	switch m {
+	case ck.CKM_DSA_PARAMETER_GEN, ck.CKM_DSA_PROBABILISTIC_PARAMETER_GEN,
+		ck.CKM_DSA_SHAWE_TAYLOR_PARAMETER_GEN, ck.CKM_DSA_FIPS_G_GEN,
+		ck.CKM_DH_PKCS_PARAMETER_GEN, ck.CKM_X9_42_DH_PARAMETER_GEN:
+		return ck.CKO_DOMAIN_PARAMETERS
+	}
+	return ck.CKO_SECRET_KEY
+}
+
+// checkDraft refuses a template that contradicts what the mechanism makes, and
+// whatever else can be refused before the key exists.
+func (h *HSM) checkDraft(ctx context.Context, s *session, d *draft) error {
+	if err := agrees(d.template, ck.CKA_CLASS, d.class); err != nil {
+		return err
+	}
+	if err := agrees(d.template, ck.CKA_KEY_TYPE, d.keyType); err != nil {
+		return err
+	}
+	return h.precheck(ctx, s, d)
+}
+
+// agrees checks that a template says of t the same as the mechanism, or
+// nothing.
+func agrees[T ~uint64](template []ck.Attribute, t ck.AttributeType, want T) error {
+	for _, a := range template {
+		if a.Type != t {
+			continue
+		}
+		got, ok := ck.ULong(a.Value)
+		if !ok {
+			return fmt.Errorf("%v is not a CK_ULONG: %w", t, ck.CKR_ATTRIBUTE_VALUE_INVALID)
+		}
+		if T(got) != want {
+			return fmt.Errorf("%v is %v, but the mechanism makes %v: %w", t, T(got), want, ck.CKR_TEMPLATE_INCONSISTENT)
+		}
+	}
+	return nil
+}
+
+// make builds the objects of the drafts, which copies the values that the engine
+// made, and adds all of them or none.
+func (h *HSM) make(ctx context.Context, s *session, drafts ...*draft) ([]ck.ObjectHandle, error) {
+	defer wipeValues(drafts)
+	objs := make([]*object, len(drafts))
+	for i, d := range drafts {
+		var err error
+		if objs[i], err = h.build(ctx, s, d); err != nil {
+			return nil, err
+		}
+	}
+	return h.add(ctx, s, objs...)
+}
+
+// wipeValues clears secret values. The others may be the caller's own, passed
+// through from the template.
+func wipeValues(drafts []*draft) {
+	for _, d := range drafts {
+		for _, a := range d.values {
+			switch a.Type {
+			case ck.CKA_VALUE, ck.CKA_SEED, ck.CKA_PRIVATE_EXPONENT, ck.CKA_PRIME_1, ck.CKA_PRIME_2,
+				ck.CKA_EXPONENT_1, ck.CKA_EXPONENT_2, ck.CKA_COEFFICIENT:
+				if isSecretKind(d.class) {
+					clear(a.Value)
+				}
+			}
+		}
+	}
+}

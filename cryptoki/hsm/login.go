@@ -1,0 +1,191 @@
+package hsm
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/cryptoki/p11"
+)
+
+// roleOf is the role that a user type names on a slot.
+func (p *partition) roleOf(user ck.UserType) (p11.Role, error) {
+	switch {
+	case p.admin() && user == ck.CKU_SO:
+		return p11.RoleHSMSO, nil
+	case p.admin():
+	case user == ck.CKU_SO:
+		return p11.RolePartitionSO, nil
+	case user == ck.CKU_USER:
+		return p11.RoleCryptoOfficer, nil
+	case user == ck.CKU_CRYPTO_USER, user == ck.CKU_LIMITED_USER_OLD:
+		return p11.RoleCryptoUser, nil
+	}
+	return 0, fmt.Errorf("user type %#x: %w", uint64(user), ck.CKR_USER_TYPE_INVALID)
+}
+
+// handleLogin serves C_Login and C_LoginUser (PKCS#11 v3.1 sections 5.6.8 and
+// 5.6.9). The login is the application's, on all its sessions of the slot.
+func (h *HSM) handleLogin(ctx context.Context, s *session, q *p11.Login, _ *p11.None) error {
+	if q.User == ck.CKU_CONTEXT_SPECIFIC {
+		return h.contextLogin(ctx, s, q)
+	}
+	p := s.part
+	role, err := p.roleOf(q.User)
+	if err != nil {
+		return err
+	}
+	if q.Username != "" && !strings.EqualFold(q.Username, role.String()) {
+		return fmt.Errorf("there is no %s named %q: %w", role, q.Username, ck.CKR_USER_TYPE_INVALID)
+	}
+	p.mu.RLock()
+	err = p.mayLogin(role)
+	p.mu.RUnlock()
+	if err != nil {
+		return err
+	}
+	secret, err := h.authenticate(ctx, p, role, q.PIN)
+	if err != nil {
+		return err
+	}
+	return p.logIn(role, secret)
+}
+
+// mayLogin is the part of a login that the PIN does not matter for. The caller
+// holds p.mu.
+func (p *partition) mayLogin(role p11.Role) error {
+	switch {
+	case p.role == role:
+		return ck.CKR_USER_ALREADY_LOGGED_IN
+	case p.role != p11.RoleNone:
+		return ck.CKR_USER_ANOTHER_ALREADY_LOGGED_IN
+	case !p.admin() && !p.state.Initialized:
+		return fmt.Errorf("the token is not initialised: %w", ck.CKR_USER_PIN_NOT_INITIALIZED)
+	case (role == p11.RolePartitionSO || role == p11.RoleHSMSO) && p.nRW < p.nSessions:
+		return ck.CKR_SESSION_READ_ONLY_EXISTS
+	}
+	return nil
+}
+
+// logIn makes role the one logged in.
+func (p *partition) logIn(role p11.Role, secret []byte) error {
+	var keys *spaceKeys
+	if secret != nil && (role == p11.RoleCryptoOfficer || role == p11.RoleCryptoUser) {
+		var err error
+		if keys, err = newSpaceKeys(secret); err != nil {
+			return err
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.lost || p.nSessions == 0 {
+		return ck.CKR_SESSION_HANDLE_INVALID
+	}
+	if err := p.mayLogin(role); err != nil {
+		return err // another thread was faster
+	}
+	p.role, p.keys, p.secret = role, keys, secret
+	return nil
+}
+
+// contextLogin authenticates the one operation of the session that waits for
+// it (CKA_ALWAYS_AUTHENTICATE).
+func (h *HSM) contextLogin(ctx context.Context, s *session, q *p11.Login) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	role := s.role()
+	if role == p11.RoleNone {
+		return ck.CKR_USER_NOT_LOGGED_IN
+	}
+	op := s.contextOperation()
+	if op == nil {
+		return fmt.Errorf("no operation waits for a login of its own: %w", ck.CKR_OPERATION_NOT_INITIALIZED)
+	}
+	if err := h.verifyPIN(ctx, s.part, role, q.PIN); err != nil {
+		return err
+	}
+	op.authenticated = true
+	return nil
+}
+
+func (h *HSM) handleLogout(_ context.Context, s *session, _ *p11.Logout, _ *p11.None) error {
+	p := s.part
+	p.mu.Lock()
+	if p.role == p11.RoleNone {
+		p.mu.Unlock()
+		return ck.CKR_USER_NOT_LOGGED_IN
+	}
+	h.forgetLogin(p)
+	p.mu.Unlock()
+	// Operations may work with private keys, searches may list private
+	// objects: they end with the login (section 5.6.10).
+	for _, s := range h.sessionsOf(p) {
+		s.mu.Lock()
+		s.cancelAll()
+		s.search = nil
+		s.mu.Unlock()
+	}
+	return nil
+}
+
+// forgetLogin drops the login and all that it opened. The caller holds p.mu.
+func (h *HSM) forgetLogin(p *partition) {
+	clear(p.secret)
+	p.role, p.keys, p.secret = p11.RoleNone, nil, nil
+	h.dropPrivate(p)
+}
+
+// handleInitPIN sets the Crypto Officer's PIN. If the officer had one, the keys
+// stay: the SO's own wrap opens them.
+func (h *HSM) handleInitPIN(ctx context.Context, s *session, q *p11.InitPIN, _ *p11.None) error {
+	return h.initRole(ctx, s, p11.RoleCryptoOfficer, q.PIN)
+}
+
+// initRole sets the PIN of a role from the session of the role that rules it.
+func (h *HSM) initRole(ctx context.Context, s *session, role p11.Role, pin []byte) error {
+	if err := checkPINLength(pin); err != nil {
+		return err
+	}
+	p := s.part
+	p.mu.RLock()
+	secret := append([]byte(nil), p.secret...)
+	p.mu.RUnlock()
+	defer clear(secret)
+	if len(secret) == 0 {
+		return fmt.Errorf("the %s does not hold the partition key, so it cannot give it to the %s: %w", s.role(), role, ck.CKR_FUNCTION_NOT_SUPPORTED)
+	}
+	release, err := h.lockRole(ctx, p.space, role)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return h.setPIN(ctx, p, role, pin, secret)
+}
+
+// handleSetPIN changes the PIN of the role logged in, or with nobody logged in
+// the Crypto Officer's (section 5.5.8). A wrong old PIN counts as a failed login.
+func (h *HSM) handleSetPIN(ctx context.Context, s *session, q *p11.SetPIN, _ *p11.None) error {
+	if err := checkPINLength(q.New); err != nil {
+		return err
+	}
+	role := s.role()
+	if role == p11.RoleNone {
+		role = p11.RoleCryptoOfficer
+		if s.part.admin() {
+			role = p11.RoleHSMSO
+		}
+	}
+	p := s.part
+	release, err := h.lockRole(ctx, p.space, role)
+	if err != nil {
+		return err
+	}
+	defer release()
+	secret, err := h.authenticateLocked(ctx, p, role, q.Old)
+	if err != nil {
+		return err
+	}
+	defer clear(secret)
+	return h.setPIN(ctx, p, role, q.New, secret)
+}

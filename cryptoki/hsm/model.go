@@ -1,0 +1,142 @@
+package hsm
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/cryptoki/p11"
+	"github.com/perilune/perilune/engine"
+	"github.com/perilune/perilune/store"
+)
+
+// Kinds of records. docs/FORMAT.md specifies what each holds.
+const (
+	kindHSM           store.Kind = 1 // one, in space 0
+	kindPartition     store.Kind = 2 // one per partition, in space 0
+	kindRole          store.Kind = 3 // one per role, in the space of its partition
+	kindPublicObject  store.Kind = 4 // token objects with CKA_PRIVATE false
+	kindPrivateObject store.Kind = 5 // token objects with CKA_PRIVATE true
+)
+
+// partition is a slot with its token, as this process knows it. The HSM's own
+// administration ([p11.AdminSlot]) is a partition too, with space 0.
+type partition struct {
+	slot   ck.SlotID
+	space  store.Space
+	public *spaceKeys // seals and indexes public objects
+
+	mu    sync.RWMutex // guards what follows
+	state partitionState
+	role  p11.Role   // who is logged in, for the whole application
+	keys  *spaceKeys // seals and indexes private objects; nil unless CO or CU is logged in
+	// secret is the partition key of the role logged in, from which keys
+	// follows; nil where the role holds none.
+	secret []byte
+
+	nSessions, nRW int  // open sessions, and how many of them are R/W
+	lost           bool // the token was destroyed: nothing works here any more
+
+	objects objectCache // token objects read or made so far
+}
+
+// session is one session of the application.
+type session struct {
+	handle ck.SessionHandle
+	part   *partition
+	rw     bool
+
+	// mu is held by the one call that uses the session at a time; it guards
+	// what follows. No lock of the partition or the HSM is held while
+	// computing.
+	mu     sync.Mutex
+	closed bool
+	ops    [p11.NumOperations]*operation // ops.go
+	search *search                       // find.go
+}
+
+// role is who is logged in on the session's slot.
+func (s *session) role() p11.Role {
+	s.part.mu.RLock()
+	defer s.part.mu.RUnlock()
+	return s.part.role
+}
+
+// object is one object, token or session. It is immutable: a change puts a new
+// object under the same handle, and operations under way keep the old one.
+type object struct {
+	handle  ck.ObjectHandle
+	owner   *session  // the session that a session object dies with; nil for token objects
+	ref     store.Ref // token objects
+	version uint64    // token objects: of the record
+
+	class  ck.ObjectClass
+	schema *schema
+	attrs  flat
+
+	parsed atomic.Pointer[engine.Key] // the key material, made when first used
+}
+
+// origin tells how an object comes into being; defaults and computed attributes
+// depend on it.
+type origin uint8
+
+const (
+	originCreate origin = iota
+	originGenerate
+	originUnwrap
+	originDerive
+	originCopy
+	originModify // not a new object: C_SetAttributeValue
+)
+
+// draft is what an object is to be made from.
+type draft struct {
+	origin   origin
+	class    ck.ObjectClass // 0 with a nil template entry never occurs: set for generated, unwrapped and derived keys
+	keyType  ck.KeyType
+	template []ck.Attribute   // what the caller asked for
+	values   []ck.Attribute   // value attributes that the engine made
+	genMech  ck.MechanismType // CKA_KEY_GEN_MECHANISM of generated keys
+	base     *object          // the key derived from, or the object copied
+	// from is the key whose CKA_DERIVE_TEMPLATE or CKA_UNWRAP_TEMPLATE binds
+	// the new object; nil for none.
+	from *object
+}
+
+// What the parts of this package offer each other.
+//
+// object.go, schema*.go, find.go (objects):
+//
+//	(h *HSM) object(ctx, s, handle) (*object, error)
+//	        the object if the session may see it, else CKR_OBJECT_HANDLE_INVALID
+//	(h *HSM) keyObject(ctx, s, handle) (*object, error)
+//	        the same for keys of operations: CKR_KEY_HANDLE_INVALID
+//	(o *object) bool(t) bool, bytes(t) []byte, ulong(t) (uint64, bool), has(t) bool,
+//	        template(t) []ck.Attribute, keyType() ck.KeyType,
+//	        key() *engine.Key (the key material; nil for objects that are no keys),
+//	        matches(template) bool (by the rules of C_FindObjects, for CKA_WRAP_TEMPLATE)
+//	(h *HSM) precheck(ctx, s, d *draft) error
+//	        everything about a template that can be refused before the key
+//	        exists: unknown, read-only, inconsistent or missing attributes, and
+//	        whether the session's state and role may make such an object
+//	(h *HSM) build(ctx, s, d *draft) (*object, error)
+//	        the finished object, not stored yet: defaults, computed attributes,
+//	        validation by schema and by the engine's KeyType.Complete
+//	(h *HSM) add(ctx, s, objs ...*object) ([]ck.ObjectHandle, error)
+//	        stores all of them or none, in one transaction if they are token objects
+//	(h *HSM) dropSessionObjects(s *session), (p *partition) dropPrivate()
+//	        what closing a session and logging out take away
+//	objectCache: the partition's cache, with methods get, put, forget(ref, version), clear
+//
+// ops.go, message.go, state.go, keys.go (operations):
+//
+//	type operation struct: one operation under way
+//	(s *session) cancel(op p11.Operation), (s *session) cancelAll()
+//
+// session.go, login.go, partition.go, seal.go (the rest):
+//
+//	(h *HSM) session(handle) (*session, error)
+//	(k *spaceKeys) seal(r *store.Record, plaintext []byte), open(r store.Record) ([]byte, error)
+//	(k *spaceKeys) term(t ck.AttributeType, value []byte) store.Term
+//	(h *HSM) verifyPIN(ctx, p, role, pin) error    for CKU_CONTEXT_SPECIFIC

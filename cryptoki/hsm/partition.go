@@ -1,0 +1,407 @@
+package hsm
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/cryptoki/p11"
+	"github.com/perilune/perilune/store"
+)
+
+// hsmState is the record of the HSM.
+type hsmState struct {
+	record
+	Serial        uint64
+	Label         string
+	Initialized   bool // an HSM SO exists
+	Zeroized      bool // by failed logins, since the last initialisation
+	Profile       string
+	Created       string
+	NextPartition uint64 // number of the next partition, from 1, never reused
+}
+
+// partitionState is the record of a partition.
+type partitionState struct {
+	record
+	Number      uint64
+	Name        string
+	Label       string
+	Initialized bool
+	// Epoch changes whenever the contents are destroyed; a process that holds
+	// sessions of another epoch loses them.
+	Epoch []byte
+	// Salt makes the keys of public objects; destroying it destroys them.
+	Salt []byte
+	// Wiping says that old objects may still have to be deleted. Their keys
+	// are gone already.
+	Wiping bool
+	// Removing says that the partition itself goes when that is done.
+	Removing bool
+	Created  string
+}
+
+// record is where a piece of metadata was read from.
+type record struct {
+	ref     store.Ref
+	version uint64
+}
+
+// metaState is the HSM and its partitions, as read in one transaction.
+type metaState struct {
+	hsm   hsmState
+	parts []partitionState
+}
+
+// MaxPartitions is how many partitions an HSM can have.
+const MaxPartitions = 100
+
+// Profiles of behaviour; "luna-7.2" comes with its policies.
+const profileStandard = "standard"
+
+// serialFactor makes partition serials from HSM serials: 2^32 of them fit into
+// the 16 digits of CK_TOKEN_INFO.
+const serialFactor = 2_328_306
+
+// errNoFreeSlot is for administration on a slot that holds no partition yet.
+var errNoFreeSlot = fmt.Errorf("the slot has no partition yet: %w", ck.CKR_TOKEN_NOT_RECOGNIZED)
+
+func slotOf(space store.Space) ck.SlotID { return ck.SlotID(space) - 1 }
+func spaceOf(number uint64) store.Space  { return store.Space(number) }
+func (s *partitionState) free() bool     { return s.ref == 0 }
+func (h *HSM) timestamp() string         { return h.opts.Now().UTC().Format(time.RFC3339) }
+func (h *HSM) serialOf(n uint64) string  { return strconv.FormatUint(h.info.Serial*serialFactor+n, 10) }
+func (p *partition) admin() bool         { return p.slot == p11.AdminSlot }
+func randomBytes(n int) []byte           { b := make([]byte, n); rand.Read(b); return b }
+
+// ensureHSM writes the record of the HSM into an empty store.
+func (h *HSM) ensureHSM(ctx context.Context) error {
+	var found bool
+	err := h.store.View(ctx, func(tx store.Tx) error {
+		n, err := tx.Count(0, kindHSM)
+		found = n > 0
+		return err
+	})
+	if err != nil || found {
+		return err
+	}
+	return h.store.Update(ctx, func(tx store.Tx) error {
+		if n, err := tx.Count(0, kindHSM); err != nil || n > 0 {
+			return err // another process was faster
+		}
+		serial, err := rand.Int(rand.Reader, big.NewInt(9_000_000))
+		if err != nil {
+			return err
+		}
+		s := hsmState{
+			Serial: 1_000_000 + serial.Uint64(), Profile: profileStandard,
+			Created: h.timestamp(), NextPartition: 1,
+		}
+		return h.insertMeta(tx, 0, kindHSM, &s.record, &s)
+	})
+}
+
+// insertMeta seals v as JSON into a new record.
+func (h *HSM) insertMeta(tx store.Tx, space store.Space, kind store.Kind, at *record, v any) error {
+	ref, err := tx.NewRef()
+	if err != nil {
+		return err
+	}
+	r := store.Record{Ref: ref, Space: space, Kind: kind, Version: 1}
+	if err := h.sealMeta(&r, v); err != nil {
+		return err
+	}
+	*at = record{ref, 1}
+	return tx.Insert(r)
+}
+
+// replaceMeta seals v into the record that it was read from.
+func (h *HSM) replaceMeta(tx store.Tx, space store.Space, kind store.Kind, at *record, v any) error {
+	r := store.Record{Ref: at.ref, Space: space, Kind: kind, Version: at.version + 1}
+	if err := h.sealMeta(&r, v); err != nil {
+		return err
+	}
+	if err := tx.Replace(r); err != nil {
+		return err
+	}
+	at.version++
+	return nil
+}
+
+func (h *HSM) sealMeta(r *store.Record, v any) error {
+	plaintext, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	h.meta.seal(r, plaintext)
+	return nil
+}
+
+func (h *HSM) openMeta(r store.Record, at *record, v any) error {
+	plaintext, err := h.meta.open(&r)
+	if err != nil {
+		if r.Kind == kindHSM {
+			return fmt.Errorf("the root key does not fit the store in %s: put back the one that the store was made with: %w", h.opts.Location, err)
+		}
+		return err
+	}
+	if err := json.Unmarshal(plaintext, v); err != nil {
+		return fmt.Errorf("record %d: %w: %w", r.Ref, err, store.ErrCorrupt)
+	}
+	*at = record{r.Ref, r.Version}
+	return nil
+}
+
+// readMeta reads the HSM and its partitions.
+func (h *HSM) readMeta(tx store.Tx) (*metaState, error) {
+	m := new(metaState)
+	recs, err := tx.List(0, kindHSM, 0, 0)
+	if err != nil {
+		return nil, err
+	}
+	if len(recs) != 1 {
+		return nil, fmt.Errorf("%d records of the HSM itself where one belongs: %w", len(recs), store.ErrCorrupt)
+	}
+	if err := h.openMeta(recs[0], &m.hsm.record, &m.hsm); err != nil {
+		return nil, err
+	}
+	if recs, err = tx.List(0, kindPartition, 0, 0); err != nil {
+		return nil, err
+	}
+	for _, r := range recs {
+		var s partitionState
+		if err := h.openMeta(r, &s.record, &s); err != nil {
+			return nil, err
+		}
+		m.parts = append(m.parts, s)
+	}
+	slices.SortFunc(m.parts, func(a, b partitionState) int { return cmp.Compare(a.Number, b.Number) })
+	return m, nil
+}
+
+// readPartition reads the state of one partition anew inside a transaction.
+func (h *HSM) readPartition(tx store.Tx, p *partition) (*metaState, *partitionState, error) {
+	m, err := h.readMeta(tx)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := range m.parts {
+		if spaceOf(m.parts[i].Number) == p.space {
+			return m, &m.parts[i], nil
+		}
+	}
+	return m, nil, nil
+}
+
+// applyMeta makes the slots what the store says.
+func (h *HSM) applyMeta(m *metaState) error {
+	seen := map[ck.SlotID]bool{}
+	var lost []*partition
+	h.mu.Lock()
+	h.info = m.hsm
+	for _, s := range m.parts {
+		slot := slotOf(spaceOf(s.Number))
+		seen[slot] = true
+		old := h.parts[slot]
+		if old != nil && old.takeState(s) {
+			continue
+		}
+		p, err := h.newPartition(s)
+		if err != nil {
+			h.mu.Unlock()
+			return err
+		}
+		if old != nil {
+			lost = append(lost, old)
+		}
+		h.parts[slot] = p
+		h.events = append(h.events, slot)
+	}
+	if !m.hsm.Initialized {
+		h.addFreeSlot(m.hsm.NextPartition, seen)
+	}
+	for slot, p := range h.parts {
+		if !seen[slot] && !p.admin() {
+			lost = append(lost, p)
+			delete(h.parts, slot)
+			h.events = append(h.events, slot)
+		}
+	}
+	if h.parts[p11.AdminSlot] == nil {
+		h.parts[p11.AdminSlot] = &partition{slot: p11.AdminSlot}
+	}
+	h.mu.Unlock()
+	for _, p := range lost {
+		h.closeAll(p)
+	}
+	return nil
+}
+
+// takeState updates a partition that is still the same one.
+func (p *partition) takeState(s partitionState) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if string(p.state.Epoch) != string(s.Epoch) {
+		return false
+	}
+	p.state = s
+	return true
+}
+
+func (h *HSM) newPartition(s partitionState) (*partition, error) {
+	secret, err := h.root.Derive("public objects", append([]byte(strconv.FormatUint(s.Number, 10)+":"), s.Salt...))
+	if err != nil {
+		return nil, err
+	}
+	public, err := newSpaceKeys(secret)
+	if err != nil {
+		return nil, err
+	}
+	return &partition{slot: slotOf(spaceOf(s.Number)), space: spaceOf(s.Number), public: public, state: s}, nil
+}
+
+// addFreeSlot shows the slot whose C_InitToken makes a partition.
+func (h *HSM) addFreeSlot(next uint64, seen map[ck.SlotID]bool) {
+	slot := slotOf(spaceOf(next))
+	seen[slot] = true
+	if h.parts[slot] == nil {
+		h.parts[slot] = &partition{slot: slot, space: spaceOf(next)}
+		h.events = append(h.events, slot)
+	}
+}
+
+// partition returns the partition in a slot.
+func (h *HSM) partition(slot ck.SlotID) (*partition, error) {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if p := h.parts[slot]; p != nil {
+		return p, nil
+	}
+	return nil, ck.CKR_SLOT_ID_INVALID
+}
+
+// stateNow is a copy of the partition's record.
+func (p *partition) stateNow() partitionState {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.state
+}
+
+// createPartition adds an empty, uninitialised partition.
+func (h *HSM) createPartition(tx store.Tx, m *metaState, name string) (*partitionState, error) {
+	if len(m.parts) >= MaxPartitions {
+		return nil, fmt.Errorf("the HSM has its %d partitions: %w", MaxPartitions, ck.CKR_LICENSE_CAPACITY_EXCEEDED)
+	}
+	number := m.hsm.NextPartition
+	if name == "" {
+		name = fmt.Sprintf("partition%d", number)
+	}
+	for _, p := range m.parts {
+		if p.Name == name {
+			return nil, fmt.Errorf("a partition named %q exists: %w", name, ck.CKR_OBJECT_ALREADY_EXISTS)
+		}
+	}
+	m.hsm.NextPartition++
+	if err := h.replaceMeta(tx, 0, kindHSM, &m.hsm.record, &m.hsm); err != nil {
+		return nil, err
+	}
+	s := &partitionState{
+		Number: number, Name: name, Epoch: randomBytes(16), Salt: randomBytes(32),
+		Created: h.timestamp(),
+	}
+	return s, h.insertMeta(tx, 0, kindPartition, &s.record, s)
+}
+
+// destroyKeys makes the contents of a partition unreadable: the roles, which
+// hold the partition key, and the salt of the public objects' keys go. The
+// objects themselves are deleted later, by wipe.
+func (h *HSM) destroyKeys(tx store.Tx, s *partitionState) error {
+	if err := deleteAll(tx, spaceOf(s.Number), kindRole); err != nil {
+		return err
+	}
+	s.Initialized, s.Label, s.Wiping = false, "", true
+	s.Epoch, s.Salt = randomBytes(16), randomBytes(32)
+	return h.replaceMeta(tx, 0, kindPartition, &s.record, s)
+}
+
+func deleteAll(tx store.Tx, space store.Space, kind store.Kind) error {
+	recs, err := tx.List(space, kind, 0, 0)
+	for _, r := range recs {
+		err = errors.Join(err, tx.Delete(r.Ref, r.Version))
+	}
+	return err
+}
+
+// wipe deletes the objects of a partition whose keys are destroyed, a few at a
+// time so that a large partition does not hold up everybody else. It may be
+// interrupted and called again.
+func (h *HSM) wipe(ctx context.Context, space store.Space) error {
+	const batch = 500
+	for done := false; !done; {
+		err := h.store.Update(ctx, func(tx store.Tx) error {
+			left := batch
+			for _, kind := range []store.Kind{kindPrivateObject, kindPublicObject} {
+				recs, err := tx.List(space, kind, 0, left)
+				if err != nil {
+					return err
+				}
+				for _, r := range recs {
+					if err := tx.Delete(r.Ref, r.Version); err != nil {
+						return err
+					}
+				}
+				left -= len(recs)
+			}
+			if done = left > 0; !done {
+				return nil
+			}
+			_, s, err := h.readPartition(tx, &partition{space: space})
+			if err != nil || s == nil {
+				return err
+			}
+			if s.Removing {
+				return tx.Delete(s.ref, s.version)
+			}
+			s.Wiping = false
+			return h.replaceMeta(tx, 0, kindPartition, &s.record, s)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return h.scrub(ctx)
+}
+
+// scrub makes sure that what was deleted is gone from the disk too.
+func (h *HSM) scrub(ctx context.Context) error {
+	if s, ok := h.store.(store.Scrubber); ok {
+		return s.Scrub(ctx)
+	}
+	return nil
+}
+
+// finishWipes goes on with what a killed process left undone.
+func (h *HSM) finishWipes(ctx context.Context) error {
+	h.mu.RLock()
+	var spaces []store.Space
+	for _, p := range h.parts {
+		if s := p.stateNow(); s.Wiping {
+			spaces = append(spaces, p.space)
+		}
+	}
+	h.mu.RUnlock()
+	for _, space := range spaces {
+		if err := h.wipe(ctx, space); err != nil {
+			return err
+		}
+	}
+	return h.refresh(ctx)
+}

@@ -1,0 +1,378 @@
+package hsm
+
+import (
+	"context"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"fmt"
+
+	"golang.org/x/crypto/argon2"
+
+	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/cryptoki/p11"
+	"github.com/perilune/perilune/store"
+)
+
+// PasswordCost is what one try at a PIN costs, for Argon2id (RFC 9106).
+type PasswordCost struct {
+	Passes    uint32
+	MemoryKiB uint32
+	Threads   uint8
+}
+
+// DefaultPasswordCost takes some 20 ms on a present-day processor.
+var DefaultPasswordCost = PasswordCost{Passes: 2, MemoryKiB: 19 * 1024, Threads: 1}
+
+// Lengths of PINs in bytes, by the standard profile.
+const (
+	minPIN = 4
+	maxPIN = 255
+)
+
+// thresholds are the consecutive failed logins that each role can bear; what
+// happens then is in failed.
+var thresholds = [p11.NumRoles]int{
+	p11.RoleHSMSO:         3,
+	p11.RolePartitionSO:   10,
+	p11.RoleCryptoOfficer: 10,
+	p11.RoleCryptoUser:    10,
+}
+
+// roleState is the record of a role.
+type roleState struct {
+	record
+	Role  p11.Role
+	Salt  []byte
+	Cost  PasswordCost
+	Check []byte // opens under the role's key if the password is right
+	// Wrap is the partition key under the role's key; empty where the role
+	// holds none. Who holds one is decided here, by cryptography.
+	Wrap     []byte
+	Failures int // tries begun since the last success
+	Created  string
+}
+
+func (r *roleState) locked() bool { return r.Failures >= thresholds[r.Role] }
+
+// roleKey is what a password opens.
+type roleKey struct{ aead cipher.AEAD }
+
+var checkText = []byte("perilune password check")
+
+// newRoleState makes the record of a role that holds secret, which may be nil.
+func (h *HSM) newRoleState(space store.Space, role p11.Role, pin, secret []byte) (*roleState, error) {
+	r := &roleState{Role: role, Salt: randomBytes(16), Cost: h.opts.Password, Created: h.timestamp()}
+	key, err := h.roleKey(space, r, pin)
+	if err != nil {
+		return nil, err
+	}
+	r.Check = key.aead.Seal(nil, nil, checkText, []byte("check"))
+	if secret != nil {
+		r.Wrap = key.aead.Seal(nil, nil, secret, []byte("partition key"))
+	}
+	return r, nil
+}
+
+// roleKey is derived from the password by Argon2id and from the root key, so
+// that neither the password nor the files alone are of use.
+func (h *HSM) roleKey(space store.Space, r *roleState, pin []byte) (*roleKey, error) {
+	if r.Cost.Passes == 0 || r.Cost.Threads == 0 {
+		return nil, fmt.Errorf("role record without password cost: %w", store.ErrCorrupt)
+	}
+	stretched := argon2.IDKey(pin, r.Salt, r.Cost.Passes, r.Cost.MemoryKiB, r.Cost.Threads, 32)
+	defer clear(stretched)
+	pepper, err := h.root.Derive(fmt.Sprintf("role %d of %d", r.Role, space), r.Salt)
+	if err != nil {
+		return nil, err
+	}
+	key, err := hkdf.Key(sha256.New, append(pepper, stretched...), nil, "perilune role key", 32)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(key)
+	aead, err := newAEAD(key)
+	return &roleKey{aead}, err
+}
+
+// check reports whether the password was right.
+func (k *roleKey) check(r *roleState) bool {
+	_, err := k.aead.Open(nil, nil, r.Check, []byte("check"))
+	return err == nil
+}
+
+// secret returns the partition key that the role holds, nil if it holds none.
+func (k *roleKey) secret(r *roleState) ([]byte, error) {
+	if len(r.Wrap) == 0 {
+		return nil, nil
+	}
+	secret, err := k.aead.Open(nil, nil, r.Wrap, []byte("partition key"))
+	if err != nil {
+		return nil, fmt.Errorf("partition key of the %s does not open: %w", r.Role, store.ErrCorrupt)
+	}
+	return secret, nil
+}
+
+// readRoles reads the roles of a space.
+func (h *HSM) readRoles(tx store.Tx, space store.Space) (map[p11.Role]*roleState, error) {
+	recs, err := tx.List(space, kindRole, 0, 0)
+	if err != nil {
+		return nil, err
+	}
+	roles := map[p11.Role]*roleState{}
+	for _, rec := range recs {
+		r := new(roleState)
+		if err := h.openMeta(rec, &r.record, r); err != nil {
+			return nil, err
+		}
+		if r.Role == p11.RoleNone || int(r.Role) >= p11.NumRoles {
+			return nil, fmt.Errorf("record %d: unknown role %d: %w", rec.Ref, r.Role, store.ErrCorrupt)
+		}
+		roles[r.Role] = r
+	}
+	return roles, nil
+}
+
+// viewRoles reads the roles of a space in a transaction of its own.
+func (h *HSM) viewRoles(ctx context.Context, space store.Space) (roles map[p11.Role]*roleState, err error) {
+	err = h.store.View(ctx, func(tx store.Tx) error {
+		roles, err = h.readRoles(tx, space)
+		return err
+	})
+	return roles, storeError(err)
+}
+
+// putRole inserts a role, or replaces the one that is there.
+func (h *HSM) putRole(tx store.Tx, space store.Space, r *roleState) error {
+	roles, err := h.readRoles(tx, space)
+	if err != nil {
+		return err
+	}
+	if old := roles[r.Role]; old != nil {
+		r.record = old.record
+		return h.replaceMeta(tx, space, kindRole, &r.record, r)
+	}
+	return h.insertMeta(tx, space, kindRole, &r.record, r)
+}
+
+// lockRole serialises all tries at a role's password, of all processes. So at
+// most one is under way, and a failure that is counted but was never settled
+// belongs to a process that was killed.
+func (h *HSM) lockRole(ctx context.Context, space store.Space, role p11.Role) (release func(), err error) {
+	release, err = h.store.Lock(ctx, fmt.Sprintf("role-%d-%d", space, role))
+	return release, storeError(err)
+}
+
+// authenticate checks a password and returns the partition key that the role
+// holds. The try is counted durably before the password is looked at, and the
+// count is cleared after success, so that killing the process gains nothing.
+func (h *HSM) authenticate(ctx context.Context, p *partition, role p11.Role, pin []byte) ([]byte, error) {
+	release, err := h.lockRole(ctx, p.space, role)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	return h.authenticateLocked(ctx, p, role, pin)
+}
+
+func (h *HSM) authenticateLocked(ctx context.Context, p *partition, role p11.Role, pin []byte) ([]byte, error) {
+	if len(pin) < minPIN || len(pin) > maxPIN {
+		// No such PIN can have been set, so nothing was guessed.
+		return nil, fmt.Errorf("PIN of %d bytes: %w", len(pin), ck.CKR_PIN_INCORRECT)
+	}
+	r, err := h.countTry(ctx, p, role)
+	if err != nil {
+		return nil, err
+	}
+	key, err := h.roleKey(p.space, r, pin)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	if !key.check(r) {
+		return nil, h.failed(ctx, p, r)
+	}
+	secret, err := key.secret(r)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	return secret, h.clearFailures(ctx, p, r)
+}
+
+// countTry notes durably that a try begins.
+func (h *HSM) countTry(ctx context.Context, p *partition, role p11.Role) (*roleState, error) {
+	var r *roleState
+	var spent bool // the last try was begun before and not passed
+	err := h.store.Update(ctx, func(tx store.Tx) error {
+		roles, err := h.readRoles(tx, p.space)
+		if err != nil {
+			return err
+		}
+		if r = roles[role]; r == nil {
+			return fmt.Errorf("the %s has no PIN yet: %w", role, ck.CKR_USER_PIN_NOT_INITIALIZED)
+		}
+		if co := roles[p11.RoleCryptoOfficer]; role == p11.RoleCryptoUser && co != nil && co.locked() {
+			return fmt.Errorf("the %s is locked out with the %s: %w", role, co.Role, ck.CKR_PIN_LOCKED)
+		}
+		if spent = r.locked(); spent {
+			return nil
+		}
+		r.Failures++
+		return h.replaceMeta(tx, p.space, kindRole, &r.record, r)
+	})
+	if err != nil {
+		return nil, storeError(err)
+	}
+	if spent {
+		// A process killed in its last try left this; for the Crypto roles
+		// it is simply the state of being locked.
+		if err := h.punish(ctx, p, role); err != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("the %s is locked out: %w", role, ck.CKR_PIN_LOCKED)
+	}
+	return r, nil
+}
+
+// failed settles a try with a wrong password.
+func (h *HSM) failed(ctx context.Context, p *partition, r *roleState) error {
+	left := thresholds[r.Role] - r.Failures
+	if left > 0 {
+		return fmt.Errorf("wrong PIN for the %s, %d tries left: %w", r.Role, left, ck.CKR_PIN_INCORRECT)
+	}
+	h.log.Warn("too many wrong PINs", "role", r.Role.String(), "slot", uint64(p.slot))
+	if err := h.punish(ctx, p, r.Role); err != nil {
+		return err
+	}
+	if r.Role == p11.RoleHSMSO {
+		return ck.CKR_SO_LOGIN_FAILURE_THRESHOLD
+	}
+	return fmt.Errorf("wrong PIN for the %s, and it was the last try: %w", r.Role, ck.CKR_PIN_INCORRECT)
+}
+
+// punish is what happens when a role reaches its threshold: the Crypto roles
+// stay locked by their counters, the SO's domain is zeroized.
+func (h *HSM) punish(ctx context.Context, p *partition, role p11.Role) error {
+	switch role {
+	case p11.RoleHSMSO:
+		return h.zeroizeHSM(ctx, true)
+	case p11.RolePartitionSO:
+		return h.zeroizePartition(ctx, p.space, false)
+	}
+	return nil
+}
+
+// clearFailures notes a success.
+func (h *HSM) clearFailures(ctx context.Context, p *partition, r *roleState) error {
+	return storeError(h.store.Update(ctx, func(tx store.Tx) error {
+		fresh := *r
+		fresh.Failures = 0
+		return h.replaceMeta(tx, p.space, kindRole, &fresh.record, &fresh)
+	}))
+}
+
+// verifyPIN checks the password of a role without logging in, for
+// CKU_CONTEXT_SPECIFIC. Failures count as for a login.
+func (h *HSM) verifyPIN(ctx context.Context, p *partition, role p11.Role, pin []byte) error {
+	secret, err := h.authenticate(ctx, p, role, pin)
+	clear(secret)
+	return err
+}
+
+// setPIN gives a role a password and the partition key, and clears its counter.
+func (h *HSM) setPIN(ctx context.Context, p *partition, role p11.Role, pin, secret []byte) error {
+	r, err := h.newRoleState(p.space, role, pin, secret)
+	if err != nil {
+		return err
+	}
+	epoch := p.stateNow().Epoch
+	return storeError(h.store.Update(ctx, func(tx store.Tx) error {
+		if err := h.sameEpoch(tx, p, epoch); err != nil {
+			return err
+		}
+		return h.putRole(tx, p.space, r)
+	}))
+}
+
+// sameEpoch fails if another process initialised or deleted the partition
+// meanwhile: a key wrapped now would belong to nothing.
+func (h *HSM) sameEpoch(tx store.Tx, p *partition, epoch []byte) error {
+	if p.admin() {
+		return nil
+	}
+	_, s, err := h.readPartition(tx, p)
+	if err != nil {
+		return err
+	}
+	if s == nil || string(s.Epoch) != string(epoch) {
+		return fmt.Errorf("the partition was initialised anew meanwhile: %w", ck.CKR_DEVICE_REMOVED)
+	}
+	return nil
+}
+
+func checkPINLength(pin []byte) error {
+	if len(pin) < minPIN || len(pin) > maxPIN {
+		return fmt.Errorf("a PIN has %d to %d bytes, this one %d: %w", minPIN, maxPIN, len(pin), ck.CKR_PIN_LEN_RANGE)
+	}
+	return nil
+}
+
+// zeroizePartition destroys the contents of a partition, keys first; with
+// remove the partition too.
+func (h *HSM) zeroizePartition(ctx context.Context, space store.Space, remove bool) error {
+	err := h.store.Update(ctx, func(tx store.Tx) error {
+		_, s, err := h.readPartition(tx, &partition{space: space})
+		if err != nil || s == nil {
+			return err
+		}
+		s.Removing = remove
+		return h.destroyKeys(tx, s)
+	})
+	if err == nil {
+		err = h.scrub(ctx)
+	}
+	if err == nil {
+		err = h.wipe(ctx, space)
+	}
+	if err != nil {
+		return storeError(err)
+	}
+	return h.refresh(ctx)
+}
+
+// zeroizeHSM destroys the HSM SO and all partitions, all keys before any
+// object.
+func (h *HSM) zeroizeHSM(ctx context.Context, byFailure bool) error {
+	var spaces []store.Space
+	err := h.store.Update(ctx, func(tx store.Tx) error {
+		spaces = nil
+		m, err := h.readMeta(tx)
+		if err != nil {
+			return err
+		}
+		for i := range m.parts {
+			s := &m.parts[i]
+			s.Removing = true
+			spaces = append(spaces, spaceOf(s.Number))
+			if err := h.destroyKeys(tx, s); err != nil {
+				return err
+			}
+		}
+		if err := deleteAll(tx, 0, kindRole); err != nil {
+			return err
+		}
+		m.hsm.Initialized, m.hsm.Zeroized, m.hsm.Label = false, byFailure, ""
+		return h.replaceMeta(tx, 0, kindHSM, &m.hsm.record, &m.hsm)
+	})
+	if err == nil {
+		err = h.scrub(ctx)
+	}
+	for _, space := range spaces {
+		if err == nil {
+			err = h.wipe(ctx, space)
+		}
+	}
+	if err != nil {
+		return storeError(err)
+	}
+	return h.refresh(ctx)
+}

@@ -1,0 +1,285 @@
+package hsm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/cryptoki/p11"
+	"github.com/perilune/perilune/engine"
+	"github.com/perilune/perilune/store"
+)
+
+// Version is the version of the library, major and minor.
+var Version = ck.Version{Major: 0, Minor: 1}
+
+const (
+	manufacturer = "Perilune"
+	model        = "Perilune HSM"
+)
+
+func (h *HSM) handleGetInfo(_ context.Context, _ *p11.GetInfo, r *ck.Info) error {
+	*r = ck.Info{
+		CryptokiVersion:    ck.Version{Major: 3, Minor: 2},
+		ManufacturerID:     manufacturer,
+		LibraryDescription: "Perilune software HSM",
+		LibraryVersion:     Version,
+	}
+	return nil
+}
+
+// handleGetSlotList lists the partitions' slots and the free slot. Every one
+// has a token, if not an initialised one.
+func (h *HSM) handleGetSlotList(_ context.Context, _ *p11.GetSlotList, r *p11.SlotList) error {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	for slot := range h.parts {
+		if slot != p11.AdminSlot {
+			r.Slots = append(r.Slots, slot)
+		}
+	}
+	slices.Sort(r.Slots)
+	return nil
+}
+
+func (h *HSM) handleGetSlotInfo(_ context.Context, q *p11.GetSlotInfo, r *ck.SlotInfo) error {
+	p, err := h.partition(q.Slot)
+	if err != nil {
+		return err
+	}
+	*r = ck.SlotInfo{
+		SlotDescription: "Perilune partition " + p.name(),
+		ManufacturerID:  manufacturer,
+		Flags:           ck.CKF_TOKEN_PRESENT,
+		FirmwareVersion: Version,
+	}
+	return nil
+}
+
+// name is the partition's name for people.
+func (p *partition) name() string {
+	s := p.stateNow()
+	switch {
+	case p.admin():
+		return "(administration)"
+	case s.free():
+		return "(free)"
+	}
+	return s.Name
+}
+
+func (h *HSM) handleGetTokenInfo(ctx context.Context, q *p11.GetTokenInfo, r *ck.TokenInfo) error {
+	p, err := h.partition(q.Slot)
+	if err != nil {
+		return err
+	}
+	roles, err := h.viewRoles(ctx, p.space)
+	if err != nil {
+		return err
+	}
+	s := p.stateNow()
+	*r = ck.TokenInfo{
+		Label: s.Label, ManufacturerID: manufacturer, Model: model, SerialNumber: h.serial(p),
+		Flags:             ck.CKF_RNG | ck.CKF_LOGIN_REQUIRED | ck.CKF_DUAL_CRYPTO_OPERATIONS | ck.CKF_RESTORE_KEY_NOT_NEEDED,
+		MaxSessionCount:   ck.EffectivelyInfinite,
+		MaxRwSessionCount: ck.EffectivelyInfinite,
+		MinPinLen:         minPIN, MaxPinLen: maxPIN,
+		TotalPublicMemory: ck.UnavailableInformation, FreePublicMemory: ck.UnavailableInformation,
+		TotalPrivateMemory: ck.UnavailableInformation, FreePrivateMemory: ck.UnavailableInformation,
+		FirmwareVersion: Version,
+	}
+	p.mu.RLock()
+	r.SessionCount, r.RwSessionCount = uint64(p.nSessions), uint64(p.nRW)
+	p.mu.RUnlock()
+	so, user := p11.RolePartitionSO, p11.RoleCryptoOfficer
+	if p.admin() {
+		so = p11.RoleHSMSO
+	}
+	if roles[so] != nil {
+		r.Flags |= ck.CKF_TOKEN_INITIALIZED
+	}
+	if roles[user] != nil {
+		r.Flags |= ck.CKF_USER_PIN_INITIALIZED
+	}
+	r.Flags |= pinFlags(roles[so], ck.CKF_SO_PIN_COUNT_LOW, ck.CKF_SO_PIN_FINAL_TRY, ck.CKF_SO_PIN_LOCKED)
+	r.Flags |= pinFlags(roles[user], ck.CKF_USER_PIN_COUNT_LOW, ck.CKF_USER_PIN_FINAL_TRY, ck.CKF_USER_PIN_LOCKED)
+	return nil
+}
+
+// pinFlags tells how many tries a role has left.
+func pinFlags(r *roleState, low, final, locked ck.Flags) (f ck.Flags) {
+	switch {
+	case r == nil || r.Failures == 0:
+		return 0
+	case r.locked():
+		return locked
+	case thresholds[r.Role]-r.Failures == 1:
+		return low | final
+	}
+	return low
+}
+
+func (h *HSM) serial(p *partition) string {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if p.admin() {
+		return fmt.Sprint(h.info.Serial)
+	}
+	return h.serialOf(uint64(p.space))
+}
+
+// handleInitToken initialises a partition: it makes one in the free slot, gives
+// an empty one its SO, and empties one that has an SO if the PIN is the SO's
+// (PKCS#11 v3.1 section 5.5.7).
+func (h *HSM) handleInitToken(ctx context.Context, q *p11.InitToken, _ *p11.None) error {
+	p, err := h.partition(q.Slot)
+	if err != nil {
+		return err
+	}
+	if p.admin() {
+		return fmt.Errorf("the HSM itself is initialised by its own command: %w", ck.CKR_FUNCTION_NOT_SUPPORTED)
+	}
+	if err := checkPINLength(q.PIN); err != nil {
+		return err
+	}
+	label := strings.TrimRight(q.Label, " ")
+	if len(label) > 32 || !utf8.ValidString(label) {
+		return fmt.Errorf("a token label is at most 32 bytes of UTF-8: %w", ck.CKR_ARGUMENTS_BAD)
+	}
+	p.mu.RLock()
+	open := p.nSessions
+	p.mu.RUnlock()
+	if open > 0 {
+		return fmt.Errorf("%d sessions are open on the slot: %w", open, ck.CKR_SESSION_EXISTS)
+	}
+	release, err := h.lockRole(ctx, p.space, p11.RolePartitionSO)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := h.refresh(ctx); err != nil {
+		return err
+	}
+	if p, err = h.partition(q.Slot); err != nil { // another process may have been faster
+		return err
+	}
+	if p.stateNow().Initialized {
+		secret, err := h.authenticateLocked(ctx, p, p11.RolePartitionSO, q.PIN)
+		if err != nil {
+			return err
+		}
+		clear(secret)
+		if err := h.zeroizePartition(ctx, p.space, false); err != nil {
+			return err
+		}
+	} else if p.stateNow().Wiping {
+		if err := h.wipe(ctx, p.space); err != nil {
+			return storeError(err)
+		}
+	}
+	return h.initPartition(ctx, p.space, label, q.PIN)
+}
+
+// initPartition gives an empty partition its SO, its label and its key.
+func (h *HSM) initPartition(ctx context.Context, space store.Space, label string, pin []byte) error {
+	secret := randomBytes(32)
+	defer clear(secret)
+	so, err := h.newRoleState(space, p11.RolePartitionSO, pin, secret)
+	if err != nil {
+		return err
+	}
+	err = h.store.Update(ctx, func(tx store.Tx) error {
+		m, s, err := h.readPartition(tx, &partition{space: space})
+		if err != nil {
+			return err
+		}
+		if s == nil {
+			if m.hsm.Initialized || space != spaceOf(m.hsm.NextPartition) {
+				return fmt.Errorf("the slot is no longer free: %w", ck.CKR_SLOT_ID_INVALID)
+			}
+			if s, err = h.createPartition(tx, m, ""); err != nil {
+				return err
+			}
+		}
+		if s.Initialized {
+			return fmt.Errorf("another process initialised the token meanwhile: %w", ck.CKR_DEVICE_REMOVED)
+		}
+		s.Initialized, s.Label, s.Epoch = true, label, randomBytes(16)
+		if err := h.replaceMeta(tx, 0, kindPartition, &s.record, s); err != nil {
+			return err
+		}
+		return h.putRole(tx, space, so)
+	})
+	if err != nil {
+		return storeError(err)
+	}
+	return h.refresh(ctx)
+}
+
+func (h *HSM) handleGetMechanismList(_ context.Context, q *p11.GetMechanismList, r *p11.MechanismList) error {
+	if _, err := h.partition(q.Slot); err != nil {
+		return err
+	}
+	for _, m := range engine.Mechanisms() {
+		r.Mechanisms = append(r.Mechanisms, m.Type)
+	}
+	return nil
+}
+
+func (h *HSM) handleGetMechanismInfo(_ context.Context, q *p11.GetMechanismInfo, r *ck.MechanismInfo) error {
+	if _, err := h.partition(q.Slot); err != nil {
+		return err
+	}
+	m := engine.Find(q.Type)
+	if m == nil {
+		return fmt.Errorf("%v: %w", q.Type, ck.CKR_MECHANISM_INVALID)
+	}
+	*r = m.Info()
+	return nil
+}
+
+// eventPause is how often a blocked C_WaitForSlotEvent looks at the store for
+// what other processes did.
+const eventPause = 50 * time.Millisecond
+
+// handleWaitForSlotEvent reports slots that came, went or changed hands since
+// the HSM was opened.
+func (h *HSM) handleWaitForSlotEvent(ctx context.Context, q *p11.WaitForSlotEvent, r *p11.SlotEvent) error {
+	tick := time.NewTicker(eventPause)
+	defer tick.Stop()
+	for {
+		if slot, ok := h.nextEvent(); ok {
+			r.Slot = slot
+			return nil
+		}
+		if !q.Block {
+			return ck.CKR_NO_EVENT
+		}
+		select {
+		case <-h.ctx.Done():
+			return ck.CKR_CRYPTOKI_NOT_INITIALIZED
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), ck.CKR_FUNCTION_CANCELED)
+		case <-tick.C:
+		}
+		if err := h.refresh(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+func (h *HSM) nextEvent() (ck.SlotID, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.events) == 0 {
+		return 0, false
+	}
+	slot := h.events[0]
+	h.events = h.events[1:]
+	return slot, true
+}

@@ -1,0 +1,150 @@
+package hsm
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+
+	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/cryptoki/p11"
+	"github.com/perilune/perilune/engine"
+)
+
+// use is something that a mechanism does: a p11.Operation, or one of the below.
+type use uint8
+
+const (
+	useWrap use = use(p11.NumOperations) + iota
+	useUnwrap
+	useDerive
+	useGenerate
+	useGeneratePair
+	numUses = iota + p11.NumOperations
+)
+
+// useRules says what a key needs for each use: the attribute that permits it,
+// and the half of a key pair that does it (secret keys always fit).
+var useRules = [numUses]struct {
+	attr ck.AttributeType
+	half ck.ObjectClass
+	able func(m *engine.Mechanism) bool
+}{
+	p11.OpEncrypt:        {ck.CKA_ENCRYPT, ck.CKO_PUBLIC_KEY, func(m *engine.Mechanism) bool { return m.Encrypt != nil }},
+	p11.OpDecrypt:        {ck.CKA_DECRYPT, ck.CKO_PRIVATE_KEY, func(m *engine.Mechanism) bool { return m.Decrypt != nil }},
+	p11.OpDigest:         {able: func(m *engine.Mechanism) bool { return m.Digest != nil }},
+	p11.OpSign:           {ck.CKA_SIGN, ck.CKO_PRIVATE_KEY, func(m *engine.Mechanism) bool { return m.Sign != nil }},
+	p11.OpVerify:         {ck.CKA_VERIFY, ck.CKO_PUBLIC_KEY, func(m *engine.Mechanism) bool { return m.Verify != nil }},
+	p11.OpSignRecover:    {ck.CKA_SIGN_RECOVER, ck.CKO_PRIVATE_KEY, func(m *engine.Mechanism) bool { return m.SignRecover != nil }},
+	p11.OpVerifyRecover:  {ck.CKA_VERIFY_RECOVER, ck.CKO_PUBLIC_KEY, func(m *engine.Mechanism) bool { return m.VerifyRecover != nil }},
+	p11.OpMessageEncrypt: {ck.CKA_ENCRYPT, ck.CKO_PUBLIC_KEY, func(m *engine.Mechanism) bool { return m.MessageEncrypt != nil }},
+	p11.OpMessageDecrypt: {ck.CKA_DECRYPT, ck.CKO_PRIVATE_KEY, func(m *engine.Mechanism) bool { return m.MessageDecrypt != nil }},
+	useWrap:              {ck.CKA_WRAP, ck.CKO_PUBLIC_KEY, func(m *engine.Mechanism) bool { return m.Wrap != nil }},
+	useUnwrap:            {ck.CKA_UNWRAP, ck.CKO_PRIVATE_KEY, func(m *engine.Mechanism) bool { return m.Unwrap != nil }},
+	useDerive:            {ck.CKA_DERIVE, ck.CKO_PRIVATE_KEY, func(m *engine.Mechanism) bool { return m.Derive != nil }},
+	useGenerate:          {able: func(m *engine.Mechanism) bool { return m.Generate != nil }},
+	useGeneratePair:      {able: func(m *engine.Mechanism) bool { return m.GeneratePair != nil }},
+}
+
+// mechanismFor finds the row of a mechanism that has the use.
+func mechanismFor(m *ck.Mechanism, u use) (*engine.Mechanism, error) {
+	if m == nil {
+		return nil, ck.CKR_ARGUMENTS_BAD
+	}
+	row := engine.Find(m.Type)
+	if row == nil {
+		return nil, fmt.Errorf("unknown mechanism %v: %w", m.Type, ck.CKR_MECHANISM_INVALID)
+	}
+	if able := useRules[u].able; able == nil || !able(row) {
+		return nil, fmt.Errorf("%v does not serve this function: %w", m.Type, ck.CKR_MECHANISM_INVALID)
+	}
+	return row, checkParam(row, m.Param)
+}
+
+// checkParam makes sure that the engine gets a parameter of a type that it
+// expects. Plain bytes and nothing it always bears, and judges itself.
+func checkParam(row *engine.Mechanism, param any) error {
+	switch param.(type) {
+	case nil, []byte:
+		return nil
+	}
+	t := reflect.TypeOf(param)
+	if t == reflect.TypeOf(row.Param) || t == reflect.TypeOf(row.MessageParam) {
+		return nil
+	}
+	return fmt.Errorf("parameter of type %T: %w", param, ck.CKR_MECHANISM_PARAM_INVALID)
+}
+
+// checkUse is the one check of whether a key may be used, in the order of
+// precedence that section 5.1.6 gives: type before permission. The codes are
+// those of operations; wrapping and unwrapping rename them.
+func checkUse(row *engine.Mechanism, u use, key *object) error {
+	rule := &useRules[u]
+	kt := key.keyType()
+	if !slices.Contains(row.Keys, kt) {
+		return fmt.Errorf("%v does not work with keys of type %v: %w", row.Type, kt, ck.CKR_KEY_TYPE_INCONSISTENT)
+	}
+	switch {
+	case key.class == ck.CKO_SECRET_KEY, key.class == rule.half:
+	case u == useDerive:
+		return fmt.Errorf("%v derives from private keys: %w", row.Type, ck.CKR_KEY_TYPE_INCONSISTENT)
+	default:
+		// "The fact that the key MUST have a CKA_ENCRYPT attribute implies
+		// that the key cannot be a private key" (section 5.1.6).
+		return fmt.Errorf("this is the other key of the pair: %w", ck.CKR_KEY_FUNCTION_NOT_PERMITTED)
+	}
+	if !key.bool(rule.attr) {
+		return fmt.Errorf("%v of the key is false: %w", rule.attr, ck.CKR_KEY_FUNCTION_NOT_PERMITTED)
+	}
+	if err := checkAllowed(row.Type, key); err != nil {
+		return err
+	}
+	return checkSize(row, key)
+}
+
+// checkAllowed enforces CKA_ALLOWED_MECHANISMS. An empty list is no
+// restriction, because templates write "not set" that way.
+func checkAllowed(m ck.MechanismType, key *object) error {
+	list := key.bytes(ck.CKA_ALLOWED_MECHANISMS)
+	if len(list) == 0 {
+		return nil
+	}
+	if allowed, ok := ck.MechanismTypes(list); ok && slices.Contains(allowed, m) {
+		return nil
+	}
+	return fmt.Errorf("CKA_ALLOWED_MECHANISMS of the key lacks %v: %w", m, ck.CKR_MECHANISM_INVALID)
+}
+
+// checkSize compares the size of the key with what the mechanism bears.
+func checkSize(row *engine.Mechanism, key *object) error {
+	if row.Min == 0 && row.Max == 0 {
+		return nil
+	}
+	kt := engine.FindKeyType(key.keyType())
+	if kt == nil || kt.Size == nil {
+		return nil
+	}
+	size := kt.Size(key.key())
+	if size < row.Min || row.Max != 0 && size > row.Max {
+		return fmt.Errorf("key of size %d where %v takes %d to %d: %w", size, row.Type, row.Min, row.Max, ck.CKR_KEY_SIZE_RANGE)
+	}
+	return nil
+}
+
+// renamed replaces the code of an error, keeping its explanation for the log.
+func renamed(err error, codes map[ck.RV]ck.RV) error {
+	if err == nil {
+		return nil
+	}
+	if code, ok := codes[ck.RVOf(err)]; ok {
+		return &renamedError{err.Error(), code}
+	}
+	return err
+}
+
+type renamedError struct {
+	text string
+	code ck.RV
+}
+
+func (e *renamedError) Error() string { return e.code.Error() + ": " + e.text }
+func (e *renamedError) Unwrap() error { return e.code }

@@ -1,0 +1,401 @@
+package hsm
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/cryptoki/p11"
+	"github.com/perilune/perilune/engine"
+)
+
+// cut says what of an unwrapped secret is the key, for mechanisms that do not
+// recover its length.
+type cut uint8
+
+const (
+	cutNone  cut = iota // the length is recovered
+	cutBlock            // the key comes first, and zeros up to a whole block follow
+	cutLast             // the key comes last: raw RSA (PKCS#11 v3.1 section 6.1.12)
+)
+
+// wrapRule is what the standard says of a mechanism that wraps.
+type wrapRule struct {
+	cut cut
+	pad int // for cutBlock: how many zeros there can be
+	// secretOnly: it wraps secret keys only, for it would not give the end of
+	// an encoded private key back, or because the standard says so.
+	secretOnly bool
+}
+
+// wrapRules has the mechanisms that differ from those that wrap any key and
+// recover its length.
+var wrapRules = map[ck.MechanismType]wrapRule{
+	ck.CKM_RSA_PKCS:      {secretOnly: true},
+	ck.CKM_RSA_PKCS_OAEP: {secretOnly: true},
+	ck.CKM_RSA_X_509:     {cut: cutLast, secretOnly: true},
+	ck.CKM_AES_KEY_WRAP:  {cut: cutBlock, pad: 7},
+	ck.CKM_AES_ECB:       {cut: cutBlock, pad: 15, secretOnly: true},
+	ck.CKM_AES_CBC:       {cut: cutBlock, pad: 15, secretOnly: true},
+	ck.CKM_CAMELLIA_ECB:  {cut: cutBlock, pad: 15, secretOnly: true},
+	ck.CKM_CAMELLIA_CBC:  {cut: cutBlock, pad: 15, secretOnly: true},
+	ck.CKM_ARIA_ECB:      {cut: cutBlock, pad: 15, secretOnly: true},
+	ck.CKM_ARIA_CBC:      {cut: cutBlock, pad: 15, secretOnly: true},
+	ck.CKM_SEED_ECB:      {cut: cutBlock, pad: 15, secretOnly: true},
+	ck.CKM_SEED_CBC:      {cut: cutBlock, pad: 15, secretOnly: true},
+	ck.CKM_DES_ECB:       {cut: cutBlock, pad: 7, secretOnly: true},
+	ck.CKM_DES_CBC:       {cut: cutBlock, pad: 7, secretOnly: true},
+	ck.CKM_DES3_ECB:      {cut: cutBlock, pad: 7, secretOnly: true},
+	ck.CKM_DES3_CBC:      {cut: cutBlock, pad: 7, secretOnly: true},
+	ck.CKM_CAST128_ECB:   {cut: cutBlock, pad: 7, secretOnly: true},
+	ck.CKM_CAST128_CBC:   {cut: cutBlock, pad: 7, secretOnly: true},
+	ck.CKM_RC2_ECB:       {cut: cutBlock, pad: 7, secretOnly: true},
+	ck.CKM_RC2_CBC:       {cut: cutBlock, pad: 7, secretOnly: true},
+}
+
+// The names that C_WrapKey and C_UnwrapKey have for what is wrong with the key
+// that wraps, and with what is wrapped.
+var (
+	wrappingKeyCodes = map[ck.RV]ck.RV{
+		ck.CKR_KEY_HANDLE_INVALID:    ck.CKR_WRAPPING_KEY_HANDLE_INVALID,
+		ck.CKR_KEY_TYPE_INCONSISTENT: ck.CKR_WRAPPING_KEY_TYPE_INCONSISTENT,
+		ck.CKR_KEY_SIZE_RANGE:        ck.CKR_WRAPPING_KEY_SIZE_RANGE,
+	}
+	unwrappingKeyCodes = map[ck.RV]ck.RV{
+		ck.CKR_KEY_HANDLE_INVALID:      ck.CKR_UNWRAPPING_KEY_HANDLE_INVALID,
+		ck.CKR_KEY_TYPE_INCONSISTENT:   ck.CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT,
+		ck.CKR_KEY_SIZE_RANGE:          ck.CKR_UNWRAPPING_KEY_SIZE_RANGE,
+		ck.CKR_WRAPPING_KEY_SIZE_RANGE: ck.CKR_UNWRAPPING_KEY_SIZE_RANGE,
+	}
+	payloadCodes = map[ck.RV]ck.RV{
+		ck.CKR_DATA_LEN_RANGE: ck.CKR_KEY_SIZE_RANGE,
+		ck.CKR_DATA_INVALID:   ck.CKR_KEY_SIZE_RANGE, // raw RSA: not less than the modulus
+	}
+	wrappedCodes = map[ck.RV]ck.RV{
+		ck.CKR_ENCRYPTED_DATA_INVALID:   ck.CKR_WRAPPED_KEY_INVALID,
+		ck.CKR_AEAD_DECRYPT_FAILED:      ck.CKR_WRAPPED_KEY_INVALID,
+		ck.CKR_DATA_INVALID:             ck.CKR_WRAPPED_KEY_INVALID,
+		ck.CKR_ENCRYPTED_DATA_LEN_RANGE: ck.CKR_WRAPPED_KEY_LEN_RANGE,
+		ck.CKR_DATA_LEN_RANGE:           ck.CKR_WRAPPED_KEY_LEN_RANGE,
+	}
+)
+
+// handleWrapKey serves C_WrapKey (section 5.18.3).
+func (h *HSM) handleWrapKey(ctx context.Context, s *session, q *p11.WrapKey, r *p11.Length) error {
+	row, err := mechanismFor(q.Mechanism, useWrap)
+	if err != nil {
+		return err
+	}
+	wrapping, err := h.keyObject(ctx, s, q.WrappingKey)
+	if err != nil {
+		return renamed(err, wrappingKeyCodes)
+	}
+	key, err := h.keyObject(ctx, s, q.Key)
+	if err != nil {
+		return err
+	}
+	if err := checkUse(row, useWrap, wrapping); err != nil {
+		return renamed(err, wrappingKeyCodes)
+	}
+	if err := wrappable(row, wrapping, key); err != nil {
+		return err
+	}
+	op, err := row.Wrap(wrapping.key(), q.Mechanism.Param)
+	if err != nil {
+		return renamed(err, wrappingKeyCodes)
+	}
+	payload, wipe, err := payloadOf(key)
+	if err != nil {
+		return err
+	}
+	defer wipe()
+	n, kept, err := finishInto(op, payload, q.Out, true)
+	clear(kept)
+	r.N = n
+	return renamed(err, payloadCodes)
+}
+
+// wrappable checks whether key may leave the token under this wrapping key.
+func wrappable(row *engine.Mechanism, wrapping, key *object) error {
+	switch key.class {
+	case ck.CKO_SECRET_KEY:
+	case ck.CKO_PRIVATE_KEY:
+		if wrapRules[row.Type].secretOnly {
+			return fmt.Errorf("%v wraps secret keys only: %w", row.Type, ck.CKR_KEY_NOT_WRAPPABLE)
+		}
+	default:
+		return fmt.Errorf("a public key needs no wrapping: %w", ck.CKR_KEY_NOT_WRAPPABLE)
+	}
+	if !key.bool(ck.CKA_EXTRACTABLE) {
+		return fmt.Errorf("CKA_EXTRACTABLE is false: %w", ck.CKR_KEY_UNEXTRACTABLE)
+	}
+	if key.bool(ck.CKA_WRAP_WITH_TRUSTED) && !wrapping.bool(ck.CKA_TRUSTED) {
+		return fmt.Errorf("CKA_WRAP_WITH_TRUSTED, but CKA_TRUSTED of the wrapping key is false: %w", ck.CKR_KEY_NOT_WRAPPABLE)
+	}
+	for _, a := range wrapping.template(ck.CKA_WRAP_TEMPLATE) {
+		if !key.equals(a) { // as C_FindObjects matches
+			// CKR_KEY_HANDLE_INVALID is what section 5.18.3 says.
+			return fmt.Errorf("%v is not as CKA_WRAP_TEMPLATE of the wrapping key wants it: %w", a.Type, ck.CKR_KEY_HANDLE_INVALID)
+		}
+	}
+	return nil
+}
+
+// payloadOf is what gets wrapped: the value of a secret key, the PKCS #8
+// encoding of a private key (section 6.7). wipe ends its use.
+func payloadOf(key *object) (payload []byte, wipe func(), err error) {
+	k := key.key()
+	if key.class == ck.CKO_SECRET_KEY {
+		return k.Value(), func() {}, nil
+	}
+	kt := engine.FindKeyType(key.keyType())
+	if kt == nil || kt.MarshalPKCS8 == nil {
+		return nil, nil, fmt.Errorf("keys of type %v have no PKCS #8 form: %w", key.keyType(), ck.CKR_KEY_NOT_WRAPPABLE)
+	}
+	if payload, err = kt.MarshalPKCS8(k); err != nil {
+		return nil, nil, fmt.Errorf("no PKCS #8 form (%w): %w", err, ck.CKR_KEY_NOT_WRAPPABLE)
+	}
+	return payload, func() { clear(payload) }, nil
+}
+
+// handleUnwrapKey serves C_UnwrapKey (section 5.18.4).
+func (h *HSM) handleUnwrapKey(ctx context.Context, s *session, q *p11.UnwrapKey, r *p11.Handle) error {
+	row, err := mechanismFor(q.Mechanism, useUnwrap)
+	if err != nil {
+		return err
+	}
+	unwrapping, err := h.keyObject(ctx, s, q.UnwrappingKey)
+	if err != nil {
+		return renamed(err, unwrappingKeyCodes)
+	}
+	if err := checkUse(row, useUnwrap, unwrapping); err != nil {
+		return renamed(err, unwrappingKeyCodes)
+	}
+	if alwaysAuthenticate(unwrapping) {
+		return errAlwaysAuthenticate
+	}
+	d, length, err := unwrapDraft(row, unwrapping, q.Template)
+	if err != nil {
+		return err
+	}
+	if err := h.precheck(ctx, s, d); err != nil {
+		return err
+	}
+	plain, err := unwrap(row, unwrapping, q)
+	if err != nil {
+		return err
+	}
+	defer clear(plain)
+	if d.values, err = recovered(row, d, length, plain); err != nil {
+		return err
+	}
+	handles, err := h.make(ctx, s, d)
+	if err != nil {
+		return unwrapError(d, err)
+	}
+	r.Object = handles[0]
+	return nil
+}
+
+// errAlwaysAuthenticate is for functions without a place for the login that
+// such a key needs. "Failing or omitting to re-authenticate" answers this
+// (section 4.9), and to let them pass would make the attribute worth nothing.
+var errAlwaysAuthenticate = fmt.Errorf("the key has CKA_ALWAYS_AUTHENTICATE, and this function has no place for the login: %w", ck.CKR_USER_NOT_LOGGED_IN)
+
+// unwrapDraft is the draft of the new key, and its length if the template gives
+// one.
+func unwrapDraft(row *engine.Mechanism, from *object, template []ck.Attribute) (*draft, int, error) {
+	w := wishes{template, from.template(ck.CKA_UNWRAP_TEMPLATE)}
+	d := &draft{origin: originUnwrap, template: withoutLength(template), from: from}
+	class, ok, err := w.ulong(ck.CKA_CLASS)
+	if err != nil {
+		return nil, 0, err
+	}
+	if !ok {
+		return nil, 0, fmt.Errorf("CKA_CLASS is missing: %w", ck.CKR_TEMPLATE_INCOMPLETE)
+	}
+	d.class = ck.ObjectClass(class)
+	switch {
+	case d.class == ck.CKO_SECRET_KEY:
+	case d.class != ck.CKO_PRIVATE_KEY:
+		return nil, 0, fmt.Errorf("CKA_CLASS %v: only secret and private keys can be unwrapped: %w", d.class, ck.CKR_TEMPLATE_INCONSISTENT)
+	case wrapRules[row.Type].secretOnly:
+		return nil, 0, fmt.Errorf("CKA_CLASS CKO_PRIVATE_KEY: %v wraps secret keys only: %w", row.Type, ck.CKR_TEMPLATE_INCONSISTENT)
+	}
+	kt, ok, err := w.ulong(ck.CKA_KEY_TYPE)
+	if err != nil {
+		return nil, 0, err
+	}
+	if !ok {
+		return nil, 0, fmt.Errorf("CKA_KEY_TYPE is missing: %w", ck.CKR_TEMPLATE_INCOMPLETE)
+	}
+	d.keyType = ck.KeyType(kt)
+	known := engine.FindKeyType(d.keyType)
+	switch {
+	case known == nil:
+		return nil, 0, fmt.Errorf("CKA_KEY_TYPE %v is not known: %w", d.keyType, ck.CKR_ATTRIBUTE_VALUE_INVALID)
+	case d.class == ck.CKO_PRIVATE_KEY && known.UnmarshalPKCS8 == nil:
+		return nil, 0, fmt.Errorf("CKA_KEY_TYPE %v: these keys have no PKCS #8 form: %w", d.keyType, ck.CKR_TEMPLATE_INCONSISTENT)
+	}
+	length, err := w.length()
+	if err == nil && d.class == ck.CKO_SECRET_KEY && !lengthFits(d.keyType, length) {
+		err = fmt.Errorf("CKA_VALUE_LEN %d: no length of %v: %w", length, d.keyType, ck.CKR_WRAPPED_KEY_LEN_RANGE)
+	}
+	return d, length, err
+}
+
+// unwrap decrypts.
+func unwrap(row *engine.Mechanism, unwrapping *object, q *p11.UnwrapKey) ([]byte, error) {
+	op, err := row.Unwrap(unwrapping.key(), q.Mechanism.Param)
+	if err != nil {
+		return nil, renamed(err, unwrappingKeyCodes)
+	}
+	n, _ := op.FinishLen(len(q.Wrapped))
+	plain := make([]byte, n)
+	if n, err = op.Finish(plain, q.Wrapped); err != nil {
+		clear(plain)
+		return nil, renamed(err, wrappedCodes)
+	}
+	return plain[:n], nil
+}
+
+// recovered makes the value attributes of the new key.
+func recovered(row *engine.Mechanism, d *draft, length int, plain []byte) ([]ck.Attribute, error) {
+	if d.class == ck.CKO_SECRET_KEY {
+		value, err := secretFrom(wrapRules[row.Type], d.keyType, length, plain)
+		if err != nil {
+			return nil, err
+		}
+		return []ck.Attribute{ck.NewBytes(ck.CKA_VALUE, value)}, nil
+	}
+	der, ok := privateKeyInfo(plain, wrapRules[row.Type].pad)
+	if !ok {
+		return nil, ck.CKR_WRAPPED_KEY_INVALID
+	}
+	attrs, err := engine.FindKeyType(d.keyType).UnmarshalPKCS8(der)
+	if err != nil {
+		return nil, renamedUnwrapped(err)
+	}
+	return attrs, nil
+}
+
+// secretFrom takes the key out of what was decrypted: as long as the template
+// or the key type says, or as long as the mechanism recovered it. A conflict of
+// these is CKR_WRAPPED_KEY_LEN_RANGE (section 5.18.4).
+func secretFrom(rule wrapRule, kt ck.KeyType, length int, plain []byte) ([]byte, error) {
+	if fixed := fixedLength(kt); length == 0 {
+		length = fixed
+	}
+	switch {
+	case length == 0 && rule.cut == cutLast:
+		return nil, fmt.Errorf("CKA_VALUE_LEN is missing, and nothing else tells the length: %w", ck.CKR_TEMPLATE_INCOMPLETE)
+	case length == 0:
+		length = len(plain)
+	case length > len(plain):
+		return nil, ck.CKR_WRAPPED_KEY_LEN_RANGE
+	}
+	rest := len(plain) - length
+	switch {
+	case length == 0 || !lengthFits(kt, length):
+		return nil, ck.CKR_WRAPPED_KEY_LEN_RANGE
+	case rule.cut == cutLast:
+		return plain[rest:], nil
+	case rule.cut == cutBlock && rest <= rule.pad, rest == 0:
+		return plain[:length], nil
+	}
+	return nil, ck.CKR_WRAPPED_KEY_LEN_RANGE
+}
+
+// privateKeyInfo strips the zeros that may follow the encoding, at most pad.
+func privateKeyInfo(plain []byte, pad int) (der []byte, ok bool) {
+	s := cryptobyte.String(plain)
+	var info cryptobyte.String
+	if !s.ReadASN1Element(&info, asn1.SEQUENCE) || len(s) > pad {
+		return nil, false
+	}
+	for _, b := range s {
+		if b != 0 {
+			return nil, false
+		}
+	}
+	return info, true
+}
+
+// renamedUnwrapped gives whatever is wrong with an unwrapped private key the
+// name that C_UnwrapKey has for it, save for a curve or a set of parameters
+// that we do not have.
+func renamedUnwrapped(err error) error {
+	switch rv := ck.RVOf(err); rv {
+	case ck.CKR_CURVE_NOT_SUPPORTED, ck.CKR_DOMAIN_PARAMS_INVALID, ck.CKR_PARAMETER_SET_NOT_SUPPORTED:
+		return err
+	default:
+		return renamed(err, map[ck.RV]ck.RV{rv: ck.CKR_WRAPPED_KEY_INVALID})
+	}
+}
+
+// unwrapError judges the failure to build a key whose template was found good:
+// what is wrong is the private key's numbers.
+func unwrapError(d *draft, err error) error {
+	if d.class == ck.CKO_PRIVATE_KEY && ck.RVOf(err) == ck.CKR_ATTRIBUTE_VALUE_INVALID {
+		return renamedUnwrapped(err)
+	}
+	return err
+}
+
+// wishes are the templates that bind a new key: the caller's, and the one on
+// the key that it comes from. Whether they conflict is for precheck to find.
+type wishes [2][]ck.Attribute
+
+func (w wishes) ulong(t ck.AttributeType) (v uint64, ok bool, err error) {
+	for _, template := range w {
+		if a := ck.Find(template, t); a != nil {
+			if v, ok = ck.ULong(a.Value); !ok {
+				return 0, false, fmt.Errorf("%v is not a CK_ULONG: %w", t, ck.CKR_ATTRIBUTE_VALUE_INVALID)
+			}
+			return v, true, nil
+		}
+	}
+	return 0, false, nil
+}
+
+// maxSecretLen is the longest secret key that can be derived or unwrapped.
+const maxSecretLen = 1 << 20
+
+// length is CKA_VALUE_LEN, 0 if there is none.
+func (w wishes) length() (int, error) {
+	v, ok, err := w.ulong(ck.CKA_VALUE_LEN)
+	if err != nil || !ok {
+		return 0, err
+	}
+	if v == 0 || v > maxSecretLen {
+		return 0, fmt.Errorf("CKA_VALUE_LEN %d: must be 1 to %d: %w", v, maxSecretLen, ck.CKR_ATTRIBUTE_VALUE_INVALID)
+	}
+	return int(v), nil
+}
+
+// withoutLength drops CKA_VALUE_LEN, which the value itself will give.
+func withoutLength(template []ck.Attribute) []ck.Attribute {
+	if ck.Find(template, ck.CKA_VALUE_LEN) == nil {
+		return template
+	}
+	return slices.DeleteFunc(slices.Clone(template), func(a ck.Attribute) bool { return a.Type == ck.CKA_VALUE_LEN })
+}
+
+// fixedLength is the length of secret keys of a type that have only one, else 0.
+func fixedLength(kt ck.KeyType) int {
+	if row := engine.FindKeyType(kt); row != nil && len(row.Lengths) == 1 {
+		return row.Lengths[0]
+	}
+	return 0
+}
+
+// lengthFits reports whether secret keys of a type can have a length, 0 meaning
+// that it is not known yet.
+func lengthFits(kt ck.KeyType, n int) bool {
+	row := engine.FindKeyType(kt)
+	return n == 0 || row == nil || len(row.Lengths) == 0 || slices.Contains(row.Lengths, n)
+}

@@ -1,0 +1,73 @@
+// Package local opens the HSM of this host as the configuration says. The
+// library and the administration program both begin here.
+package local
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/perilune/perilune/config"
+	"github.com/perilune/perilune/cryptoki/hsm"
+	"github.com/perilune/perilune/store/sqlite"
+)
+
+// Open opens the HSM, making it in an empty or missing home.
+func Open(ctx context.Context, c *config.Config) (*hsm.HSM, error) {
+	log, err := logger(c)
+	if err != nil {
+		return nil, err
+	}
+	st, err := sqlite.Open(ctx, c.Home, sqlite.Options{})
+	if err != nil {
+		return nil, err
+	}
+	h, err := hsm.Open(ctx, hsm.Options{
+		Store:    st,
+		RootKey:  RootKey(c),
+		Location: c.Home,
+		Password: hsm.PasswordCost(c.Password),
+		Log:      log,
+	})
+	if err != nil {
+		st.Close()
+		return nil, err
+	}
+	return h, nil
+}
+
+// RootKey is the place of the root key: a file beside the database.
+func RootKey(c *config.Config) hsm.RootKeyFile {
+	return hsm.RootKeyFile(filepath.Join(c.Home, "root.key"))
+}
+
+// logger makes the log. Its file is opened for each line, so that nothing stays
+// open in the host's process and the file can be rotated.
+func logger(c *config.Config) (*slog.Logger, error) {
+	level, err := c.LogLevel()
+	if err != nil {
+		return nil, err
+	}
+	var w io.Writer = os.Stderr
+	if c.Log.File != "" {
+		w = appender(c.Log.File)
+		if _, err := w.Write(nil); err != nil {
+			return nil, fmt.Errorf("log: %w", err)
+		}
+	}
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level})), nil
+}
+
+type appender string
+
+func (path appender) Write(line []byte) (int, error) {
+	f, err := os.OpenFile(string(path), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	return f.Write(line)
+}
