@@ -1,0 +1,58 @@
+package wycheproof
+
+import (
+	"crypto"
+	_ "crypto/sha1"
+	_ "crypto/sha256"
+	_ "crypto/sha3"
+	_ "crypto/sha512"
+	"encoding/hex"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func unhex(s string) []byte {
+	b, err := hex.DecodeString(s)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// digestOf hashes with the standard library, for the mechanisms that take a
+// digest.
+func digestOf(sha string, msg []byte) ([]byte, error) {
+	h, ok := map[string]crypto.Hash{
+		"SHA-1": crypto.SHA1, "SHA-224": crypto.SHA224, "SHA-256": crypto.SHA256, "SHA-384": crypto.SHA384, "SHA-512": crypto.SHA512,
+		"SHA-512/224": crypto.SHA512_224, "SHA-512/256": crypto.SHA512_256,
+		"SHA3-224": crypto.SHA3_224, "SHA3-256": crypto.SHA3_256, "SHA3-384": crypto.SHA3_384, "SHA3-512": crypto.SHA3_512,
+	}[sha]
+	if !ok {
+		return nil, noHash
+	}
+	w := h.New()
+	w.Write(msg)
+	return w.Sum(nil), nil
+}
+
+// allFiles names all files of vectors, without their common ending.
+func allFiles(t *testing.T) (list []string) {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/c2sp/wycheproof").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(filepath.Join(strings.TrimSpace(string(out)), "testvectors_v1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if name, ok := strings.CutSuffix(e.Name(), "_test.json"); ok {
+			list = append(list, name)
+		}
+	}
+	return list
+}
