@@ -40,16 +40,18 @@ var curves = []*curve{
 		[]string{"1.3.132.0.34"}, 384, 48, elliptic.P384()},
 	{ck.CKK_EC, []string{"secp521r1", "P-521"},
 		[]string{"1.3.132.0.35"}, 521, 66, elliptic.P521()},
-	// The second numbers are those of GnuPG, used before RFC 8410.
 	{ck.CKK_EC_EDWARDS, []string{"edwards25519", "Ed25519"},
-		[]string{oidEd25519, "1.3.6.1.4.1.11591.15.1"}, 255, 32, nil},
+		[]string{oidEd25519, oidEd25519Old}, 255, 32, nil},
 	{ck.CKK_EC_MONTGOMERY, []string{"curve25519", "X25519"},
-		[]string{oidX25519, "1.3.6.1.4.1.3029.1.5.1"}, 255, 32, nil},
+		[]string{oidX25519, oidX25519Old}, 255, 32, nil},
 }
 
+// Object identifiers of RFC 8410, and those in use before it.
 const (
-	oidX25519  = "1.3.101.110"
-	oidEd25519 = "1.3.101.112"
+	oidX25519     = "1.3.101.110"
+	oidX25519Old  = "1.3.6.1.4.1.3029.1.5.1"
+	oidEd25519    = "1.3.101.112"
+	oidEd25519Old = "1.3.6.1.4.1.11591.15.1"
 )
 
 var (

@@ -107,6 +107,7 @@ func TestInfo(t *testing.T) {
 		{ck.CKM_AES_GCM, 16, 32, ck.CKF_ENCRYPT | ck.CKF_DECRYPT | ck.CKF_WRAP | ck.CKF_UNWRAP |
 			ck.CKF_MESSAGE_ENCRYPT | ck.CKF_MESSAGE_DECRYPT},
 		{ck.CKM_SHA256, 0, 0, ck.CKF_DIGEST},
+		{ck.CKM_GENERIC_SECRET_KEY_GEN, 8, 8 * maxSecret, ck.CKF_GENERATE},
 		{ck.CKM_SHA256_HMAC, 1, maxSecret, ck.CKF_SIGN | ck.CKF_VERIFY},
 		{ck.CKM_HKDF_DERIVE, 1, maxSecret, ck.CKF_DERIVE},
 	} {
@@ -271,7 +272,7 @@ func exercise(t *testing.T, m *Mechanism, k *Key, p, messageParam any, message [
 		op, err := begin(k, p)
 		check(err)
 		if err == nil {
-			check(finish(t, m, op, message))
+			check(finishWhole(t, m, op, message))
 		}
 		if op, err = begin(k, p); err == nil {
 			check(inParts(t, m, op, message))
@@ -302,7 +303,7 @@ func exercise(t *testing.T, m *Mechanism, k *Key, p, messageParam any, message [
 			}
 			var op Op
 			if op, err = mo.Begin(messageParam, message); err == nil {
-				err = finish(t, m, op, message)
+				err = finishWhole(t, m, op, message)
 			}
 			check(err)
 		}
@@ -355,8 +356,8 @@ func room(n int) []byte {
 	return b
 }
 
-// finish runs op over the message in one part.
-func finish(t *testing.T, m *Mechanism, op Op, message []byte) error {
+// finishWhole runs op over the message in one part.
+func finishWhole(t *testing.T, m *Mechanism, op Op, message []byte) error {
 	t.Helper()
 	limit, exact := op.FinishLen(len(message))
 	dst := room(limit)
@@ -385,5 +386,5 @@ func inParts(t *testing.T, m *Mechanism, op Op, message []byte) error {
 		}
 		message = message[size:]
 	}
-	return finish(t, m, op, message)
+	return finishWhole(t, m, op, message)
 }

@@ -15,20 +15,22 @@ import (
 )
 
 func init() {
-	for t, oids := range map[ck.KeyType][]string{
-		ck.CKK_EC:            {oidECPublicKey, oidECDH, oidECMQV},
-		ck.CKK_EC_EDWARDS:    {oidEd25519, "1.3.6.1.4.1.11591.15.1"},
-		ck.CKK_EC_MONTGOMERY: {oidX25519, "1.3.6.1.4.1.3029.1.5.1"},
-	} {
-		registerKeyType(&KeyType{
-			Type:           t,
-			Size:           ecSize,
-			Complete:       completeEC,
-			PublicInfo:     ecPublicInfo,
-			OIDs:           oids,
-			MarshalPKCS8:   marshalEC,
-			UnmarshalPKCS8: func(der []byte) ([]ck.Attribute, error) { return unmarshalEC(der, t) },
-		})
+	registerKeyType(
+		ecKeyType(ck.CKK_EC, oidECPublicKey, oidECDH, oidECMQV),
+		ecKeyType(ck.CKK_EC_EDWARDS, oidEd25519, oidEd25519Old),
+		ecKeyType(ck.CKK_EC_MONTGOMERY, oidX25519, oidX25519Old),
+	)
+}
+
+func ecKeyType(t ck.KeyType, oids ...string) *KeyType {
+	return &KeyType{
+		Type:           t,
+		Size:           ecSize,
+		Complete:       completeEC,
+		PublicInfo:     ecPublicInfo,
+		OIDs:           oids,
+		MarshalPKCS8:   marshalEC,
+		UnmarshalPKCS8: func(der []byte) ([]ck.Attribute, error) { return unmarshalEC(der, t) },
 	}
 }
 
@@ -228,12 +230,12 @@ func generateEC(t ck.KeyType) func(p any, public, private []ck.Attribute) (pub, 
 			ck.NewBytes(ck.CKA_EC_PARAMS, bytes.Clone(params.Value)),
 			ck.NewBytes(ck.CKA_EC_POINT, storedPoint(point)),
 		}
-		return pub, append(bytesClone(pub), ck.NewBytes(ck.CKA_VALUE, value)), nil
+		return pub, append(cloneAttributes(pub), ck.NewBytes(ck.CKA_VALUE, value)), nil
 	}
 }
 
-// bytesClone copies attributes, so that two keys share no memory.
-func bytesClone(list []ck.Attribute) []ck.Attribute {
+// cloneAttributes copies attributes, so that two keys share no memory.
+func cloneAttributes(list []ck.Attribute) []ck.Attribute {
 	var out []ck.Attribute
 	for _, a := range list {
 		out = append(out, ck.NewBytes(a.Type, bytes.Clone(a.Value)))

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"fmt"
 	"math/bits"
 
@@ -163,6 +164,7 @@ func unmarshalRSA(der []byte) ([]ck.Attribute, error) {
 		if !readInteger(&seq, b) {
 			return nil, errPKCS8
 		}
+		*b = bytes.Clone(*b) // der is the caller's to erase
 	}
 	if !seq.Empty() {
 		return nil, errPKCS8

@@ -60,15 +60,15 @@ func init() {
 				return testCipher(ck.CKM_AES_CTR, p, aesCTRAnswer)
 			},
 		}),
-		aesDeriveRow(&Mechanism{
+		notApproved(aesRow(&Mechanism{
 			Type: ck.CKM_AES_ECB_ENCRYPT_DATA, Param: (*StringDataParams)(nil),
 			Derive: deriveECBEncryptData,
 			SelfTest: func() error {
 				return testEncryptData(ck.CKM_AES_ECB_ENCRYPT_DATA, aesECBAnswer,
 					func(data []byte) any { return &StringDataParams{Data: data} })
 			},
-		}),
-		aesDeriveRow(&Mechanism{
+		})),
+		notApproved(aesRow(&Mechanism{
 			Type: ck.CKM_AES_CBC_ENCRYPT_DATA, Param: (*AESCBCEncryptDataParams)(nil),
 			Derive: deriveCBCEncryptData,
 			SelfTest: func() error {
@@ -76,7 +76,7 @@ func init() {
 					return &AESCBCEncryptDataParams{IV: [16]byte(unhex(aesCBCIV)), Data: data}
 				})
 			},
-		}),
+		})),
 	)
 }
 
@@ -86,9 +86,8 @@ func aesRow(m *Mechanism) *Mechanism {
 	return m
 }
 
-// aesDeriveRow is aesRow for the derivations, which no standard approves.
-func aesDeriveRow(m *Mechanism) *Mechanism {
-	m = aesRow(m)
+// notApproved takes a row out of FIPS mode.
+func notApproved(m *Mechanism) *Mechanism {
 	m.FIPS = false
 	return m
 }
@@ -151,27 +150,23 @@ const (
 
 // blockOp encrypts or decrypts with a mode that takes whole blocks.
 type blockOp struct {
-	mode    cipher.BlockMode
-	reset   func(iv []byte) cipher.BlockMode
+	block   cipher.Block
+	chained bool // CBC rather than ECB
 	pad     padding
 	decrypt bool
 
+	mode  cipher.BlockMode
 	held  [16]byte // the message from the last block boundary on, or its last block
 	n     int      // bytes in held
 	chain [16]byte // the last block of ciphertext, for Save
+	buf   []byte   // for parts that do not begin with a block
 }
 
 func newECB(k *Key, p any, o blockOp) (Op, error) {
 	if err := noParam(p); err != nil {
 		return nil, err
 	}
-	block, err := aesCipher(k)
-	if err != nil {
-		return nil, err
-	}
-	o.reset = func([]byte) cipher.BlockMode { return ecb{block, o.decrypt} }
-	o.mode = o.reset(nil)
-	return &o, nil
+	return newBlockOp(k, o)
 }
 
 func newCBC(k *Key, p any, o blockOp) (Op, error) {
@@ -179,19 +174,31 @@ func newCBC(k *Key, p any, o blockOp) (Op, error) {
 	if err != nil {
 		return nil, err
 	}
-	block, err := aesCipher(k)
-	if err != nil {
+	o.chained = true
+	copy(o.chain[:], iv)
+	return newBlockOp(k, o)
+}
+
+func newBlockOp(k *Key, o blockOp) (Op, error) {
+	var err error
+	if o.block, err = aesCipher(k); err != nil {
 		return nil, err
 	}
-	o.reset = func(iv []byte) cipher.BlockMode {
-		if o.decrypt {
-			return cipher.NewCBCDecrypter(block, iv)
-		}
-		return cipher.NewCBCEncrypter(block, iv)
+	op := &o
+	op.start()
+	return op, nil
+}
+
+// start begins with the block in chain as IV.
+func (o *blockOp) start() {
+	switch {
+	case !o.chained:
+		o.mode = ecb{o.block, o.decrypt}
+	case o.decrypt:
+		o.mode = cipher.NewCBCDecrypter(o.block, o.chain[:])
+	default:
+		o.mode = cipher.NewCBCEncrypter(o.block, o.chain[:])
 	}
-	o.mode = o.reset(iv)
-	copy(o.chain[:], iv)
-	return &o, nil
 }
 
 // ecb is the electronic codebook.
@@ -231,17 +238,26 @@ func (o *blockOp) Update(dst, src []byte) (int, error) {
 }
 
 // crypt fills dst, a number of blocks that held and src are enough for, and
-// holds the rest of src. dst may start where src does, so the bytes that a
-// write covers are read before it.
+// holds the rest of src. dst may start where src does.
 func (o *blockOp) crypt(dst, src []byte) {
-	if o.n == 0 {
-		o.blocks(dst, src[:len(dst)])
-		dst, src = nil, src[len(dst):]
+	if o.n > 0 {
+		o.cryptHeld(dst, src)
+		return
 	}
-	var buf [512]byte
+	o.n = copy(o.held[:], src[len(dst):])
+	o.blocks(dst, src[:len(dst)])
+}
+
+// cryptHeld is crypt when there are held bytes to begin with. The bytes that a
+// write to dst covers are read from src before it.
+func (o *blockOp) cryptHeld(dst, src []byte) {
+	if o.buf == nil {
+		o.buf = make([]byte, 512)
+	}
+	buf := o.buf
 	for len(dst) > 0 && len(src) >= 16 {
 		n := min(len(dst), len(src)&^15, len(buf))
-		copy(buf[:], o.held[:o.n])
+		copy(buf, o.held[:o.n])
 		copy(buf[o.n:n], src)
 		copy(o.held[:o.n], src[n-o.n:n])
 		o.blocks(dst[:n], buf[:n])
@@ -249,14 +265,14 @@ func (o *blockOp) crypt(dst, src []byte) {
 	}
 	if len(dst) > 0 {
 		used := 16 - o.n
-		copy(buf[:], o.held[:o.n])
+		copy(buf, o.held[:o.n])
 		copy(buf[o.n:16], src)
 		o.n = copy(o.held[:], src[used:])
 		o.blocks(dst, buf[:16])
-		src = nil
+	} else {
+		o.n += copy(o.held[o.n:], src)
 	}
-	o.n += copy(o.held[o.n:], src)
-	clear(buf[:])
+	clear(buf)
 }
 
 // blocks crypts whole blocks and notes the last block of ciphertext.
@@ -354,7 +370,7 @@ func (o *blockOp) Load(state []byte) error {
 	}
 	copy(o.chain[:], state)
 	o.n = copy(o.held[:], state[16:])
-	o.mode = o.reset(o.chain[:])
+	o.start()
 	return nil
 }
 

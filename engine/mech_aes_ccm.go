@@ -180,6 +180,7 @@ func (o *ccmOp) FinishLen(n int) (int, bool) {
 func (o *ccmOp) Finish(dst, src []byte) (int, error) {
 	if len(o.buf) > 0 {
 		src = append(o.buf, src...)
+		defer clear(src)
 	}
 	n := len(src)
 	if o.decrypt {

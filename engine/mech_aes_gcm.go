@@ -64,11 +64,9 @@ func parseGCMKey(k *Key) (*gcmKey, error) {
 		}
 		aead, err := cipher.NewGCM(block)
 		if err != nil {
-			return nil, err
+			return nil, ck.CKR_MECHANISM_INVALID
 		}
-		var h [16]byte
-		block.Encrypt(h[:], h[:])
-		return &gcmKey{block, aead, ghash.NewKey(h[:])}, nil
+		return &gcmKey{block, aead, ghash.NewKey(block, aead)}, nil
 	})
 }
 

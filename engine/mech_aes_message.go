@@ -362,6 +362,7 @@ func (o *ccmMessage) FinishLen(n int) (int, bool) { return len(o.buf) + n, true 
 func (o *ccmMessage) Finish(dst, src []byte) (int, error) {
 	if len(o.buf) > 0 {
 		src = append(o.buf, src...)
+		defer clear(src)
 	}
 	if uint64(len(src)) != o.dataLen {
 		return 0, o.lengthError()

@@ -40,7 +40,7 @@ func init() {
 			Keys: ecKeys, Min: ecMinBits, Max: ecMaxBits, Flags: ecFlags, FIPS: true,
 			Sign:     ecdsaSign,
 			Verify:   ecdsaVerify,
-			SelfTest: func() error { return testECDSA(ck.CKM_ECDSA) },
+			SelfTest: testRawECDSA,
 		},
 	)
 	for m, h := range map[ck.MechanismType]ck.MechanismType{

@@ -14,7 +14,9 @@ import (
 func init() {
 	register(
 		&Mechanism{
-			Type: ck.CKM_GENERIC_SECRET_KEY_GEN, Makes: ck.CKK_GENERIC_SECRET, Min: 1, Max: maxSecret, FIPS: true,
+			// The one mechanism for secret keys whose sizes are in bits
+			// (PKCS#11 v3.1 section 6.8.3).
+			Type: ck.CKM_GENERIC_SECRET_KEY_GEN, Makes: ck.CKK_GENERIC_SECRET, Min: 8, Max: 8 * maxSecret, FIPS: true,
 			Generate: generateSecret,
 			SelfTest: func() error { return testSecretGen(ck.CKM_GENERIC_SECRET_KEY_GEN) },
 		},

@@ -13,7 +13,7 @@ import (
 func init() {
 	row := func(t ck.MechanismType) *Mechanism {
 		return &Mechanism{
-			Type: t, Param: (*HKDFParams)(nil), Keys: secretKeyTypes, Min: 1, Max: maxSecret, FIPS: true,
+			Type: t, Param: (*HKDFParams)(nil), Keys: []ck.KeyType{ck.CKK_HKDF, ck.CKK_GENERIC_SECRET}, Min: 1, Max: maxSecret, FIPS: true,
 			Derive:   deriveHKDF,
 			SelfTest: func() error { return testHKDF(t) },
 		}

@@ -181,9 +181,17 @@ func (o *hmacOp) sum(dst []byte) []byte {
 	return dst
 }
 
-func (o *hmacOp) save() ([]byte, error) { return o.pair.inner.MarshalBinary() }
+func (o *hmacOp) save() ([]byte, error) {
+	if o.pair == nil {
+		return nil, ck.CKR_OPERATION_NOT_INITIALIZED
+	}
+	return o.pair.inner.MarshalBinary()
+}
 
 func (o *hmacOp) load(state []byte) error {
+	if o.pair == nil {
+		return ck.CKR_OPERATION_NOT_INITIALIZED
+	}
 	if err := o.pair.inner.UnmarshalBinary(state); err != nil {
 		return ck.CKR_SAVED_STATE_INVALID
 	}

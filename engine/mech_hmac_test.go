@@ -1,14 +1,82 @@
 package engine
 
 import (
+	"bytes"
+	"encoding/hex"
 	"testing"
 
 	"github.com/perilune/perilune/cryptoki/ck"
 )
 
-func BenchmarkSHA256(b *testing.B) {
-	digest := Find(ck.CKM_SHA256).Digest
-	benchCipher(b, func(_ *Key, p any) (Op, error) { return digest(p) }, nil, nil, 32)
+// hmacVectors: test cases 1, 3 and 6 of RFC 4231, section 4 (short key, data of
+// 50 bytes, key longer than a block), and 1 and 6 of RFC 2202, section 3.
+var hmacVectors = []struct {
+	m                  ck.MechanismType
+	key, message, code string
+}{
+	{ck.CKM_SHA_1_HMAC, repeated("0b", 20), ascii("Hi There"), "b617318655057264e28bc0b6fb378c8ef146be00"},
+	{ck.CKM_SHA_1_HMAC, repeated("aa", 80), ascii("Test Using Larger Than Block-Size Key - Hash Key First"),
+		"aa4ae5e15272d00e95705637ce8a3b55ed402112"},
+	{ck.CKM_SHA224_HMAC, repeated("0b", 20), ascii("Hi There"),
+		"896fb1128abbdf196832107cd49df33f47b4b1169912ba4f53684b22"},
+	{ck.CKM_SHA224_HMAC, repeated("aa", 20), repeated("dd", 50),
+		"7fb3cb3588c6c1f6ffa9694d7d6ad2649365b0c1f65d69d1ec8333ea"},
+	{ck.CKM_SHA224_HMAC, repeated("aa", 131), ascii("Test Using Larger Than Block-Size Key - Hash Key First"),
+		"95e9a0db962095adaebe9b2d6f0dbce2d499f112f2d2b7273fa6870e"},
+	{ck.CKM_SHA256_HMAC, repeated("0b", 20), ascii("Hi There"),
+		"b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"},
+	{ck.CKM_SHA256_HMAC, repeated("aa", 20), repeated("dd", 50),
+		"773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe"},
+	{ck.CKM_SHA256_HMAC, repeated("aa", 131), ascii("Test Using Larger Than Block-Size Key - Hash Key First"),
+		"60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"},
+	{ck.CKM_SHA384_HMAC, repeated("0b", 20), ascii("Hi There"),
+		"afd03944d84895626b0825f4ab46907f15f9dadbe4101ec682aa034c7cebc59cfaea9ea9076ede7f4af152e8b2fa9cb6"},
+	{ck.CKM_SHA384_HMAC, repeated("aa", 131), ascii("Test Using Larger Than Block-Size Key - Hash Key First"),
+		"4ece084485813e9088d2c63a041bc5b44f9ef1012a2b588f3cd11f05033ac4c60c2ef6ab4030fe8296248df163f44952"},
+	{ck.CKM_SHA512_HMAC, repeated("0b", 20), ascii("Hi There"),
+		"87aa7cdea5ef619d4ff0b4241a1d6cb02379f4e2ce4ec2787ad0b30545e17cde" +
+			"daa833b7d6b8a702038b274eaea3f4e4be9d914eeb61f1702e696c203a126854"},
+	{ck.CKM_SHA512_HMAC, repeated("aa", 131), ascii("Test Using Larger Than Block-Size Key - Hash Key First"),
+		"80b24263c7c1a3ebb71493c1dd7be8b49b46d1f41b4aeec1121b013783f8f352" +
+			"6b56d037e05f2598bd0fd2215d6a1e5295e64f73f63f0aec8b915a985d786598"},
+}
+
+func repeated(hexByte string, n int) string {
+	return hex.EncodeToString(bytes.Repeat(unhex(hexByte), n))
+}
+
+func ascii(s string) string { return hex.EncodeToString([]byte(s)) }
+
+func TestHMACVectors(t *testing.T) {
+	for _, v := range hmacVectors {
+		checkMAC(t, v.m, secretKey(ck.CKK_GENERIC_SECRET, unhex(v.key)), nil, unhex(v.message), unhex(v.code))
+	}
+	for _, f := range hashFamilies {
+		a := hmacAnswers[f.hmac]
+		k := secretKey(f.key, unhex(a.key))
+		checkMAC(t, f.hmac, k, nil, unhex(a.message), unhex(a.code))
+		size := len(a.code) / 2
+		for n := 1; n <= size; n++ {
+			checkMAC(t, f.general, k, uint64(n), unhex(a.message), unhex(a.code)[:n])
+		}
+		for _, p := range []any{nil, uint64(0), uint64(size + 1), uint64(1 << 63), pattern(3)} {
+			wantError(t, beginError(Find(f.general).Sign(k, p)), ck.CKR_MECHANISM_PARAM_INVALID)
+		}
+		wantError(t, beginError(Find(f.hmac).Sign(k, uint64(1))), ck.CKR_MECHANISM_PARAM_INVALID)
+		wantError(t, beginError(Find(f.hmac).Sign(secretKey(f.key, nil), nil)), ck.CKR_KEY_SIZE_RANGE)
+	}
+}
+
+// TestHMACOneKey uses one key with every hash, so that their cached states
+// would show if they were mixed up.
+func TestHMACOneKey(t *testing.T) {
+	k := secretKey(ck.CKK_GENERIC_SECRET, unhex(jefe))
+	for range 2 {
+		for _, m := range []ck.MechanismType{ck.CKM_SHA_1_HMAC, ck.CKM_SHA224_HMAC, ck.CKM_SHA256_HMAC,
+			ck.CKM_SHA384_HMAC, ck.CKM_SHA512_HMAC} {
+			checkMAC(t, m, k, nil, unhex(jefeMessage), unhex(hmacAnswers[m].code))
+		}
+	}
 }
 
 func BenchmarkHMACSHA256(b *testing.B) {

@@ -40,7 +40,7 @@ func rsaPublic(k *Key) (*rsacore.PublicKey, error) {
 		if err != nil {
 			return nil, fmt.Errorf("unusable RSA public key: %w", ck.CKR_KEY_TYPE_INCONSISTENT)
 		}
-		return pub, nil
+		return pub, roomForPadding(pub.Bits())
 	})
 }
 
@@ -51,8 +51,17 @@ func rsaPrivate(k *Key) (*rsacore.PrivateKey, error) {
 		if err != nil {
 			return nil, fmt.Errorf("unusable RSA private key: %w", ck.CKR_KEY_TYPE_INCONSISTENT)
 		}
-		return priv, nil
+		return priv, roomForPadding(priv.Bits())
 	})
+}
+
+// roomForPadding refuses keys so short that even a padding of PKCS #1 version
+// 1.5 would not fit, whatever the rows say.
+func roomForPadding(bits int) error {
+	if bits < 512 {
+		return fmt.Errorf("RSA key of %d bits: %w", bits, ck.CKR_KEY_SIZE_RANGE)
+	}
+	return nil
 }
 
 // publicRSA sets dst to src^e mod n. Input too large gets the code outOfRange.

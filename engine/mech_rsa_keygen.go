@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -32,14 +33,14 @@ func generateRSA(p any, public, _ []ck.Attribute) (pub, priv []ck.Attribute, err
 	if a := ck.Find(public, ck.CKA_PUBLIC_EXPONENT); a != nil {
 		e = a.Value
 	}
-	c, err := rsacore.Generate(bits, e, Reader)
+	c, err := rsacore.Generate(bits, bytes.Clone(e), Reader)
 	switch {
 	case errors.Is(err, rsacore.ErrExponent):
 		return nil, nil, fmt.Errorf("unusable CKA_PUBLIC_EXPONENT: %w", ck.CKR_ATTRIBUTE_VALUE_INVALID)
 	case err != nil:
 		return nil, nil, fmt.Errorf("cannot generate an RSA key: %w", ck.CKR_FUNCTION_FAILED)
 	}
-	return rsaPublicAttributes(c.N, c.E), rsaPrivateAttributes(&c), nil
+	return rsaPublicAttributes(bytes.Clone(c.N), bytes.Clone(e)), rsaPrivateAttributes(&c), nil
 }
 
 func modulusBits(public []ck.Attribute) (int, error) {

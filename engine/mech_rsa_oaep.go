@@ -42,7 +42,7 @@ func newOAEP(p any) (*oaep, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := findHash(params.HashAlg)
+	h := paddingHash(params.HashAlg)
 	mgf, ok := mgfHash(params.MGF)
 	if h == nil || !ok {
 		return nil, fmt.Errorf("unknown hash or MGF for OAEP: %w", ck.CKR_MECHANISM_PARAM_INVALID)
@@ -53,6 +53,14 @@ func newOAEP(p any) (*oaep, error) {
 	digest := h.new()
 	digest.Write(params.SourceData)
 	return &oaep{h.new, mgf, digest.Sum(nil)}, nil
+}
+
+// paddingHash is the hash function of OAEP and PSS: SHA-1, SHA-2 or SHA-3.
+func paddingHash(t ck.MechanismType) *hashFunction {
+	if t == ck.CKM_MD5 {
+		return nil
+	}
+	return findHash(t)
 }
 
 // checkSource accepts data specified and, because some callers leave the field

@@ -28,7 +28,7 @@ func init() {
 		VerifyRecover: pkcs1VerifyRecover,
 		Wrap:          wrapping(pkcs1Encrypt),
 		Unwrap:        unwrapping(pkcs1Decrypt),
-		SelfTest:      testPKCS1Decrypt,
+		SelfTest:      testPKCS1,
 	})
 	for m, h := range map[ck.MechanismType]ck.MechanismType{
 		ck.CKM_SHA1_RSA_PKCS:     ck.CKM_SHA_1,

@@ -25,7 +25,7 @@ func init() {
 		Keys:  rsaKeys, Min: rsaMinBits, Max: rsaMaxBits, FIPS: true,
 		Sign:     pssSign,
 		Verify:   pssVerify,
-		SelfTest: func() error { return testPSS(ck.CKM_RSA_PKCS_PSS) },
+		SelfTest: testRawPSS,
 	})
 	for m, h := range map[ck.MechanismType]ck.MechanismType{
 		ck.CKM_SHA1_RSA_PKCS_PSS:     ck.CKM_SHA_1,
@@ -67,7 +67,7 @@ func pssHashRow(m, h ck.MechanismType) *Mechanism {
 				return s.verify(pub, digest, sig)
 			}}, nil
 		},
-		SelfTest: func() error { return testPSS(m) },
+		SelfTest: func() error { return testPSS(m, h) },
 	}
 }
 
@@ -130,7 +130,7 @@ func newPSS(p any, want ck.MechanismType, modBits int) (*pss, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := findHash(params.HashAlg)
+	h := paddingHash(params.HashAlg)
 	mgf, ok := mgfHash(params.MGF)
 	if h == nil || !ok || want != anyHash && params.HashAlg != want {
 		return nil, fmt.Errorf("wrong hash or MGF for PSS: %w", ck.CKR_MECHANISM_PARAM_INVALID)

@@ -37,6 +37,26 @@ type mac interface {
 	sum(dst []byte) []byte
 }
 
+// savableMAC is a mac whose state can be kept.
+type savableMAC interface {
+	save() ([]byte, error)
+	load(state []byte) error
+}
+
+func saveMAC(m mac) ([]byte, error) {
+	if s, ok := m.(savableMAC); ok {
+		return s.save()
+	}
+	return nil, ck.CKR_STATE_UNSAVEABLE
+}
+
+func loadMAC(m mac, state []byte) error {
+	if s, ok := m.(savableMAC); ok {
+		return s.load(state)
+	}
+	return ck.CKR_SAVED_STATE_INVALID
+}
+
 // maxMAC is the length of the longest code that a mac makes.
 const maxMAC = 64
 
@@ -55,6 +75,12 @@ func (s signMAC) Finish(dst, src []byte) (int, error) {
 	}
 	return len(s.sum(dst[:0])), nil
 }
+
+// Save implements Saver.
+func (s signMAC) Save() ([]byte, error) { return saveMAC(s.mac) }
+
+// Load implements Saver.
+func (s signMAC) Load(state []byte) error { return loadMAC(s.mac, state) }
 
 // verifyMAC checks the code of a message: a Verifier.
 type verifyMAC struct {
@@ -76,6 +102,12 @@ func (v *verifyMAC) Verify(src, sig []byte) error {
 	}
 	return nil
 }
+
+// Save implements Saver.
+func (v *verifyMAC) Save() ([]byte, error) { return saveMAC(v.mac) }
+
+// Load implements Saver.
+func (v *verifyMAC) Load(state []byte) error { return loadMAC(v.mac, state) }
 
 // macGeneralLen is the length that a CK_MAC_GENERAL_PARAMS asks for, 1 to max.
 func macGeneralLen(p any, max int) (int, error) {

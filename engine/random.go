@@ -3,8 +3,10 @@ package engine
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/fips140"
 	"crypto/rand"
 	"crypto/sha512"
+	"crypto/subtle"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -23,25 +25,61 @@ func (randomReader) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Random fills b with random bytes: those of the operating system, with a
-// stream from the seeds added once there was one.
+const (
+	// stretchFrom is the length from which on a request takes a key from the
+	// operating system rather than all its bytes, which are slow to come.
+	stretchFrom = 512
+	// stretchMax is how much comes of one key at most (the limit of one
+	// request in NIST SP 800-90A, table 3).
+	stretchMax = 1 << 16
+)
+
+// Random fills b with random bytes. They are those of the operating system, or
+// for a long request the AES-256-CTR stream of a key and a counter block that
+// are. Once there was a seed, the stream is always used, and its key has
+// something of the seeds added to it. In FIPS mode all bytes are those of the
+// module's own generator, and seeds are not used.
 func Random(b []byte) error {
-	if _, err := rand.Read(b); err != nil {
+	if fips140.Enabled() || len(b) < stretchFrom && !seeds.used.Load() {
+		_, err := rand.Read(b)
 		return err
 	}
-	seeds.mix(b)
+	for len(b) > 0 {
+		n := min(len(b), stretchMax)
+		if err := stretch(b[:n]); err != nil {
+			return err
+		}
+		b = b[n:]
+	}
 	return nil
 }
 
 // SeedRandom adds b to the seeds. A seed can only add to the quality of what
-// [Random] returns: the bytes of the operating system remain under it.
+// [Random] returns: bytes of the operating system remain under it.
 func SeedRandom(b []byte) { seeds.add(b) }
+
+// stretch fills b with the stream of a fresh key.
+func stretch(b []byte) error {
+	var key [32 + aes.BlockSize]byte
+	defer clear(key[:])
+	if _, err := rand.Read(key[:]); err != nil {
+		return err
+	}
+	seeds.mix(key[:])
+	block, err := aes.NewCipher(key[:32])
+	if err != nil {
+		return err
+	}
+	clear(b)
+	cipher.NewCTR(block, key[32:]).XORKeyStream(b, b)
+	return nil
+}
 
 // seeds is the pool of everything that SeedRandom was given.
 var seeds seedPool
 
-// seedPool hashes seeds together and makes of them a stream that nobody can
-// tell who does not know them all.
+// seedPool hashes seeds together. Nobody who does not know all of them can tell
+// what comes out of it.
 type seedPool struct {
 	used  atomic.Bool
 	mu    sync.Mutex
@@ -59,30 +97,21 @@ func (s *seedPool) add(b []byte) {
 	s.used.Store(true)
 }
 
-// mix adds (XOR) a fresh piece of the stream to b.
-func (s *seedPool) mix(b []byte) {
-	if !s.used.Load() || len(b) == 0 {
+// mix adds (XOR) something new of the pool to key, and steps the pool, from
+// which it cannot be told afterwards.
+func (s *seedPool) mix(key []byte) {
+	if !s.used.Load() {
 		return
 	}
-	key := s.next()
-	block, err := aes.NewCipher(key[:32])
-	if err != nil {
-		panic(err) // the key has the right length
-	}
-	cipher.NewCTR(block, key[32:48]).XORKeyStream(b, b)
-	clear(key[:])
-}
-
-// next returns a key for one piece of the stream and steps the state, from
-// which the key cannot be told afterwards.
-func (s *seedPool) next() (key [sha512.Size]byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var in [1 + sha512.Size]byte
 	copy(in[1:], s.state[:])
 	in[0] = 1
-	key = sha512.Sum512(in[:])
+	out := sha512.Sum512(in[:])
 	in[0] = 2
 	s.state = sha512.Sum512(in[:])
-	return key
+	subtle.XORBytes(key, key, out[:])
+	clear(in[:])
+	clear(out[:])
 }

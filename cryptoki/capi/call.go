@@ -122,8 +122,18 @@ func (c call) bytes(i int) ([]byte, error) {
 	if p == nil && n != 0 || n > maxBytes || uintptr(p)+n < n {
 		return nil, ck.CKR_ARGUMENTS_BAD
 	}
+	if n != 0 {
+		touch((*byte)(p))
+		touch((*byte)(unsafe.Add(p, n-1)))
+	}
 	return unsafe.Slice((*byte)(p), n), nil
 }
+
+// touch reads a byte. If that faults, it faults here, where the panic is easy
+// to survive, and not in the midst of the module's work with a lock held.
+//
+//go:noinline
+func touch(p *byte) byte { return *p }
 
 // output is the buffer that is argument i; the next points to its length.
 func (c call) output(i int) (p11.Output, error) {
@@ -135,28 +145,30 @@ func (c call) output(i int) (p11.Output, error) {
 		return p11.Output{Query: true}, nil
 	}
 	n := min(cmem.LoadULong(size, cmem.Host), maxBytes, uint64(^uintptr(0)-uintptr(p)))
+	if n != 0 {
+		touch((*byte)(p))
+	}
 	return p11.Output{Buf: unsafe.Slice((*byte)(p), n)}, nil
 }
 
 // wrote tells the caller the length of the output that is argument i.
-func (c call) wrote(i, n int, err error) error {
+func (c call) wrote(i int, n *p11.Length, err error) error {
 	if err == nil || errors.Is(err, ck.CKR_BUFFER_TOO_SMALL) {
-		cmem.StoreULong(c.ptr(i+1), uint64(n), cmem.Host)
+		cmem.StoreULong(c.ptr(i+1), uint64(n.N), cmem.Host)
 	}
 	return err
 }
 
-// apart makes a copy of the input if it overlaps the output otherwise than by
-// beginning at the same byte; done is to be called after use.
-func apart(in []byte, out p11.Output) (safe []byte, done func()) {
-	if len(in) == 0 || len(out.Buf) == 0 || &in[0] == &out.Buf[0] || !overlap(in, out.Buf) {
-		return in, nothing
+// apart replaces the input by a copy if it overlaps the output otherwise than
+// by beginning at the same byte. The caller clears the copy after use.
+func apart(in *[]byte, out p11.Output) (copied []byte) {
+	if len(*in) == 0 || len(out.Buf) == 0 || &(*in)[0] == &out.Buf[0] || !overlap(*in, out.Buf) {
+		return nil
 	}
-	safe = append([]byte(nil), in...)
-	return safe, func() { clear(safe) }
+	copied = append([]byte(nil), *in...)
+	*in = copied
+	return copied
 }
-
-func nothing() {}
 
 func overlap(a, b []byte) bool {
 	p, q := uintptr(unsafe.Pointer(&a[0])), uintptr(unsafe.Pointer(&b[0]))
@@ -206,18 +218,18 @@ func (c call) template(i int) ([]ck.Attribute, error) {
 
 // mechanism is the mechanism that is argument i. The second result writes what
 // the module changed in its parameter back to the caller.
-func (c call) mechanism(i int) (*ck.Mechanism, *cmem.Mechanism, error) {
+func (c call) mechanism(i int) (*ck.Mechanism, cmem.Mechanism, error) {
 	p := c.ptr(i)
 	if p == nil {
-		return nil, nil, ck.CKR_ARGUMENTS_BAD
+		return nil, cmem.Mechanism{}, ck.CKR_ARGUMENTS_BAD
 	}
 	raw := cmem.NewMechanism(p, cmem.Host)
 	m := &ck.Mechanism{Type: raw.Type}
 	proto, _, known := library.params(raw.Type)
 	if !known {
-		return m, &raw, nil // the module knows what to answer
+		return m, raw, nil // the module knows what to answer
 	}
 	var err error
 	m.Param, err = raw.Decode(proto)
-	return m, &raw, err
+	return m, raw, err
 }

@@ -80,31 +80,14 @@ func updateOut(c call) error {
 	if err1 != nil || err2 != nil {
 		return c.abandon(c.op)
 	}
-	in, done := apart(in, out)
+	copied := apart(&in, out)
 	r := pool.Get().(*requests)
 	r.update = p11.Update{Session: c.session(), Op: c.op, In: in, Out: out}
 	r.length.N = 0
-	err := c.do(&r.update, &r.length)
-	err = c.wrote(3, r.length.N, err)
+	err := c.wrote(3, &r.length, c.do(&r.update, &r.length))
 	r.update = p11.Update{}
 	pool.Put(r)
-	done()
-	return err
-}
-
-// finish asks for the end of an operation, with its output as argument i, or
-// none if i is 0.
-func (c call) finish(req p11.Finish, i int) error {
-	r := pool.Get().(*requests)
-	r.finish = req
-	r.finish.Session, r.finish.Op = c.session(), c.op
-	r.length.N = 0
-	err := c.do(&r.finish, &r.length)
-	if i != 0 {
-		err = c.wrote(i, r.length.N, err)
-	}
-	r.finish = p11.Finish{}
-	pool.Put(r)
+	clear(copied)
 	return err
 }
 
@@ -115,9 +98,32 @@ func whole(c call) error {
 	if err1 != nil || err2 != nil {
 		return c.abandon(c.op)
 	}
-	in, done := apart(in, out)
-	err := c.finish(p11.Finish{Single: true, In: in, Out: out}, 3)
-	done()
+	copied := apart(&in, out)
+	r := c.finishing()
+	r.finish.Single, r.finish.In, r.finish.Out = true, in, out
+	err := c.finish(r, 3)
+	clear(copied)
+	return err
+}
+
+// finishing is a request for the end of the call's operation, to be filled in
+// and passed to finish.
+func (c call) finishing() *requests {
+	r := pool.Get().(*requests)
+	r.finish.Session, r.finish.Op = c.session(), c.op
+	r.length.N = 0
+	return r
+}
+
+// finish asks for the end of an operation, with its output as argument i, or
+// none if i is 0.
+func (c call) finish(r *requests, i int) error {
+	err := c.do(&r.finish, &r.length)
+	if i != 0 {
+		err = c.wrote(i, &r.length, err)
+	}
+	r.finish = p11.Finish{}
+	pool.Put(r)
 	return err
 }
 
@@ -127,7 +133,9 @@ func final(c call) error {
 	if err != nil {
 		return c.abandon(c.op)
 	}
-	return c.finish(p11.Finish{Out: out}, 1)
+	r := c.finishing()
+	r.finish.Out = out
+	return c.finish(r, 1)
 }
 
 func verify(c call) error {
@@ -136,7 +144,9 @@ func verify(c call) error {
 	if err1 != nil || err2 != nil {
 		return c.abandon(c.op)
 	}
-	return c.finish(p11.Finish{Single: true, In: in, Signature: sig}, 0)
+	r := c.finishing()
+	r.finish.Single, r.finish.In, r.finish.Signature = true, in, sig
+	return c.finish(r, 0)
 }
 
 func verifyFinal(c call) error {
@@ -144,7 +154,9 @@ func verifyFinal(c call) error {
 	if err != nil {
 		return c.abandon(c.op)
 	}
-	return c.finish(p11.Finish{Signature: sig}, 0)
+	r := c.finishing()
+	r.finish.Signature = sig
+	return c.finish(r, 0)
 }
 
 func verifyRecover(c call) error {
@@ -153,9 +165,11 @@ func verifyRecover(c call) error {
 	if err1 != nil || err2 != nil {
 		return c.abandon(c.op)
 	}
-	sig, done := apart(sig, out)
-	err := c.finish(p11.Finish{Single: true, Signature: sig, Out: out}, 3)
-	done()
+	copied := apart(&sig, out)
+	r := c.finishing()
+	r.finish.Single, r.finish.Signature, r.finish.Out = true, sig, out
+	err := c.finish(r, 3)
+	clear(copied)
 	return err
 }
 
@@ -172,10 +186,10 @@ func (c call) dual(second p11.Operation) error {
 	if err1 != nil || err2 != nil {
 		return c.abandon(c.op, second)
 	}
-	in, done := apart(in, out)
-	defer done()
+	copied := apart(&in, out)
 	r, err := ask(c, &p11.DualUpdate{Session: c.session(), First: c.op, Second: second, In: in, Out: out})
-	return c.wrote(3, r.N, err)
+	clear(copied)
+	return c.wrote(3, &r, err)
 }
 
 func generateRandom(c call) error {

@@ -27,7 +27,7 @@ func generateKey(c call) error {
 
 // keyMade is made, for functions that may have changed their mechanism's
 // parameter.
-func (c call) keyMade(i int, r p11.Handle, err error, m *ck.Mechanism, raw *cmem.Mechanism) error {
+func (c call) keyMade(i int, r p11.Handle, err error, m *ck.Mechanism, raw cmem.Mechanism) error {
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func wrapKey(c call) error {
 		Key:         c.object(3),
 		Out:         out,
 	})
-	if err = c.wrote(4, r.N, err); err != nil || out.Query {
+	if err = c.wrote(4, &r, err); err != nil || out.Query {
 		return err
 	}
 	return raw.WriteBack(m.Param)

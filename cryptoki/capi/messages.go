@@ -83,14 +83,12 @@ func (c call) message(req p11.Message, i int) error {
 			return err
 		}
 	}
-	var done1, done2 func()
-	req.In, done1 = apart(req.In, req.Out)
-	req.AAD, done2 = apart(req.AAD, req.Out)
+	copy1, copy2 := apart(&req.In, req.Out), apart(&req.AAD, req.Out)
 	r, err := ask(c, &req)
-	done1()
-	done2()
+	clear(copy1)
+	clear(copy2)
 	if i != 0 {
-		err = c.wrote(i, r.N, err)
+		err = c.wrote(i, &r, err)
 	}
 	if err != nil || req.Out.Query || req.Param == nil {
 		return err

@@ -60,7 +60,7 @@ func getOperationState(c call) error {
 		return err
 	}
 	r, err := ask(c, &p11.GetOperationState{Session: c.session(), Out: out})
-	return c.wrote(1, r.N, err)
+	return c.wrote(1, &r, err)
 }
 
 func setOperationState(c call) error {

@@ -192,8 +192,11 @@ func (s *space) writeBack(v any, addr, n uint64) error {
 // Load fills the structure that v points to from p, which the caller of the
 // library promises to be one.
 func Load(v any, p unsafe.Pointer, abi ABI) error {
-	s := space{abi, process}
-	l, mem, err := s.whole(v, p)
+	return (&space{abi, process}).loadWhole(v, address(p))
+}
+
+func (s *space) loadWhole(v any, addr uint64) error {
+	l, mem, err := s.whole(v, addr)
 	if err != nil {
 		return err
 	}
@@ -203,21 +206,24 @@ func Load(v any, p unsafe.Pointer, abi ABI) error {
 // Store writes the structure that v points to, without what its pointers point
 // to, to p. It fills the information structures (CK_TOKEN_INFO and its kin).
 func Store(v any, p unsafe.Pointer, abi ABI) error {
-	s := space{abi, process}
-	l, mem, err := s.whole(v, p)
+	return (&space{abi, process}).storeWhole(v, address(p))
+}
+
+func (s *space) storeWhole(v any, addr uint64) error {
+	l, mem, err := s.whole(v, addr)
 	if err != nil {
 		return err
 	}
 	return s.store(l, reflect.ValueOf(v).UnsafePointer(), mem, true)
 }
 
-// whole is the memory at p that the structure of v takes.
-func (s *space) whole(v any, p unsafe.Pointer) (*layout, []byte, error) {
+// whole is the memory at addr that the structure of v takes.
+func (s *space) whole(v any, addr uint64) (*layout, []byte, error) {
 	l, err := layoutOf(reflect.TypeOf(v), s.ABI)
 	if err != nil {
 		return nil, nil, err
 	}
-	mem, ok := s.bytes(address(p), uint64(l.size))
+	mem, ok := s.bytes(addr, uint64(l.size))
 	if !ok {
 		return nil, nil, ck.CKR_ARGUMENTS_BAD
 	}

@@ -1,6 +1,7 @@
 package cmem
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -50,12 +51,16 @@ type field struct {
 	bitsGo uintptr
 }
 
-type layoutKey struct {
-	typ reflect.Type
-	abi ABI
-}
+// layouts holds a map from types to their layouts for every ABI.
+var layouts [8]sync.Map
 
-var layouts sync.Map // layoutKey -> *layout
+func (a ABI) index() int {
+	i := a.ULong&8>>1 | a.Ptr&8>>2
+	if a.Packed {
+		i |= 1
+	}
+	return i
+}
 
 // maxNesting bounds structures in structures, so that a type that holds
 // pointers to itself is found out.
@@ -63,11 +68,14 @@ const maxNesting = 6
 
 // layoutOf returns the layout of t, or of what t points to.
 func layoutOf(t reflect.Type, abi ABI) (*layout, error) {
-	if l, ok := layouts.Load(layoutKey{t, abi}); ok {
+	if t == nil {
+		return nil, errors.New("cmem: no type")
+	}
+	if l, ok := layouts[abi.index()].Load(t); ok {
 		return l.(*layout), nil
 	}
 	base, pointer := t, false
-	if t != nil && t.Kind() == reflect.Pointer {
+	if t.Kind() == reflect.Pointer {
 		base, pointer = t.Elem(), true
 	}
 	l, err := (&builder{abi: abi}).build(base)
@@ -75,7 +83,7 @@ func layoutOf(t reflect.Type, abi ABI) (*layout, error) {
 		return nil, fmt.Errorf("cmem: %v: %w", t, err)
 	}
 	l.pointer = pointer
-	layouts.Store(layoutKey{t, abi}, l)
+	layouts[abi.index()].Store(t, l)
 	return l, nil
 }
 
@@ -92,7 +100,7 @@ func (b *builder) build(t reflect.Type) (*layout, error) {
 	defer func() { b.depth-- }()
 
 	l := &layout{typ: t, align: 1}
-	if t == nil || t.Kind() != reflect.Struct {
+	if t.Kind() != reflect.Struct {
 		return l, b.add(l, reflect.StructField{Type: t}, nil)
 	}
 	for i := 0; i < t.NumField(); i++ {
@@ -191,9 +199,6 @@ func (b *builder) elements(f *field, elem reflect.Type) (err error) {
 
 // inside lays out a value that is part of the structure itself.
 func (b *builder) inside(l *layout, f *field) (err error) {
-	if f.typ == nil {
-		return fmt.Errorf("no type")
-	}
 	switch f.typ.Kind() {
 	case reflect.Uint64:
 		f.kind, f.c = kindULong, b.place(l, b.abi.ULong)
@@ -273,7 +278,7 @@ func (s *space) loadField(f *field, mem []byte, dst unsafe.Pointer) error {
 	case kindSlice:
 		return s.loadSlice(f, mem, q)
 	case kindTemplate:
-		t, err := s.template(s.ptr(mem[f.c:]), s.ulong(mem[f.count:]), 0)
+		t, err := s.template(s.ptr(mem[f.c:]), s.ulong(mem[f.count:]))
 		*(*[]ck.Attribute)(q) = t
 		return err
 	}

@@ -8,7 +8,8 @@ import (
 	"github.com/perilune/perilune/cryptoki/ck"
 )
 
-// maxCount bounds the elements of an array, and the attributes of a template.
+// maxCount bounds the elements of an array, and the attributes of a template
+// with those of the templates in it.
 const maxCount = 1 << 16
 
 // maxTemplateDepth bounds templates in templates: a wrap template in a wrap
@@ -37,53 +38,66 @@ func (s *space) attribute() attribute {
 // An absurd count, or a null template with a count, is CKR_ARGUMENTS_BAD; a
 // null value with a length, or an absurd length, CKR_ATTRIBUTE_VALUE_INVALID.
 func ReadTemplate(p unsafe.Pointer, count uint64, abi ABI) ([]ck.Attribute, error) {
-	return (&space{abi, process}).template(address(p), count, 0)
+	return (&space{abi, process}).template(address(p), count)
 }
 
-func (s *space) template(addr, count uint64, depth int) ([]ck.Attribute, error) {
+func (s *space) template(addr, count uint64) ([]ck.Attribute, error) {
+	r := reader{space: s, layout: s.attribute(), left: maxCount}
+	return r.template(addr, count, 0)
+}
+
+// reader reads one template with those in it.
+type reader struct {
+	*space
+	layout attribute
+	left   uint64 // attributes that may still come
+}
+
+func (r *reader) template(addr, count uint64, depth int) ([]ck.Attribute, error) {
 	if count == 0 {
 		return nil, nil
 	}
-	a := s.attribute()
-	if count > maxCount {
+	if count > r.left {
 		return nil, fmt.Errorf("%w: %d attributes", ck.CKR_ARGUMENTS_BAD, count)
 	}
-	mem, ok := s.bytes(addr, count*uint64(a.size))
+	r.left -= count
+	mem, ok := r.bytes(addr, count*uint64(r.layout.size))
 	if !ok {
 		return nil, fmt.Errorf("%w: no template at the pointer", ck.CKR_ARGUMENTS_BAD)
 	}
 	list := make([]ck.Attribute, count)
 	for i := range list {
-		if err := s.readAttribute(&list[i], mem[i*a.size:], a, depth); err != nil {
+		if err := r.attribute(&list[i], mem[i*r.layout.size:], depth); err != nil {
 			return nil, err
 		}
 	}
 	return list, nil
 }
 
-func (s *space) readAttribute(dst *ck.Attribute, mem []byte, a attribute, depth int) error {
-	dst.Type = ck.AttributeType(s.ulong(mem[a.typ:]))
-	addr, n := s.ptr(mem[a.value:]), s.ulong(mem[a.len:])
+func (r *reader) attribute(dst *ck.Attribute, mem []byte, depth int) error {
+	dst.Type = ck.AttributeType(r.ulong(mem[r.layout.typ:]))
+	addr, n := r.ptr(mem[r.layout.value:]), r.ulong(mem[r.layout.len:])
 	if addr == 0 && n == 0 {
 		return nil
 	}
 	if dst.Type.IsTemplate() {
-		return s.readNested(dst, addr, n, a, depth)
+		return r.nested(dst, addr, n, depth)
 	}
-	v, ok := s.bytes(addr, n)
+	v, ok := r.bytes(addr, n)
 	if !ok {
 		return badValue(dst.Type, n)
 	}
-	return s.canonical(dst, v)
+	return r.canonical(dst, v)
 }
 
-// readNested reads the value of a template-valued attribute. One without
+// nested reads the value of a template-valued attribute. One without
 // attributes is empty, not absent.
-func (s *space) readNested(dst *ck.Attribute, addr, n uint64, a attribute, depth int) (err error) {
-	if depth >= maxTemplateDepth || n%uint64(a.size) != 0 || addr == 0 {
+func (r *reader) nested(dst *ck.Attribute, addr, n uint64, depth int) (err error) {
+	size := uint64(r.layout.size)
+	if depth >= maxTemplateDepth || n%size != 0 || addr == 0 {
 		return badValue(dst.Type, n)
 	}
-	dst.Template, err = s.template(addr, n/uint64(a.size), depth+1)
+	dst.Template, err = r.template(addr, n/size, depth+1)
 	if ck.RVOf(err) == ck.CKR_ARGUMENTS_BAD {
 		return badValue(dst.Type, n)
 	}

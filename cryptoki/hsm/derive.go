@@ -34,7 +34,7 @@ func (h *HSM) handleDeriveKey(ctx context.Context, s *session, q *p11.DeriveKey,
 	if err != nil {
 		return err
 	}
-	if err := h.checkDraft(ctx, s, d); err != nil {
+	if err := h.precheck(ctx, s, d); err != nil {
 		return err
 	}
 	value, err := row.Derive(base.key(), q.Mechanism.Param, &engine.Derivation{
@@ -110,7 +110,7 @@ func deriveDraft(row *engine.Mechanism, base *object, others []*object, template
 		return nil, 0, err
 	}
 	d := &draft{
-		origin: originDerive, class: derivedClass(row.Type), template: withoutLength(template),
+		origin: originDerive, class: derivedClass(row.Type), template: template,
 		base: past, from: base,
 	}
 	kt, ok, err := w.ulong(ck.CKA_KEY_TYPE)
@@ -119,9 +119,6 @@ func deriveDraft(row *engine.Mechanism, base *object, others []*object, template
 	}
 	if d.keyType = ck.CKK_GENERIC_SECRET; ok {
 		d.keyType = ck.KeyType(kt)
-	}
-	if engine.FindKeyType(d.keyType) == nil {
-		return nil, 0, fmt.Errorf("CKA_KEY_TYPE %v is not known: %w", d.keyType, ck.CKR_ATTRIBUTE_VALUE_INVALID)
 	}
 	length, err := w.length()
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/cryptoki/p11"
@@ -135,7 +136,7 @@ func (h *HSM) handleFindObjects(ctx context.Context, s *session, q *p11.FindObje
 		return ck.CKR_OPERATION_NOT_INITIALIZED
 	}
 	for len(f.found) < q.Max && len(f.sources) > 0 {
-		if err := h.nextPage(ctx, s.part, f, q.Max-len(f.found)); err != nil {
+		if err := h.findMore(ctx, s.part, f, q.Max-len(f.found)); err != nil {
 			return err
 		}
 	}
@@ -144,34 +145,51 @@ func (h *HSM) handleFindObjects(ctx context.Context, s *session, q *p11.FindObje
 	return nil
 }
 
-// nextPage finds more token objects, about as many as wanted.
-func (h *HSM) nextPage(ctx context.Context, p *partition, f *search, want int) error {
-	src := &f.sources[0]
-	limit := min(max(want, minPage), maxPage)
-	var refs []store.Ref
-	var matching []ck.ObjectHandle
+// findMore looks at one more page of token objects, at least, in one
+// transaction: at more if few match, but not at so many that the transaction
+// grows long.
+func (h *HSM) findMore(ctx context.Context, p *partition, f *search, want int) error {
+	var found []ck.ObjectHandle
+	var sources []source
 	t := p.objects.ticket()
-	err := h.store.View(ctx, func(tx store.Tx) (err error) {
-		if p.keysOf(src.kind) == nil {
-			return nil // logged out: there is nothing to see any more
+	err := h.store.View(ctx, func(tx store.Tx) error {
+		found, sources = nil, slices.Clone(f.sources)
+		for left := maxPage; left > 0 && len(found) < want && len(sources) > 0; {
+			limit := min(max(want, minPage), left)
+			refs, err := sources[0].page(tx, p, limit)
+			if err != nil {
+				return err
+			}
+			matching, err := h.filter(tx, p, refs, f.rest, t)
+			if err != nil {
+				return err
+			}
+			found = append(found, matching...)
+			if len(refs) < limit {
+				sources = sources[1:]
+			}
+			left -= len(refs)
 		}
-		refs, err = tx.Find(p.space, src.kind, src.terms, src.after, limit)
-		if err != nil {
-			return err
-		}
-		matching, err = h.filter(tx, p, refs, f.rest, t)
-		return err
+		return nil
 	})
 	if err != nil {
 		return storeError(err)
 	}
-	f.found = append(f.found, matching...)
-	if len(refs) < limit {
-		f.sources = f.sources[1:]
-	} else {
-		src.after = refs[len(refs)-1]
-	}
+	f.found, f.sources = append(f.found, found...), sources
 	return nil
+}
+
+// page returns the next objects of a source; none if whoever could see them
+// has logged out.
+func (s *source) page(tx store.Tx, p *partition, limit int) ([]store.Ref, error) {
+	if p.keysOf(s.kind) == nil {
+		return nil, nil
+	}
+	refs, err := tx.Find(p.space, s.kind, s.terms, s.after, limit)
+	if len(refs) > 0 {
+		s.after = refs[len(refs)-1]
+	}
+	return refs, err
 }
 
 // filter returns the handles of the objects that match a template. With nothing
@@ -225,23 +243,22 @@ func (h *HSM) handleFindObjectsFinal(_ context.Context, s *session, _ *p11.FindO
 // mechanisms have no objects.
 var profiles = []ck.ProfileID{ck.CKP_BASELINE_PROVIDER, ck.CKP_EXTENDED_PROVIDER, ck.CKP_AUTHENTICATION_TOKEN}
 
-// builtin returns one of the HSM's own objects, which every slot has.
-func builtin(handle ck.ObjectHandle) (*object, error) {
-	i := int(handle - firstBuiltin)
-	if i >= len(profiles) {
-		return nil, ck.CKR_OBJECT_HANDLE_INVALID
+// builtins are the objects of the profiles; every slot has them.
+var builtins = sync.OnceValue(func() (list []*object) {
+	for i, id := range profiles {
+		o, err := newObject(flatten(attrList{
+			ck.NewULong(ck.CKA_CLASS, ck.CKO_PROFILE),
+			ck.NewBytes(ck.CKA_UNIQUE_ID, fmt.Appendf(nil, "profile-%d", uint64(id))),
+			ck.NewULong(ck.CKA_PROFILE_ID, id),
+		}))
+		if err != nil {
+			panic(err)
+		}
+		o.handle = firstBuiltin + ck.ObjectHandle(i)
+		list = append(list, o)
 	}
-	o, err := newObject(flatten(attrList{
-		ck.NewULong(ck.CKA_CLASS, ck.CKO_PROFILE),
-		ck.NewBytes(ck.CKA_UNIQUE_ID, fmt.Appendf(nil, "profile-%d", uint64(profiles[i]))),
-		ck.NewULong(ck.CKA_PROFILE_ID, profiles[i]),
-	}))
-	if err != nil {
-		return nil, err
-	}
-	o.handle = handle
-	return o, nil
-}
+	return list
+})
 
 func (o *object) isBuiltin() bool { return o.class == ck.CKO_PROFILE }
 
@@ -252,10 +269,9 @@ func matchingBuiltins(l attrList) (list []ck.ObjectHandle) {
 	if len(l) == 0 {
 		return nil
 	}
-	for i := range profiles {
-		handle := firstBuiltin + ck.ObjectHandle(i)
-		if o, err := builtin(handle); err == nil && o.matches(l) {
-			list = append(list, handle)
+	for _, o := range builtins() {
+		if o.matches(l) {
+			list = append(list, o.handle)
 		}
 	}
 	return list

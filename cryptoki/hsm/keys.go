@@ -2,7 +2,6 @@ package hsm
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/cryptoki/p11"
@@ -17,7 +16,7 @@ func (h *HSM) handleGenerateKey(ctx context.Context, s *session, q *p11.Generate
 		return err
 	}
 	d := generated(row, generatedClass(row.Type), q.Template)
-	if err := h.checkDraft(ctx, s, d); err != nil {
+	if err := h.precheck(ctx, s, d); err != nil {
 		return err
 	}
 	if d.values, err = row.Generate(q.Mechanism.Param, q.Template); err != nil {
@@ -41,7 +40,7 @@ func (h *HSM) handleGenerateKeyPair(ctx context.Context, s *session, q *p11.Gene
 	pub := generated(row, ck.CKO_PUBLIC_KEY, q.Public)
 	priv := generated(row, ck.CKO_PRIVATE_KEY, q.Private)
 	for _, d := range []*draft{pub, priv} {
-		if err := h.checkDraft(ctx, s, d); err != nil {
+		if err := h.precheck(ctx, s, d); err != nil {
 			return err
 		}
 	}
@@ -74,36 +73,6 @@ func generatedClass(m ck.MechanismType) ck.ObjectClass {
 		return ck.CKO_DOMAIN_PARAMETERS
 	}
 	return ck.CKO_SECRET_KEY
-}
-
-// checkDraft refuses a template that contradicts what the mechanism makes, and
-// whatever else can be refused before the key exists.
-func (h *HSM) checkDraft(ctx context.Context, s *session, d *draft) error {
-	if err := agrees(d.template, ck.CKA_CLASS, d.class); err != nil {
-		return err
-	}
-	if err := agrees(d.template, ck.CKA_KEY_TYPE, d.keyType); err != nil {
-		return err
-	}
-	return h.precheck(ctx, s, d)
-}
-
-// agrees checks that a template says of t the same as the mechanism, or
-// nothing.
-func agrees[T ~uint64](template []ck.Attribute, t ck.AttributeType, want T) error {
-	for _, a := range template {
-		if a.Type != t {
-			continue
-		}
-		got, ok := ck.ULong(a.Value)
-		if !ok {
-			return fmt.Errorf("%v is not a CK_ULONG: %w", t, ck.CKR_ATTRIBUTE_VALUE_INVALID)
-		}
-		if T(got) != want {
-			return fmt.Errorf("%v is %v, but the mechanism makes %v: %w", t, T(got), want, ck.CKR_TEMPLATE_INCONSISTENT)
-		}
-	}
-	return nil
 }
 
 // make builds the objects of the drafts, which copies the values that the engine

@@ -94,12 +94,12 @@ func TestMessages(t *testing.T) {
 		// An error ends the message, not the operation.
 		ok(b, dec(p11.Message{Start: true, Param: p, AAD: aad}))
 		out := p11.Output{Buf: make([]byte, 40)}
-		plain := out.Buf[:ok(b, dec(p11.Message{Param: p, In: want[:20], Out: out})).N]
+		ok(b, dec(p11.Message{Param: p, In: want[:20], Out: out}))
 		wrong := gcmParams(iv)
 		fails(b, ck.CKR_AEAD_DECRYPT_FAILED, dec(p11.Message{Last: true, Param: wrong, In: want[20:], Out: p11.Output{Buf: make([]byte, 40)}}))
 		fails(b, ck.CKR_OPERATION_NOT_INITIALIZED, dec(p11.Message{Last: true, Param: p, In: want[20:], Out: out}))
 		ok(b, dec(p11.Message{Start: true, Param: p, AAD: aad}))
-		plain = bytes.Clone(out.Buf[:ok(b, dec(p11.Message{Param: p, In: want[:20], Out: out})).N])
+		plain := bytes.Clone(out.Buf[:ok(b, dec(p11.Message{Param: p, In: want[:20], Out: out})).N])
 		plain = append(plain, out.Buf[:ok(b, dec(p11.Message{Last: true, Param: p, In: want[20:], Out: out})).N]...)
 		sameBytes(t, "plaintext in parts", plain, data)
 	}

@@ -52,6 +52,7 @@ type session struct {
 	mu     sync.Mutex
 	closed bool
 	ops    [p11.NumOperations]*operation // ops.go
+	spare  *operation                    // one that ended, for the next to begin
 	search *search                       // find.go
 }
 
@@ -70,9 +71,10 @@ type object struct {
 	ref     store.Ref // token objects
 	version uint64    // token objects: of the record
 
-	class  ck.ObjectClass
-	schema *schema
-	attrs  flat
+	class     ck.ObjectClass
+	schema    *schema
+	attrs     flat
+	isPrivate bool // CKA_PRIVATE
 
 	parsed atomic.Pointer[engine.Key] // the key material, made when first used
 }
@@ -112,7 +114,7 @@ type draft struct {
 //	        the object if the session may see it, else CKR_OBJECT_HANDLE_INVALID
 //	(h *HSM) keyObject(ctx, s, handle) (*object, error)
 //	        the same for keys of operations: CKR_KEY_HANDLE_INVALID
-//	(o *object) bool(t) bool, bytes(t) []byte, ulong(t) (uint64, bool), has(t) bool,
+//	(o *object) bool(t) bool, bytes(t) []byte, ulong(t) (uint64, bool),
 //	        template(t) []ck.Attribute, keyType() ck.KeyType,
 //	        key() *engine.Key (the key material; nil for objects that are no keys),
 //	        matches(template) bool (by the rules of C_FindObjects, for CKA_WRAP_TEMPLATE)

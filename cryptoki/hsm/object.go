@@ -29,6 +29,7 @@ func newObject(attrs flat) (*object, error) {
 	if o.schema = findSchema(o.class, subtype); o.schema == nil {
 		return nil, fmt.Errorf("%w: no schema for class %v, type %#x", errFlat, o.class, subtype)
 	}
+	o.isPrivate = o.bool(ck.CKA_PRIVATE)
 	return o, nil
 }
 
@@ -37,12 +38,6 @@ func newObject(attrs flat) (*object, error) {
 func (o *object) bytes(t ck.AttributeType) []byte {
 	v, _ := o.attrs.get(t)
 	return v
-}
-
-// has reports whether the object has attribute t.
-func (o *object) has(t ck.AttributeType) bool {
-	_, ok := o.attrs.find(t)
-	return ok
 }
 
 // bool returns the value of a CK_BBOOL, false if the object has none.
@@ -71,7 +66,7 @@ func (o *object) keyType() ck.KeyType {
 	return ck.KeyType(ck.UnavailableInformation)
 }
 
-func (o *object) private() bool { return o.bool(ck.CKA_PRIVATE) }
+func (o *object) private() bool { return o.isPrivate }
 func (o *object) token() bool   { return o.owner == nil }
 
 // key returns the key material for the engine, nil for objects that are no keys.
@@ -162,7 +157,10 @@ func (h *HSM) lookUp(ctx context.Context, p *partition, handle ck.ObjectHandle) 
 		}
 		return nil, ck.CKR_OBJECT_HANDLE_INVALID
 	case handle >= firstBuiltin:
-		return builtin(handle)
+		if i := int(handle - firstBuiltin); i < len(profiles) {
+			return builtins()[i], nil
+		}
+		return nil, ck.CKR_OBJECT_HANDLE_INVALID
 	}
 	if o := p.objects.get(store.Ref(handle)); o != nil {
 		return o, nil

@@ -289,7 +289,7 @@ func (p *partition) replace(tx store.Tx, ref store.Ref, change func(*object) (fl
 // with is the same object with other attributes. Key material never changes.
 func (o *object) with(attrs flat) *object {
 	next := &object{handle: o.handle, owner: o.owner, ref: o.ref, version: o.version,
-		class: o.class, schema: o.schema, attrs: attrs}
+		class: o.class, schema: o.schema, attrs: attrs, isPrivate: o.isPrivate}
 	next.parsed.Store(o.parsed.Load())
 	return next
 }

@@ -96,7 +96,7 @@ func (h *HSM) handleBegin(ctx context.Context, s *session, q *p11.Begin, _ *p11.
 			return err
 		}
 	}
-	o, err := newOperation(q.Op, row, key, cloneParam(q.Mechanism.Param))
+	o, err := s.newOperation(q.Op, row, key, cloneParam(q.Mechanism.Param))
 	if err != nil {
 		return err
 	}
@@ -108,8 +108,12 @@ func (h *HSM) handleBegin(ctx context.Context, s *session, q *p11.Begin, _ *p11.
 var beginCount atomic.Uint64
 
 // newOperation starts the engine's operation. param is kept.
-func newOperation(kind p11.Operation, row *engine.Mechanism, key *object, param any) (*operation, error) {
-	o := &operation{kind: kind, row: row, param: param, key: key}
+func (s *session) newOperation(kind p11.Operation, row *engine.Mechanism, key *object, param any) (*operation, error) {
+	o := s.spare
+	if s.spare = nil; o == nil {
+		o = new(operation)
+	}
+	o.kind, o.row, o.key, o.param = kind, row, key, param
 	if err := o.start(); err != nil {
 		return nil, err
 	}
@@ -446,7 +450,8 @@ func (h *HSM) handleSessionCancel(_ context.Context, s *session, q *p11.SessionC
 func (s *session) cancel(op p11.Operation) {
 	if o := s.ops[op]; o != nil {
 		clear(o.kept)
-		s.ops[op] = nil
+		*o = operation{}
+		s.ops[op], s.spare = nil, o
 	}
 }
 

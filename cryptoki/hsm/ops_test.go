@@ -84,13 +84,18 @@ func with(lists ...[]ck.Attribute) (all []ck.Attribute) {
 	return all
 }
 
-// secret creates a secret session key.
+// secret creates a secret session key, readable unless attrs say otherwise.
 func (b *bench) secret(kt ck.KeyType, value []byte, attrs ...ck.Attribute) ck.ObjectHandle {
 	b.t.Helper()
-	return ok(b, &p11.CreateObject{Session: b.s, Template: append([]ck.Attribute{
-		ck.NewULong(ck.CKA_CLASS, ck.CKO_SECRET_KEY), ck.NewULong(ck.CKA_KEY_TYPE, kt),
-		ck.NewBytes(ck.CKA_VALUE, value), ck.NewBool(ck.CKA_SENSITIVE, false), ck.NewBool(ck.CKA_EXTRACTABLE, true),
-	}, attrs...)}).Object
+	template := append([]ck.Attribute{
+		ck.NewULong(ck.CKA_CLASS, ck.CKO_SECRET_KEY), ck.NewULong(ck.CKA_KEY_TYPE, kt), ck.NewBytes(ck.CKA_VALUE, value),
+	}, attrs...)
+	for _, a := range extractable {
+		if ck.Find(attrs, a.Type) == nil {
+			template = append(template, a)
+		}
+	}
+	return ok(b, &p11.CreateObject{Session: b.s, Template: template}).Object
 }
 
 var allUses = yes(ck.CKA_ENCRYPT, ck.CKA_DECRYPT, ck.CKA_SIGN, ck.CKA_VERIFY, ck.CKA_WRAP, ck.CKA_UNWRAP, ck.CKA_DERIVE)

@@ -47,12 +47,14 @@ func detach(v reflect.Value) {
 		if v.IsNil() {
 			return
 		}
+		if v.Type().Elem().Kind() == reflect.Uint8 {
+			v.SetBytes(bytes.Clone(v.Bytes()))
+			return
+		}
 		c := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
 		reflect.Copy(c, v)
-		if v.Type().Elem().Kind() != reflect.Uint8 {
-			for i := range c.Len() {
-				detach(c.Index(i))
-			}
+		for i := range c.Len() {
+			detach(c.Index(i))
 		}
 		v.Set(c)
 	}

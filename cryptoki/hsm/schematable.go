@@ -152,7 +152,7 @@ var keyRows = []row{
 	{t: ck.CKA_DERIVE, shape: shapeBool, rules: mutable, def: defNo},
 	{t: ck.CKA_LOCAL, shape: shapeBool, rules: readOnly},
 	{t: ck.CKA_KEY_GEN_MECHANISM, shape: shapeULong, rules: readOnly},
-	{t: ck.CKA_ALLOWED_MECHANISMS, shape: shapeMechanisms},
+	{t: ck.CKA_ALLOWED_MECHANISMS, shape: shapeMechanisms, def: defEmpty}, // no restriction
 }
 
 // publicKeyRows is section 4.8.

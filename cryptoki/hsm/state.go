@@ -219,7 +219,7 @@ func (h *HSM) restore(ctx context.Context, s *session, one *savedOperation, q *p
 	if err != nil {
 		return nil, err
 	}
-	o, err := newOperation(one.Kind, row, key, param)
+	o, err := s.newOperation(one.Kind, row, key, param)
 	if err != nil {
 		return nil, err
 	}

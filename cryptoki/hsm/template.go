@@ -434,12 +434,12 @@ func (d *draft) finish(s *session, sch *schema, l attrList) (*object, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &object{class: sch.class, schema: sch, attrs: attrs}
+	o := &object{class: sch.class, schema: sch, attrs: attrs, isPrivate: l.bool(ck.CKA_PRIVATE)}
 	if !l.bool(ck.CKA_TOKEN) {
 		o.owner = s
 	}
 	for _, a := range d.bindingTemplate() {
-		if !o.equals(a) {
+		if !o.matches([]ck.Attribute{a}) {
 			return nil, refuse(a.Type, ck.CKR_TEMPLATE_INCONSISTENT, "contradicts the template of the key that is used")
 		}
 	}

@@ -98,7 +98,7 @@ func checkUse(row *engine.Mechanism, u use, key *object) error {
 	if err := checkAllowed(row.Type, key); err != nil {
 		return err
 	}
-	return checkSize(row, key)
+	return checkSize(row, kt, key)
 }
 
 // checkAllowed enforces CKA_ALLOWED_MECHANISMS. An empty list is no
@@ -115,11 +115,11 @@ func checkAllowed(m ck.MechanismType, key *object) error {
 }
 
 // checkSize compares the size of the key with what the mechanism bears.
-func checkSize(row *engine.Mechanism, key *object) error {
+func checkSize(row *engine.Mechanism, t ck.KeyType, key *object) error {
 	if row.Min == 0 && row.Max == 0 {
 		return nil
 	}
-	kt := engine.FindKeyType(key.keyType())
+	kt := engine.FindKeyType(t)
 	if kt == nil || kt.Size == nil {
 		return nil
 	}

@@ -5,9 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"golang.org/x/crypto/cryptobyte"
-	"golang.org/x/crypto/cryptobyte/asn1"
-
 	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/cryptoki/p11"
 	"github.com/perilune/perilune/engine"
@@ -136,10 +133,11 @@ func wrappable(row *engine.Mechanism, wrapping, key *object) error {
 	if key.bool(ck.CKA_WRAP_WITH_TRUSTED) && !wrapping.bool(ck.CKA_TRUSTED) {
 		return fmt.Errorf("CKA_WRAP_WITH_TRUSTED, but CKA_TRUSTED of the wrapping key is false: %w", ck.CKR_KEY_NOT_WRAPPABLE)
 	}
-	for _, a := range wrapping.template(ck.CKA_WRAP_TEMPLATE) {
-		if !key.equals(a) { // as C_FindObjects matches
+	template := wrapping.template(ck.CKA_WRAP_TEMPLATE)
+	for i := range template {
+		if !key.matches(template[i : i+1]) {
 			// CKR_KEY_HANDLE_INVALID is what section 5.18.3 says.
-			return fmt.Errorf("%v is not as CKA_WRAP_TEMPLATE of the wrapping key wants it: %w", a.Type, ck.CKR_KEY_HANDLE_INVALID)
+			return fmt.Errorf("%v is not as CKA_WRAP_TEMPLATE of the wrapping key wants it: %w", template[i].Type, ck.CKR_KEY_HANDLE_INVALID)
 		}
 	}
 	return nil
@@ -157,7 +155,7 @@ func payloadOf(key *object) (payload []byte, wipe func(), err error) {
 		return nil, nil, fmt.Errorf("keys of type %v have no PKCS #8 form: %w", key.keyType(), ck.CKR_KEY_NOT_WRAPPABLE)
 	}
 	if payload, err = kt.MarshalPKCS8(k); err != nil {
-		return nil, nil, fmt.Errorf("no PKCS #8 form (%w): %w", err, ck.CKR_KEY_NOT_WRAPPABLE)
+		return nil, nil, fmt.Errorf("no PKCS #8 form (%v): %w", err, ck.CKR_KEY_NOT_WRAPPABLE)
 	}
 	return payload, func() { clear(payload) }, nil
 }
@@ -210,7 +208,7 @@ var errAlwaysAuthenticate = fmt.Errorf("the key has CKA_ALWAYS_AUTHENTICATE, and
 // one.
 func unwrapDraft(row *engine.Mechanism, from *object, template []ck.Attribute) (*draft, int, error) {
 	w := wishes{template, from.template(ck.CKA_UNWRAP_TEMPLATE)}
-	d := &draft{origin: originUnwrap, template: withoutLength(template), from: from}
+	d := &draft{origin: originUnwrap, template: template, from: from}
 	class, ok, err := w.ulong(ck.CKA_CLASS)
 	if err != nil {
 		return nil, 0, err
@@ -241,11 +239,29 @@ func unwrapDraft(row *engine.Mechanism, from *object, template []ck.Attribute) (
 	case d.class == ck.CKO_PRIVATE_KEY && known.UnmarshalPKCS8 == nil:
 		return nil, 0, fmt.Errorf("CKA_KEY_TYPE %v: these keys have no PKCS #8 form: %w", d.keyType, ck.CKR_TEMPLATE_INCONSISTENT)
 	}
-	length, err := w.length()
-	if err == nil && d.class == ck.CKO_SECRET_KEY && !lengthFits(d.keyType, length) {
-		err = fmt.Errorf("CKA_VALUE_LEN %d: no length of %v: %w", length, d.keyType, ck.CKR_WRAPPED_KEY_LEN_RANGE)
+	if d.class == ck.CKO_PRIVATE_KEY {
+		return d, 0, nil
 	}
+	length, err := unwrappedLength(row, d.keyType, w)
 	return d, length, err
+}
+
+// unwrappedLength is the length that a secret key is to have, 0 for as long as
+// the mechanism recovers it.
+func unwrappedLength(row *engine.Mechanism, kt ck.KeyType, w wishes) (int, error) {
+	length, err := w.length()
+	switch {
+	case err != nil:
+		return 0, err
+	case !lengthFits(kt, length):
+		return 0, fmt.Errorf("CKA_VALUE_LEN %d: no length of %v: %w", length, kt, ck.CKR_WRAPPED_KEY_LEN_RANGE)
+	case length == 0:
+		length = fixedLength(kt)
+	}
+	if length == 0 && wrapRules[row.Type].cut == cutLast {
+		return 0, fmt.Errorf("CKA_VALUE_LEN is missing, and nothing else tells the length: %w", ck.CKR_TEMPLATE_INCOMPLETE)
+	}
+	return length, nil
 }
 
 // unwrap decrypts.
@@ -272,11 +288,8 @@ func recovered(row *engine.Mechanism, d *draft, length int, plain []byte) ([]ck.
 		}
 		return []ck.Attribute{ck.NewBytes(ck.CKA_VALUE, value)}, nil
 	}
-	der, ok := privateKeyInfo(plain, wrapRules[row.Type].pad)
-	if !ok {
-		return nil, ck.CKR_WRAPPED_KEY_INVALID
-	}
-	attrs, err := engine.FindKeyType(d.keyType).UnmarshalPKCS8(der)
+	// Zeros that CKM_AES_KEY_WRAP put behind the encoding, the engine ignores.
+	attrs, err := engine.FindKeyType(d.keyType).UnmarshalPKCS8(plain)
 	if err != nil {
 		return nil, renamedUnwrapped(err)
 	}
@@ -287,20 +300,12 @@ func recovered(row *engine.Mechanism, d *draft, length int, plain []byte) ([]ck.
 // or the key type says, or as long as the mechanism recovered it. A conflict of
 // these is CKR_WRAPPED_KEY_LEN_RANGE (section 5.18.4).
 func secretFrom(rule wrapRule, kt ck.KeyType, length int, plain []byte) ([]byte, error) {
-	if fixed := fixedLength(kt); length == 0 {
-		length = fixed
-	}
-	switch {
-	case length == 0 && rule.cut == cutLast:
-		return nil, fmt.Errorf("CKA_VALUE_LEN is missing, and nothing else tells the length: %w", ck.CKR_TEMPLATE_INCOMPLETE)
-	case length == 0:
+	if length == 0 {
 		length = len(plain)
-	case length > len(plain):
-		return nil, ck.CKR_WRAPPED_KEY_LEN_RANGE
 	}
 	rest := len(plain) - length
 	switch {
-	case length == 0 || !lengthFits(kt, length):
+	case rest < 0 || length == 0 || !lengthFits(kt, length):
 		return nil, ck.CKR_WRAPPED_KEY_LEN_RANGE
 	case rule.cut == cutLast:
 		return plain[rest:], nil
@@ -308,21 +313,6 @@ func secretFrom(rule wrapRule, kt ck.KeyType, length int, plain []byte) ([]byte,
 		return plain[:length], nil
 	}
 	return nil, ck.CKR_WRAPPED_KEY_LEN_RANGE
-}
-
-// privateKeyInfo strips the zeros that may follow the encoding, at most pad.
-func privateKeyInfo(plain []byte, pad int) (der []byte, ok bool) {
-	s := cryptobyte.String(plain)
-	var info cryptobyte.String
-	if !s.ReadASN1Element(&info, asn1.SEQUENCE) || len(s) > pad {
-		return nil, false
-	}
-	for _, b := range s {
-		if b != 0 {
-			return nil, false
-		}
-	}
-	return info, true
 }
 
 // renamedUnwrapped gives whatever is wrong with an unwrapped private key the
@@ -375,14 +365,6 @@ func (w wishes) length() (int, error) {
 		return 0, fmt.Errorf("CKA_VALUE_LEN %d: must be 1 to %d: %w", v, maxSecretLen, ck.CKR_ATTRIBUTE_VALUE_INVALID)
 	}
 	return int(v), nil
-}
-
-// withoutLength drops CKA_VALUE_LEN, which the value itself will give.
-func withoutLength(template []ck.Attribute) []ck.Attribute {
-	if ck.Find(template, ck.CKA_VALUE_LEN) == nil {
-		return template
-	}
-	return slices.DeleteFunc(slices.Clone(template), func(a ck.Attribute) bool { return a.Type == ck.CKA_VALUE_LEN })
 }
 
 // fixedLength is the length of secret keys of a type that have only one, else 0.

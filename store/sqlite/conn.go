@@ -106,7 +106,8 @@ func (c *conn) run(queries string) error {
 	return err
 }
 
-// query calls scan for each row, until scan or ctx says otherwise.
+// query calls scan for each row, until ctx ends or scan returns an error. The
+// error io.EOF only ends the query.
 func (c *conn) query(ctx context.Context, query string, scan func(r *row) error, args ...driver.Value) error {
 	s, err := c.stmt(query)
 	if err != nil {
@@ -132,11 +133,15 @@ func each(ctx context.Context, rows driver.Rows, scan func(r *row) error) error 
 		} else if err != nil {
 			return err
 		}
-		if err := scan(&r); err != nil {
-			return err
-		}
+		err := scan(&r)
 		if r.damaged {
 			return errDamagedRow
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
 		}
 		if err := ctx.Err(); err != nil {
 			return err

@@ -96,26 +96,26 @@ var magicWord = binary.NativeEndian.Uint64([]byte(genMagic))
 
 // stable returns the number of the last commit, unless one is under way.
 func (m *mapping) stable() (n uint64, ok bool) {
-	old := debug.SetPanicOnFault(true)
+	old, read := debug.SetPanicOnFault(true), false
 	defer func() {
 		debug.SetPanicOnFault(old)
-		if recover() != nil {
+		if !read && recover() != nil {
 			ok = false
 		}
 	}()
 	begin := m.begin.Load()
 	ok = begin == m.end.Load() && begin != 0
+	read = true
 	runtime.KeepAlive(m)
 	return begin, ok
 }
 
 // guard runs fn and reports false if the memory is gone.
 func (m *mapping) guard(fn func()) (ok bool) {
-	old := debug.SetPanicOnFault(true)
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
-		debug.SetPanicOnFault(old)
-		if recover() != nil {
-			ok = false
+		if !ok {
+			_ = recover()
 		}
 	}()
 	fn()

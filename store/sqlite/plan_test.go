@@ -2,13 +2,43 @@ package sqlite
 
 import (
 	"context"
+	"regexp"
 	"strings"
 	"testing"
 )
 
-func plan(t *testing.T, c *conn, query string) string {
+// TestFindPlans holds SQLite to the plans that make Find fast: the first term
+// is walked in the order of refs, the others are looked up, nothing is sorted.
+func TestFindPlans(t *testing.T) {
+	s := openTest(t, t.TempDir(), Options{})
+	c, err := s.readers.get(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.readers.put(c)
+	for n, query := range findQueries {
+		lines := plan(t, c, query)
+		want := []string{`^SEARCH t0 USING PRIMARY KEY \(space=\? AND kind=\? AND term=\? AND ref>\?\)$`}
+		if n == 0 {
+			want = []string{`^SEARCH record USING COVERING INDEX record_by_kind \(space=\? AND kind=\? AND rowid>\?\)$`}
+		}
+		for range n - 1 {
+			want = append(want, `^SEARCH t\d USING PRIMARY KEY \(space=\? AND kind=\? AND term=\? AND ref=\?\)$`)
+		}
+		if len(lines) != len(want) {
+			t.Errorf("%d terms: plan is\n%s", n, strings.Join(lines, "\n"))
+			continue
+		}
+		for i := range want {
+			if !regexp.MustCompile(want[i]).MatchString(lines[i]) {
+				t.Errorf("%d terms: step %d is %q", n, i, lines[i])
+			}
+		}
+	}
+}
+
+func plan(t *testing.T, c *conn, query string) (lines []string) {
 	t.Helper()
-	var lines []string
 	err := c.query(context.Background(), "EXPLAIN QUERY PLAN "+query, func(r *row) error {
 		lines = append(lines, r.text(3))
 		return nil
@@ -16,23 +46,5 @@ func plan(t *testing.T, c *conn, query string) string {
 	if err != nil {
 		t.Fatalf("%s: %v", query, err)
 	}
-	return strings.Join(lines, "\n")
-}
-
-func TestTmp(t *testing.T) {
-	s, err := open(t.Context(), t.TempDir(), Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, _ := s.readers.get(t.Context())
-	defer s.readers.put(c)
-	for _, q := range []string{findQueries[0], findQueries[1], findQueries[3],
-		eachTerm + `DELETE FROM term WHERE space = ?1 AND kind = ?2 AND ref = ?3 AND term IN (SELECT substr(?4, i, 16) FROM at)`,
-		"SELECT ref, space, kind, version, moment FROM record INDEXED BY record_by_moment WHERE moment > ?1" +
-			" UNION ALL SELECT ref, space, kind, 0, moment FROM gone INDEXED BY gone_by_moment WHERE moment > ?1 ORDER BY moment",
-		"SELECT moment FROM gone ORDER BY moment LIMIT 1 OFFSET ?",
-		"DELETE FROM gone WHERE moment <= ?",
-	} {
-		t.Log(q + "\n" + plan(t, c, q))
-	}
+	return lines
 }

@@ -120,8 +120,7 @@ func checkVersion(c *conn, file string) (int64, error) {
 	}
 	switch {
 	case id == applicationID && version > schemaVersion:
-		return 0, fmt.Errorf("%w: %s has schema version %d, this program knows up to %d; use a newer program",
-			store.ErrVersion, file, version, schemaVersion)
+		return 0, errNewer(version)
 	case id == applicationID && version > 0:
 		return version, nil
 	case id == 0 && version == 0 && pages <= 1: // one page: killed between WAL and schema

@@ -354,9 +354,12 @@ func (s *Store) hold(free func()) (release func(), err error) {
 	}, nil
 }
 
-// Scrub implements store.Scrubber: it moves everything from the write-ahead
-// log to the database file, where deleted records are overwritten already, and
-// empties the log. It waits for readers that still need the log.
+// Scrub implements store.Scrubber. It empties the write-ahead log, which has
+// old versions of pages, after moving it to the database file. There, deleted
+// records were overwritten in their place, but SQLite moves records between
+// pages and sometimes leaves a copy in the unused part of one; so the file is
+// built anew as well. That takes time and memory for all that is in it. Readers
+// go on meanwhile; Scrub waits for those that still need the log.
 func (s *Store) Scrub(ctx context.Context) error {
 	if err := s.enter(ctx); err != nil {
 		return err
@@ -377,8 +380,15 @@ func (s *Store) Scrub(ctx context.Context) error {
 		return s.explain("open", err)
 	}
 	defer c.close()
-	return s.explain("scrub", patiently(ctx, c.truncateLog))
+	for _, step := range []func() error{c.truncateLog, c.rebuild, c.truncateLog} {
+		if err := patiently(ctx, step); err != nil {
+			return s.explain("scrub", err)
+		}
+	}
+	return nil
 }
+
+func (c *conn) rebuild() error { return c.run("VACUUM") }
 
 func (c *conn) truncateLog() error {
 	busy, err := c.number("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/mattn/go-sqlite3"
+
 	"github.com/perilune/perilune/store"
 )
 
@@ -29,14 +31,29 @@ func (c *conn) state(ctx context.Context) (s state, err error) {
 		})
 	switch {
 	case err != nil:
-		return s, err
+		return s, c.isNewer(err)
 	case !found:
 		return s, errDamagedRow
 	case s.schema > uint64(schemaVersion):
-		return s, fmt.Errorf("%w: its schema became version %d while it was open, this program knows up to %d; restart with the newer program",
-			store.ErrVersion, s.schema, schemaVersion)
+		return s, errNewer(int64(s.schema))
 	}
 	return s, nil
+}
+
+// isNewer replaces the error of a query that a newer schema cannot answer.
+func (c *conn) isNewer(err error) error {
+	if e, ok := err.(sqlite3.Error); !ok || e.Code != sqlite3.ErrError {
+		return err
+	}
+	if version, e := c.number("PRAGMA user_version"); e == nil && version > schemaVersion {
+		return errNewer(version)
+	}
+	return err
+}
+
+func errNewer(version int64) error {
+	return fmt.Errorf("%w: its schema is version %d and this program knows up to %d; use the newer program",
+		store.ErrVersion, version, schemaVersion)
 }
 
 func (c *conn) writeState(s state) error {

@@ -6,6 +6,8 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
+	"iter"
 	"math"
 	"slices"
 	"sync/atomic"
@@ -89,7 +91,7 @@ func (t *tx) Insert(r store.Record) error {
 		return err
 	}
 	t.count(r.Space, r.Kind, 1)
-	return t.addTerms(r, terms)
+	return t.setTerms(r, nil, terms)
 }
 
 func (t *tx) mayInsert(r store.Record) error {
@@ -124,13 +126,10 @@ func (t *tx) Replace(r store.Record) error {
 	t.state.moment++
 	err = t.exec("UPDATE record SET version = ?, moment = ?, terms = ?, sealed = ? WHERE ref = ?",
 		int64(r.Version), int64(t.state.moment), terms, notNil(r.Sealed), int64(r.Ref))
-	if err != nil || bytes.Equal(terms, oldTerms) {
+	if err != nil {
 		return err
 	}
-	if err := t.dropTerms(old, oldTerms); err != nil {
-		return err
-	}
-	return t.addTerms(r, terms)
+	return t.setTerms(r, oldTerms, terms)
 }
 
 // Delete implements store.Tx.
@@ -148,7 +147,7 @@ func (t *tx) Delete(ref store.Ref, version uint64) error {
 	if err := t.exec("DELETE FROM record WHERE ref = ?", int64(ref)); err != nil {
 		return err
 	}
-	if err := t.dropTerms(old, terms); err != nil {
+	if err := t.setTerms(old, terms, nil); err != nil {
 		return err
 	}
 	return t.exec("INSERT INTO gone (ref, space, kind, moment) VALUES (?, ?, ?, ?)",
@@ -175,31 +174,49 @@ func (t *tx) at(ref store.Ref, version uint64) (r store.Record, terms []byte, er
 
 func errNotFound(ref store.Ref) error { return fmt.Errorf("%w: %d", store.ErrNotFound, ref) }
 
-// eachTerm is a table of the terms that are concatenated in parameter 4.
-const eachTerm = `WITH RECURSIVE at(i) AS (SELECT 1 UNION ALL SELECT i + 16 FROM at WHERE i + 16 < length(?4)) `
-
-func (t *tx) addTerms(r store.Record, terms []byte) error {
-	if len(terms) == 0 {
-		return nil
+// setTerms changes the index entries of a record from one list of terms to
+// another. One statement for each entry is faster than one for all, for which
+// SQLite keeps a journal of its own.
+func (t *tx) setTerms(r store.Record, from, to []byte) error {
+	for term := range without(from, to) {
+		err := t.exec("DELETE FROM term WHERE space = ? AND kind = ? AND term = ? AND ref = ?",
+			int64(r.Space), int64(r.Kind), term, int64(r.Ref))
+		if err != nil {
+			return err
+		}
 	}
-	return t.exec(eachTerm+`INSERT INTO term (space, kind, ref, term) SELECT ?1, ?2, ?3, substr(?4, i, 16) FROM at`,
-		int64(r.Space), int64(r.Kind), int64(r.Ref), terms)
+	for term := range without(to, from) {
+		err := t.exec("INSERT INTO term (space, kind, term, ref) VALUES (?, ?, ?, ?)",
+			int64(r.Space), int64(r.Kind), term, int64(r.Ref))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-func (t *tx) dropTerms(r store.Record, terms []byte) error {
-	if len(terms) == 0 {
-		return nil
+// without yields the terms of a that are not in b. Both are sorted.
+func without(a, b []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for term := range slices.Chunk(a, termSize) {
+			for len(b) >= termSize && bytes.Compare(b[:termSize], term) < 0 {
+				b = b[termSize:]
+			}
+			if !bytes.HasPrefix(b, term) && !yield(term) {
+				return
+			}
+		}
 	}
-	return t.exec(eachTerm+`DELETE FROM term WHERE space = ?1 AND kind = ?2 AND ref = ?3 AND term IN (SELECT substr(?4, i, 16) FROM at)`,
-		int64(r.Space), int64(r.Kind), int64(r.Ref), terms)
 }
+
+const termSize = len(store.Term{})
 
 // joinTerms concatenates terms, sorted, each once.
 func joinTerms(terms []store.Term) []byte {
 	terms = slices.Clone(terms)
 	slices.SortFunc(terms, func(a, b store.Term) int { return bytes.Compare(a[:], b[:]) })
 	terms = slices.Compact(terms)
-	joined := make([]byte, 0, 16*len(terms))
+	joined := make([]byte, 0, termSize*len(terms))
 	for _, t := range terms {
 		joined = append(joined, t[:]...)
 	}
@@ -281,20 +298,20 @@ func (t *tx) List(space store.Space, kind store.Kind, after store.Ref, limit int
 		return nil, err
 	}
 	err = t.query("SELECT ref, space, kind, version, sealed FROM record INDEXED BY record_by_kind"+
-		" WHERE space = ? AND kind = ? AND ref > ? ORDER BY ref LIMIT ?",
+		" WHERE unlikely(space = ?) AND unlikely(kind = ?) AND ref > ? ORDER BY ref",
 		func(v *row) error {
 			list = append(list, record(v))
-			return nil
-		}, int64(space), int64(kind), int64(after), atMost(limit))
+			return enough(limit, len(list))
+		}, int64(space), int64(kind), int64(after))
 	return list, err
 }
 
-// atMost is a limit for SQLite, which takes a negative one for none.
-func atMost(limit int) int64 {
-	if limit <= 0 {
-		return -1
+// enough ends a query that has given as many rows as the caller wants.
+func enough(limit, n int) error {
+	if limit > 0 && n >= limit {
+		return io.EOF
 	}
-	return int64(limit)
+	return nil
 }
 
 // Count implements store.Tx.

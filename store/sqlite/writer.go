@@ -33,6 +33,7 @@ type group struct {
 	calls  []*call
 	ran    chan struct{} // a follower tells the leader that its fn is through
 	broken error         // the whole transaction is lost
+	full   bool          // there was no room for it
 }
 
 const (
@@ -41,8 +42,8 @@ const (
 )
 
 var (
-	// errAgain says that a call did nothing wrong, but those it shared a
-	// transaction with did, and that it must run again alone.
+	// errAgain says that a call must run again, alone: because those that it
+	// shared a transaction with spoiled it, or because room was made for it.
 	errAgain = errors.New("store: run again")
 	// errUnwound is the result of a fn that did not return.
 	errUnwound = errors.New("store: the function given to Update panicked or ended its goroutine")
@@ -162,6 +163,9 @@ func (g *group) run(c *call) {
 		if c.err != nil {
 			g.undo(before)
 		}
+		if g.isFull(t.broken) && !c.alone {
+			c.err = errAgain
+		}
 	}()
 	c.err = c.fn(t)
 }
@@ -201,8 +205,11 @@ func (w *writer) finish(g *group, alone bool) {
 	if !alone {
 		w.takeAlong(g)
 	}
-	g.settle(g.commit())
+	g.settle(g.commit(), alone)
 	w.reset()
+	if g.full {
+		w.makeRoom()
+	}
 	g.release()
 	w.queue.pass()
 	for _, c := range g.calls[1:] {
@@ -222,12 +229,27 @@ func (w *writer) takeAlong(g *group) {
 	}
 }
 
+// makeRoom gives the space of the log back. Without that, a log that has taken
+// the last of the disk would leave none for the transactions that delete.
+func (w *writer) makeRoom() {
+	if w.conn != nil {
+		_ = w.conn.truncateLog() // what it cannot do now, a later checkpoint does
+	}
+}
+
+// isFull reports, and notes, whether an error says that there is no room.
+func (g *group) isFull(err error) bool {
+	full := errors.Is(err, store.ErrFull)
+	g.full = g.full || full
+	return full
+}
+
 // settle gives the result of the commit to the calls that succeeded so far.
-func (g *group) settle(err error) {
+func (g *group) settle(err error, alone bool) {
 	if err == nil {
 		return
 	}
-	if len(g.calls) > 1 {
+	if g.isFull(err) && !alone || len(g.calls) > 1 {
 		err = errAgain
 	}
 	for _, c := range g.calls {
@@ -264,6 +286,7 @@ func (g *group) commit() error {
 	}
 	g.w.store.step("committed")
 	g.gen.guard(func() { g.gen.end.Store(n) })
+	g.w.store.step("ended")
 	return nil
 }
 

@@ -9,15 +9,6 @@ import "crypto/subtle"
 // shows in the time taken.
 func Equal(a, b []byte) int { return subtle.ConstantTimeCompare(a, b) }
 
-// IsZero returns 1 if every byte of b is 0.
-func IsZero(b []byte) int {
-	var or byte
-	for _, x := range b {
-		or |= x
-	}
-	return subtle.ConstantTimeByteEq(or, 0)
-}
-
 // Less returns 1 if x < y; both must lie in 0 .. 2^31-1.
 func Less(x, y int) int { return subtle.ConstantTimeLessOrEq(x+1, y) }
 

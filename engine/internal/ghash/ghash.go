@@ -1,15 +1,21 @@
 // Package ghash computes GHASH, the universal hash of GCM (NIST SP 800-38D,
-// section 6.4), in constant time and without tables.
+// section 6.4), in parts, in constant time and without tables.
 //
 // The product of two field elements is made of integer multiplications: with
 // only every fourth bit of the factors set, the sums in the product cannot
 // carry into the bit that counts. The integer multiplier of every processor
 // that Go runs on in earnest takes the same time for all values.
+//
+// That is slow beside the instructions for it that the standard library uses,
+// whose GCM hands out no GHASH, but tags. Of the tag of a long piece of data
+// one can find its hash, though, because GHASH is linear: see [Key.chunk].
 package ghash
 
 import (
+	"crypto/cipher"
 	"encoding/binary"
 	"math/bits"
+	"sync"
 )
 
 // BlockSize is the size of a block in bytes.
@@ -19,20 +25,73 @@ const BlockSize = 16
 // the most significant of hi, and the coefficient of x^0 is the first bit.
 type element struct{ hi, lo uint64 }
 
-// Key is a hash key, prepared.
-type Key struct {
+// factor is a field element made ready to multiply by.
+type factor struct {
 	h    element
 	r    element // h with the bits of each half reversed
 	m, n uint64  // the sums of the halves of h and r, for Karatsuba
 }
 
-// NewKey prepares the 16-byte hash key h, the encryption of the zero block.
-func NewKey(h []byte) *Key {
-	k := &Key{h: load(h)}
-	k.r = element{bits.Reverse64(k.h.hi), bits.Reverse64(k.h.lo)}
-	k.m, k.n = k.h.hi^k.h.lo, k.r.hi^k.r.lo
-	return k
+func newFactor(h element) factor {
+	r := element{bits.Reverse64(h.hi), bits.Reverse64(h.lo)}
+	return factor{h, r, h.hi ^ h.lo, r.hi ^ r.lo}
 }
+
+// Key is a hash key, prepared.
+type Key struct {
+	h    factor
+	gcm  cipher.AEAD
+	mask element // what covers the tag for the IV of zeros
+
+	once    sync.Once
+	inverse factor // of h
+	power   factor // h to the number of blocks in a chunk
+}
+
+// NewKey prepares the hash key of a block cipher with blocks of 16 bytes. gcm
+// is its GCM with IVs of 12 bytes and tags of 16; it may be nil.
+func NewKey(block cipher.Block, gcm cipher.AEAD) *Key {
+	var h, mask [BlockSize]byte
+	block.Encrypt(h[:], h[:])
+	mask[15] = 1
+	block.Encrypt(mask[:], mask[:])
+	return &Key{h: newFactor(load(h[:])), gcm: gcm, mask: load(mask[:])}
+}
+
+// chunkSize is the length of the pieces that go through the standard library:
+// long enough to be worth it, short enough for messages to have them.
+const chunkSize = 1024
+
+// prepare computes what chunk needs beside the key.
+func (k *Key) prepare() {
+	// The inverse is h to the power of 2^128 - 2 = 2 + 4 + ... + 2^127.
+	square := k.h
+	inverse := element{1 << 63, 0} // one
+	for range 127 {
+		square = newFactor(square.mul(square.h))
+		inverse = square.mul(inverse)
+	}
+	k.inverse = newFactor(inverse)
+	power := k.h
+	for n := 1; n < chunkSize/BlockSize; n *= 2 {
+		power = newFactor(power.mul(power.h))
+	}
+	k.power = power
+}
+
+// chunk continues the hash y with data of chunkSize bytes. The tag of data as
+// associated data, with the mask taken off, is (P + L) * h, where L is the block
+// of lengths and P the hash of data alone; and hashing data after y makes it
+// y * h^n + P, n being the number of blocks.
+func (k *Key) chunk(y element, data []byte, scratch []byte) element {
+	k.once.Do(k.prepare)
+	s := load(k.gcm.Seal(scratch[:0], zeroIV[:], nil, data))
+	p := k.inverse.mul(element{s.hi ^ k.mask.hi, s.lo ^ k.mask.lo})
+	y = k.power.mul(y)
+	return element{y.hi ^ p.hi ^ chunkSize*8, y.lo ^ p.lo}
+}
+
+var zeroIV [12]byte
 
 // Hash is a GHASH computation under way.
 type Hash struct {
@@ -40,6 +99,7 @@ type Hash struct {
 	y   element
 	buf [BlockSize]byte
 	n   int // bytes in buf
+	tag [BlockSize]byte
 }
 
 // New returns a fresh computation.
@@ -56,6 +116,10 @@ func (s *Hash) Write(b []byte) {
 		}
 		s.block(s.buf[:])
 		s.n = 0
+	}
+	for s.key.gcm != nil && len(b) >= chunkSize {
+		s.y = s.key.chunk(s.y, b[:chunkSize], s.tag[:])
+		b = b[chunkSize:]
 	}
 	for len(b) >= BlockSize {
 		s.block(b[:BlockSize])
@@ -77,7 +141,7 @@ func (s *Hash) Pad() {
 func (s *Hash) Lengths(a, c uint64) {
 	s.y.hi ^= a * 8
 	s.y.lo ^= c * 8
-	s.y = s.key.mul(s.y)
+	s.y = s.key.h.mul(s.y)
 }
 
 // Sum writes the hash of the whole blocks so far to out.
@@ -90,17 +154,17 @@ func (s *Hash) block(b []byte) {
 	x := load(b)
 	s.y.hi ^= x.hi
 	s.y.lo ^= x.lo
-	s.y = s.key.mul(s.y)
+	s.y = s.key.h.mul(s.y)
 }
 
 func load(b []byte) element {
 	return element{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:16])}
 }
 
-// mul multiplies y by the key. GHASH numbers bits from the most significant
-// one, so that the 256-bit product of the words comes out one bit short: it is
-// shifted by one before it is reduced by x^128 + x^7 + x^2 + x + 1.
-func (k *Key) mul(y element) element {
+// mul multiplies by y. GHASH numbers bits from the most significant one, so that
+// the 256-bit product of the words comes out one bit short: it is shifted by one
+// before it is reduced by x^128 + x^7 + x^2 + x + 1.
+func (k *factor) mul(y element) element {
 	yr := element{bits.Reverse64(y.hi), bits.Reverse64(y.lo)}
 
 	// The low 64 bits of the products, and, by way of the reversed factors,

@@ -24,6 +24,9 @@ func Generate(bits int, e []byte, random io.Reader) (Numbers, error) {
 	if len(e) == 0 || e[len(e)-1]&1 == 0 || len(e) == 1 && e[0] < 3 || len(e)*8 >= bits/2 {
 		return Numbers{}, ErrExponent
 	}
+	if bits < 512 || bits > MaxBits {
+		return Numbers{}, ErrKey
+	}
 	for {
 		c, err := generatePrimes(bits, e, random)
 		if err != nil {
@@ -249,10 +252,10 @@ func rounds(bits int) int {
 }
 
 // ProbablyPrime runs the Miller-Rabin test of FIPS 186-5, appendix B.3.1, on a
-// random odd number.
+// random odd number greater than 3.
 func ProbablyPrime(w []byte, random io.Reader) (bool, error) {
 	m, err := bigmod.NewModulus(w)
-	if err != nil || m.Nat().IsOdd() == 0 {
+	if err != nil || m.Nat().IsOdd() == 0 || m.BitLen() < 3 {
 		return false, nil
 	}
 	r, a, err := splitMinusOne(w)
