@@ -1,0 +1,156 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// findings runs the doctor and returns what it says on one point.
+func (b *bench) findings(status int, name string) (found []check) {
+	b.t.Helper()
+	r := b.run("doctor", "--json")
+	if r.status != status {
+		b.t.Errorf("exit status %d, want %d:\n%s%s", r.status, status, r.stdout, r.stderr)
+	}
+	for _, c := range decode[[]check](b.t, r.stdout) {
+		if c.Status != statusOK && c.Advice == "" {
+			b.t.Errorf("no advice: %+v", c)
+		}
+		if c.Name == name {
+			found = append(found, c)
+		}
+	}
+	return found
+}
+
+// expect wants a finding that says something.
+func (b *bench) expect(status int, name, result, text string) {
+	b.t.Helper()
+	list := b.findings(status, name)
+	for _, c := range list {
+		if c.Status == result && strings.Contains(c.Detail+c.Advice, text) {
+			return
+		}
+	}
+	b.t.Errorf("no %s on %q with %q, but %+v", result, name, text, list)
+}
+
+func TestDoctorWithoutHSM(t *testing.T) {
+	b := newBench(t)
+	b.expect(exitDone, "home", statusWarn, "does not exist")
+	if _, err := os.Stat(b.home); err == nil {
+		t.Error("the doctor made an HSM")
+	}
+	if err := os.Mkdir(b.home, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	b.expect(exitDone, "home", statusWarn, "is empty")
+	if list, _ := os.ReadDir(b.home); len(list) > 0 {
+		t.Errorf("the doctor made %v", list)
+	}
+}
+
+func TestDoctor(t *testing.T) {
+	b := ready(t)
+	b.do("hsm init --label lab --so-pin env:HSM_SO")
+	b.do("key generate --type aes --pin env:CO")
+	b.expect(exitDone, "database", statusOK, "1 partition with 1 object")
+	b.expect(exitDone, "integrity", statusOK, "schema version")
+	b.expect(exitDone, "HSM", statusOK, `label "lab"`)
+	b.expect(exitDone, "leftovers", statusOK, "none")
+	b.expect(exitDone, "passwords", statusWarn, "cost of guessing")
+	text := b.do("doctor")
+	if !strings.Contains(text, "OK    root key") || !strings.Contains(text, " 0 FAIL") {
+		t.Errorf("the text:\n%s", text)
+	}
+	for range 10 {
+		b.fails(exitFailed, "key list --pin env:OTHER")
+	}
+	b.expect(exitDone, "roles", statusWarn, "Crypto Officer of partition")
+
+	stray := write(t, filepath.Join(b.home, ".root.key-123"), "")
+	b.expect(exitDone, "leftovers", statusWarn, "rm "+stray)
+}
+
+func TestDoctorFindsDamage(t *testing.T) {
+	damage := func(f func(b *bench) error) *bench {
+		b := ready(t)
+		if err := f(b); err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	rootKey := func(b *bench) string { return filepath.Join(b.home, "root.key") }
+	database := func(b *bench) string { return filepath.Join(b.home, "perilune.db") }
+
+	b := damage(func(b *bench) error { return os.Chmod(b.home, 0o755) })
+	b.expect(exitDone, "home", statusWarn, "chmod 700")
+	b = damage(func(b *bench) error { return os.Chmod(b.home, 0o777) })
+	b.expect(exitFailed, "home", statusFail, "chmod 700")
+	b = damage(func(b *bench) error { return os.Chmod(rootKey(b), 0o644) })
+	b.expect(exitFailed, "root key", statusFail, "chmod 600")
+	b = damage(func(b *bench) error { return os.Remove(rootKey(b)) })
+	b.expect(exitFailed, "root key", statusFail, "from a copy")
+	b = damage(func(b *bench) error { return os.WriteFile(rootKey(b), []byte("nonsense"), 0o600) })
+	b.expect(exitFailed, "root key", statusFail, "damaged")
+	b = damage(func(b *bench) error {
+		return os.WriteFile(database(b), []byte(strings.Repeat("nonsense", 1000)), 0o600)
+	})
+	b.expect(exitFailed, "database", statusFail, database(b))
+	b = damage(func(b *bench) error { return os.Truncate(database(b), 0) })
+	b.expect(exitFailed, "database", statusFail, database(b))
+	b = damage(func(b *bench) error {
+		return os.WriteFile(b.env["PERILUNE_CONF"], []byte("[log]\nlevel = \"loud\"\n"), 0o600)
+	})
+	b.expect(exitFailed, "configuration", statusFail, "loud")
+	b = damage(func(b *bench) error { return os.Chmod(b.env["PERILUNE_CONF"], 0o622) })
+	b.expect(exitFailed, "configuration", statusFail, "chmod go-w")
+}
+
+// A page that SQLite finds broken, in a database that still opens.
+func TestDoctorFindsBrokenPage(t *testing.T) {
+	b := ready(t)
+	for range 20 {
+		b.do("key generate --type generic:2000 --pin env:CO")
+	}
+	path := filepath.Join(b.home, "perilune.db")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const page = 4096
+	last := len(data)/page - 1
+	for i := range page {
+		data[last*page+i] = 0xff
+	}
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	failed := false
+	for _, c := range decode[[]check](t, b.run("doctor", "--json").stdout) {
+		failed = failed || c.Status == statusFail && (c.Name == "integrity" || c.Name == "database")
+	}
+	if !failed {
+		t.Error("a page of 0xff passed")
+	}
+}
+
+func TestDoctorLooksAtLibrary(t *testing.T) {
+	b := newBench(t)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		filepath.Join(t.TempDir(), "none.so"):             "no such file",
+		write(t, filepath.Join(t.TempDir(), "a.so"), "x"): "no shared library",
+		self: "no shared library for this processor",
+	} {
+		r := b.run("doctor", "--module", path)
+		if r.status != exitFailed || !strings.Contains(r.stdout, "FAIL  library") || !strings.Contains(r.stdout, want) {
+			t.Errorf("%s: exit status %d\n%s", path, r.status, r.stdout)
+		}
+	}
+}

@@ -1,0 +1,217 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/perilune/perilune/config"
+	"github.com/perilune/perilune/cryptoki/p11"
+)
+
+func (a *app) hsmCommand() *cobra.Command {
+	cmd := a.group("hsm", "The HSM as a whole", "")
+	cmd.AddCommand(a.hsmInitCommand(), a.hsmShowCommand(), a.hsmZeroizeCommand())
+	return cmd
+}
+
+// hsmJSON is what `hsm show --json` prints.
+type hsmJSON struct {
+	Initialized    bool   `json:"initialized"`
+	Zeroized       bool   `json:"zeroized"`
+	Label          string `json:"label"`
+	Serial         string `json:"serial"`
+	Profile        string `json:"profile"`
+	Model          string `json:"model"`
+	Version        string `json:"version"`
+	SOAttemptsLeft int    `json:"so_attempts_left"`
+	Partitions     int    `json:"partitions"`
+	MaxPartitions  int    `json:"max_partitions"`
+	Created        string `json:"created"`
+	Home           string `json:"home"`
+}
+
+func (a *app) hsmShowCommand() *cobra.Command {
+	var asJSON *bool
+	cmd := a.command("show", "Show the state of the HSM", "", func(cmd *cobra.Command, _ []string) error {
+		ctx := cmd.Context()
+		m, err := a.hsm(ctx)
+		if err != nil {
+			return err
+		}
+		info, err := p11.Call(ctx, m, &p11.GetHSMInfo{})
+		if err != nil {
+			return failing(err, "cannot show the HSM")
+		}
+		token, err := p11.Call(ctx, m, &p11.GetTokenInfo{Slot: p11.AdminSlot})
+		if err != nil {
+			return failing(err, "cannot show the HSM")
+		}
+		parts, err := p11.Call(ctx, m, &p11.ListPartitions{})
+		if err != nil {
+			return failing(err, "cannot list the partitions")
+		}
+		if *asJSON {
+			return a.printJSON(hsmJSON{
+				Initialized: info.Initialized, Zeroized: info.Zeroized, Label: info.Label, Serial: fmt.Sprint(info.Serial),
+				Profile: info.Profile, Model: token.Model, Version: version, SOAttemptsLeft: info.SOAttemptsLeft,
+				Partitions: info.Partitions, MaxPartitions: info.MaxPartitions, Created: info.Created, Home: info.StorageLocation,
+			})
+		}
+		a.showHSM(info, token.Model, parts.Partitions)
+		return nil
+	})
+	asJSON = jsonFlag(cmd)
+	return cmd
+}
+
+func (a *app) showHSM(info p11.HSMInfo, model string, parts []p11.PartitionInfo) {
+	label, attempts := info.Label, fmt.Sprintf("%d before HSM zeroization!", info.SOAttemptsLeft)
+	switch {
+	case info.Zeroized:
+		label, attempts = "no label", "HSM is zeroized!"
+	case !info.Initialized:
+		label, attempts = "no label", "HSM is not initialised"
+	}
+	details(a.stdout, "HSM Details", []field{
+		{"HSM Label", label},
+		{"Serial #", fmt.Sprint(info.Serial)},
+		{"HSM Model", model},
+		{"Software Version", version},
+		{"Authentication Method", "Password"},
+		{"Initialized", yesNo(info.Initialized)},
+		{"Zeroized", yesNo(info.Zeroized)},
+		{"HSM SO login attempts left", attempts},
+		{"Profile", info.Profile},
+		{"Created", info.Created},
+	})
+	fmt.Fprintln(a.stdout)
+	details(a.stdout, "Partitions created on HSM", nil)
+	if len(parts) == 0 {
+		fmt.Fprintln(a.stdout, "There are no partitions.")
+	}
+	for _, p := range parts {
+		fmt.Fprintf(a.stdout, "Partition: %s, Name: %s\n", printable(p.Serial), printable(p.Name))
+	}
+	fmt.Fprintf(a.stdout, "%-32s %d\n%-32s %d\n\n", "Number of partitions allowed:", info.MaxPartitions, "Number of partitions created:", info.Partitions)
+	details(a.stdout, "HSM Storage Information", []field{{"Directory", info.StorageLocation}})
+}
+
+func (a *app) hsmInitCommand() *cobra.Command {
+	var (
+		label     string
+		so, newSO *pinFlag
+		force     *bool
+	)
+	cmd := a.command("init", "Initialise the HSM: label it and give it an HSM SO", `Initialises the HSM: gives it a label and its HSM SO a PIN. From then on only
+the HSM SO makes and deletes partitions. Partitions that were made through the
+free slot before stay as they are.
+
+An HSM that has an HSM SO is initialised anew by its HSM SO only, and everything
+in it is destroyed first. --so-pin is then the present PIN, and --new-pin one to
+replace it; without --new-pin, a present PIN that came from a flag stays.`,
+		func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			m, err := a.hsm(ctx)
+			if err != nil {
+				return err
+			}
+			info, err := p11.Call(ctx, m, &p11.GetHSMInfo{})
+			if err != nil {
+				return failing(err, "cannot initialise the HSM")
+			}
+			q := &p11.InitHSM{Label: label}
+			if !info.Initialized {
+				if cmd.Flags().Changed("new-pin") {
+					return usagef("the HSM has no HSM SO yet, so there is no PIN to replace: --so-pin is the new PIN")
+				}
+				if q.PIN, err = a.newPIN(ctx, so, "so-pin", "HSM SO"); err != nil {
+					return err
+				}
+			} else {
+				err := a.confirm(ctx, *force, fmt.Sprintf("The HSM %q is initialised already. To initialise it anew destroys %s and all keys.", info.Label, count(info.Partitions, "partition")))
+				if err != nil {
+					return err
+				}
+				if err := a.reinitPINs(cmd, q, so, newSO); err != nil {
+					return err
+				}
+			}
+			defer clear(q.PIN)
+			if _, err := p11.Call(ctx, m, q); err != nil {
+				return failing(err, "cannot initialise the HSM")
+			}
+			fmt.Fprintf(a.stdout, "The HSM is initialised, with the label %q. Its HSM SO can make partitions: `perilune partition create`.\n", label)
+			return nil
+		})
+	cmd.Flags().StringVar(&label, "label", "", "label of the HSM, at most 32 bytes (required)")
+	_ = cmd.MarkFlagRequired("label")
+	so = pin(cmd, "so-pin", "PIN of the HSM SO")
+	newSO = pin(cmd, "new-pin", "new PIN of the HSM SO, if the HSM has one")
+	force = forceFlag(cmd)
+	return cmd
+}
+
+// reinitPINs logs the HSM SO in and finds the PIN for afterwards.
+func (a *app) reinitPINs(cmd *cobra.Command, q *p11.InitHSM, so, newSO *pinFlag) error {
+	ctx := cmd.Context()
+	const doing = "cannot initialise the HSM anew"
+	if err := a.mayLogin(ctx, doing, admin, p11.RoleHSMSO); err != nil {
+		return err
+	}
+	old, err := a.currentPIN(ctx, so, "so-pin", "HSM SO"+a.warnTries(ctx, admin, p11.RoleHSMSO))
+	if err != nil {
+		return err
+	}
+	defer clear(old)
+	if _, q.Session, err = a.loginWith(ctx, admin, p11.RoleHSMSO, old); err != nil {
+		return err
+	}
+	if newSO.source == "" && !a.asks(so) {
+		q.PIN = append([]byte(nil), old...)
+		return nil
+	}
+	q.PIN, err = a.newPIN(ctx, newSO, "new-pin", "HSM SO")
+	return err
+}
+
+func (a *app) hsmZeroizeCommand() *cobra.Command {
+	var force *bool
+	cmd := a.command("zeroize", "Destroy all keys, roles and partitions of the HSM", `Destroys all keys, roles and partitions of the HSM. It needs no PIN: whoever may
+write the HSM's files could delete them too. Nothing brings the keys back, other
+than a copy of the HSM's directory.`,
+		func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			m, err := a.hsm(ctx)
+			if err != nil {
+				return err
+			}
+			info, err := p11.Call(ctx, m, &p11.GetHSMInfo{})
+			if err != nil {
+				return failing(err, "cannot zeroize the HSM")
+			}
+			err = a.confirm(ctx, *force, fmt.Sprintf("This destroys all that is in the HSM %q in %s: %s and all keys.",
+				info.Label, info.StorageLocation, count(info.Partitions, "partition")))
+			if err != nil {
+				return err
+			}
+			if _, err := p11.Call(ctx, m, &p11.ZeroizeHSM{}); err != nil {
+				return failing(err, "cannot zeroize the HSM")
+			}
+			fmt.Fprintf(a.stdout, "The HSM in %s is zeroized: all keys, roles and partitions are destroyed.\n", info.StorageLocation)
+			return nil
+		})
+	force = forceFlag(cmd)
+	return cmd
+}
+
+// homeExists tells whether there is an HSM to look at.
+func (a *app) homeExists() bool {
+	c, err := config.Load(a.env)
+	if err != nil {
+		return false
+	}
+	_, err = os.Stat(c.Home)
+	return err == nil
+}
