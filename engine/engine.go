@@ -78,6 +78,10 @@ type Mechanism struct {
 	SelfTest func() error
 }
 
+// AnySecret, as what a mechanism makes, leaves the type of the secret key to the
+// template; a generic secret if that is silent.
+const AnySecret = ^ck.KeyType(0)
+
 // Derivation tells Derive what is wanted.
 type Derivation struct {
 	// Type is the key type of the result.

@@ -74,7 +74,9 @@ func describe(m *Mechanism) string {
 		paramName(m.MessageParam),
 	}
 	if m.Makes != 0 || m.GeneratePair != nil {
-		fields[4] = m.Makes.String()
+		if fields[4] = m.Makes.String(); m.Makes == AnySecret {
+			fields[4] = "any secret"
+		}
 	}
 	if len(m.Keys) > 0 {
 		var keys []string

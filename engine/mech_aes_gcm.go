@@ -29,7 +29,7 @@ func init() {
 			SelfTest: testGCM,
 		}),
 		aesRow(&Mechanism{
-			Type: ck.CKM_AES_GMAC, Param: (*GCMParams)(nil),
+			Type: ck.CKM_AES_GMAC, Param: (*GMACParams)(nil),
 			Sign:     func(k *Key, p any) (Op, error) { return newSign(newGMAC(k, p)) },
 			Verify:   func(k *Key, p any) (Verifier, error) { return newVerify(newGMAC(k, p)) },
 			SelfTest: testGMAC,
@@ -147,7 +147,7 @@ func (o *gcmEncrypt) FinishLen(n int) (int, bool) { return n + o.tagLen, true }
 
 func (o *gcmEncrypt) Finish(dst, src []byte) (int, error) {
 	n := len(src) + o.tagLen
-	if o.stream == nil && len(src) <= gcmMaxLen {
+	if o.stream == nil && uint64(len(src)) <= gcmMaxLen {
 		if aead := o.key.aeadFor(len(o.iv), o.tagLen); aead != nil {
 			aead.Seal(dst[:0:n], o.iv, src, o.aad)
 			return n, nil
@@ -190,7 +190,7 @@ func (o *gcmDecrypt) Finish(dst, src []byte) (int, error) {
 		src = append(o.buf, src...)
 	}
 	n := len(src) - o.tagLen
-	if n < 0 || n > gcmMaxLen {
+	if n < 0 || uint64(n) > gcmMaxLen {
 		return 0, ck.CKR_ENCRYPTED_DATA_LEN_RANGE
 	}
 	if aead := o.key.aeadFor(len(o.iv), o.tagLen); aead != nil {
@@ -307,22 +307,24 @@ type gmac struct {
 	tag  int
 }
 
-// newGMAC takes the CK_GCM_PARAMS of the standard, or the IV alone, with which
-// the tag has 128 bits.
+// GMACParams is CK_GCM_PARAMS, or the IV alone, with which the tag has 128 bits.
+type GMACParams struct{ GCMParams }
+
+// FromBytes takes the IV alone.
+func (p *GMACParams) FromBytes(iv []byte) error {
+	p.GCMParams = GCMParams{IV: iv, TagBits: 128}
+	return nil
+}
+
 func newGMAC(k *Key, param any) (mac, error) {
-	p := &GCMParams{TagBits: 128}
-	if iv, ok := param.([]byte); ok {
-		p.IV = iv
-	} else {
-		var err error
-		if p, err = structParam[GCMParams](param); err != nil {
-			return nil, err
-		}
+	p, err := structParam[GMACParams](param)
+	if err != nil {
+		return nil, err
 	}
 	if len(p.AAD) > 0 {
 		return nil, fmt.Errorf("GMAC takes its data from the message: %w", ck.CKR_MECHANISM_PARAM_INVALID)
 	}
-	o, err := newGCMOp(k, p)
+	o, err := newGCMOp(k, &p.GCMParams)
 	if err != nil {
 		return nil, err
 	}
@@ -390,6 +392,6 @@ func testGCM() error {
 // testGMAC checks case 8 of Wycheproof's aes_gmac_test.json.
 func testGMAC() error {
 	k := secretKey(ck.CKK_AES, unhex("1d4a92394c7356a6f528cfb3adb8f253"))
-	p := &GCMParams{IV: unhex("02194ece3bc50c51c52bdd83"), TagBits: 128}
+	p := &GMACParams{GCMParams{IV: unhex("02194ece3bc50c51c52bdd83"), TagBits: 128}}
 	return testMAC(ck.CKM_AES_GMAC, k, p, "19b69d4178d49c20b4ee5846cb440c99", "3790b32d5cda9f8ef72b643d701077d3")
 }

@@ -277,7 +277,7 @@ func (o *gcmMessageDecrypt) Finish(dst, src []byte) (int, error) {
 	if len(o.buf) > 0 {
 		src = append(o.buf, src...)
 	}
-	if len(src) > gcmMaxLen {
+	if uint64(len(src)) > gcmMaxLen {
 		return 0, ck.CKR_ENCRYPTED_DATA_LEN_RANGE
 	}
 	if !newGCMStream(o.key, o.iv, o.aad).open(dst, src, o.p.Tag[:o.p.TagBits/8]) {

@@ -323,7 +323,7 @@ func BenchmarkAESCMAC(b *testing.B) {
 }
 
 func BenchmarkAESGMAC(b *testing.B) {
-	benchCipher(b, Find(ck.CKM_AES_GMAC).Sign, benchKey(32), &GCMParams{IV: make([]byte, 12), TagBits: 128}, 16)
+	benchCipher(b, Find(ck.CKM_AES_GMAC).Sign, benchKey(32), &GMACParams{GCMParams{IV: make([]byte, 12), TagBits: 128}}, 16)
 }
 
 func BenchmarkAESKeyWrap(b *testing.B) {

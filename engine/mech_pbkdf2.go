@@ -13,7 +13,7 @@ import (
 func init() {
 	register(&Mechanism{
 		// The template's CKA_KEY_TYPE says what it makes.
-		Type: ck.CKM_PKCS5_PBKD2, Param: (*PBKDF2Params)(nil), FIPS: true,
+		Type: ck.CKM_PKCS5_PBKD2, Param: (*PBKDF2Params)(nil), Makes: AnySecret, FIPS: true,
 		Generate: generatePBKDF2,
 		SelfTest: testPBKDF2,
 	})

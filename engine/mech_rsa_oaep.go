@@ -123,6 +123,7 @@ func oaepDecrypt(k *Key, p any) (Op, error) {
 	}
 	return &once{max: o.maxLen(size), run: func(dst, src []byte) (int, error) {
 		em := make([]byte, size)
+		defer clear(em)
 		if err := rsaOpen(priv, em, src); err != nil {
 			return 0, err
 		}

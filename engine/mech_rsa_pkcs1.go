@@ -254,6 +254,7 @@ func pkcs1Decrypt(k *Key, p any) (Op, error) {
 	}
 	return &once{max: size - pkcs1Overhead, run: func(dst, src []byte) (int, error) {
 		em := make([]byte, size)
+		defer clear(em)
 		if err := rsaOpen(priv, em, src); err != nil {
 			return 0, err
 		}
@@ -266,6 +267,7 @@ func pkcs1Decrypt(k *Key, p any) (Op, error) {
 // constant-time.
 func pkcs1Unpad(dst, em []byte, kdk []byte) int {
 	synthetic := make([]byte, len(em))
+	defer clear(synthetic)
 	implicitPRF(synthetic, kdk, "message")
 
 	good := subtle.ConstantTimeByteEq(em[0], 0) & subtle.ConstantTimeByteEq(em[1], 2)

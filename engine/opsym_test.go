@@ -247,7 +247,7 @@ func carried(begin func() (Op, error), message []byte, cut int) ([]byte, error) 
 
 // TestUnsaveable checks that operations without a state to save say so.
 func TestUnsaveable(t *testing.T) {
-	op, err := Find(ck.CKM_AES_GMAC).Sign(secretKey(ck.CKK_AES, pattern(16)), &GCMParams{IV: pattern(12), TagBits: 128})
+	op, err := Find(ck.CKM_AES_GMAC).Sign(secretKey(ck.CKK_AES, pattern(16)), &GMACParams{GCMParams{IV: pattern(12), TagBits: 128}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 )
 
@@ -258,16 +259,21 @@ type console struct {
 	out io.Writer
 }
 
+// secret switches the echo off before it asks, so that not even what is typed
+// at once can be seen.
 func (c console) secret(ctx context.Context, prompt string) ([]byte, error) {
-	state, err := term.GetState(c.fd)
+	state, err := unix.IoctlGetTermios(c.fd, unix.TCGETS)
 	if err != nil {
+		return nil, fmt.Errorf("cannot ask on the terminal: %w", err)
+	}
+	silent := *state
+	silent.Lflag &^= unix.ECHO
+	if err := unix.IoctlSetTermios(c.fd, unix.TCSETS, &silent); err != nil {
 		return nil, fmt.Errorf("cannot ask on the terminal: %w", err)
 	}
 	fmt.Fprint(c.out, prompt)
 	b, err := wait(ctx, func() ([]byte, error) { return term.ReadPassword(c.fd) })
-	if ctx.Err() != nil {
-		_ = term.Restore(c.fd, state) // show again what is typed
-	}
+	_ = unix.IoctlSetTermios(c.fd, unix.TCSETS, state)
 	fmt.Fprintln(c.out)
 	if errors.Is(err, io.EOF) {
 		return nil, errors.New("the input ended where a PIN was expected; nothing was changed")

@@ -126,6 +126,12 @@ func (s *space) ulong(b []byte) uint64       { return number(b, s.ULong) }
 func (s *space) putULong(b []byte, v uint64) { putNumber(b, s.ULong, v) }
 func (s *space) ptr(b []byte) uint64         { return number(b, s.Ptr) }
 
+// FromBytes is a parameter structure that may also be passed as plain bytes,
+// told from the structure by another length.
+type FromBytes interface {
+	FromBytes(b []byte) error
+}
+
 // Decode reads the n bytes at p as the parameter that proto describes: nil for
 // none, []byte(nil) for plain bytes, a uint64 (or a named type over it) for
 // one CK_ULONG, or a nil pointer to a parameter structure. It returns a value
@@ -153,10 +159,13 @@ func (s *space) decode(proto any, addr, n uint64) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	v := reflect.New(l.typ)
 	if uint64(l.size) != n {
+		if f, ok := v.Interface().(FromBytes); ok {
+			return f, f.FromBytes(append([]byte(nil), mem...))
+		}
 		return nil, badParam(l.typ.String(), n)
 	}
-	v := reflect.New(l.typ)
 	if err := s.load(l, mem, v.UnsafePointer()); err != nil {
 		return nil, err
 	}

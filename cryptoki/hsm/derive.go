@@ -144,7 +144,7 @@ func derivedClass(m ck.MechanismType) ck.ObjectClass {
 }
 
 // history is the base key with the past of all keys that the new one comes
-// from: sensitive if one is, extractable if all are (section 6.43.4).
+// from: sensitive if one is, extractable if all are (section 6.43.3).
 func history(base *object, others []*object) (*object, error) {
 	if len(others) == 0 {
 		return base, nil
@@ -170,7 +170,7 @@ func history(base *object, others []*object) (*object, error) {
 
 // inherits reports whether the derived key must be as sensitive, and as little
 // extractable, as the keys it comes from: where it shows their very bytes
-// (sections 6.43.4 to 6.43.8).
+// (sections 6.43.3 to 6.43.7).
 func inherits(m ck.MechanismType) bool {
 	switch m {
 	case ck.CKM_CONCATENATE_BASE_AND_KEY, ck.CKM_CONCATENATE_BASE_AND_DATA,

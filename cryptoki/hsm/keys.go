@@ -15,7 +15,7 @@ func (h *HSM) handleGenerateKey(ctx context.Context, s *session, q *p11.Generate
 	if err != nil {
 		return err
 	}
-	d := generated(row, generatedClass(row.Type), q.Template)
+	d := generated(row, ck.CKO_SECRET_KEY, q.Template)
 	if err := h.precheck(ctx, s, d); err != nil {
 		return err
 	}
@@ -58,21 +58,19 @@ func (h *HSM) handleGenerateKeyPair(ctx context.Context, s *session, q *p11.Gene
 
 // generated is the draft of a key that row generates.
 func generated(row *engine.Mechanism, class ck.ObjectClass, template []ck.Attribute) *draft {
-	return &draft{
+	d := &draft{
 		origin: originGenerate, class: class, keyType: row.Makes,
 		template: template, genMech: row.Type,
 	}
-}
-
-// generatedClass is the class of what C_GenerateKey makes.
-func generatedClass(m ck.MechanismType) ck.ObjectClass {
-	switch m {
-	case ck.CKM_DSA_PARAMETER_GEN, ck.CKM_DSA_PROBABILISTIC_PARAMETER_GEN,
-		ck.CKM_DSA_SHAWE_TAYLOR_PARAMETER_GEN, ck.CKM_DSA_FIPS_G_GEN,
-		ck.CKM_DH_PKCS_PARAMETER_GEN, ck.CKM_X9_42_DH_PARAMETER_GEN:
-		return ck.CKO_DOMAIN_PARAMETERS
+	if row.Makes == engine.AnySecret {
+		d.keyType = ck.CKK_GENERIC_SECRET
+		if a := ck.Find(template, ck.CKA_KEY_TYPE); a != nil {
+			if t, ok := ck.ULong(a.Value); ok {
+				d.keyType = ck.KeyType(t)
+			}
+		}
 	}
-	return ck.CKO_SECRET_KEY
+	return d
 }
 
 // make builds the objects of the drafts, which copies the values that the engine

@@ -98,6 +98,19 @@ func TestGenerateKeyPair(t *testing.T) {
 	}
 }
 
+// What the engine made is wiped once the objects have it; what it took from the
+// caller's template is not.
+func TestValuesAreWiped(t *testing.T) {
+	value, params, public := []byte("secret"), bytes.Clone(p256), []byte("point")
+	wipeValues([]*draft{
+		{class: ck.CKO_PRIVATE_KEY, values: []ck.Attribute{ck.NewBytes(ck.CKA_VALUE, value), ck.NewBytes(ck.CKA_EC_PARAMS, params)}},
+		{class: ck.CKO_PUBLIC_KEY, values: []ck.Attribute{ck.NewBytes(ck.CKA_VALUE, public)}},
+	})
+	sameBytes(t, "secret value", value, make([]byte, 6))
+	sameBytes(t, "parameters", params, p256)
+	sameBytes(t, "public value", public, []byte("point"))
+}
+
 // A pair with a private key may be half public: nobody logged in makes neither.
 func TestGeneratePairNeedsLogin(t *testing.T) {
 	h := newTestHSM(t)

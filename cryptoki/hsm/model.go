@@ -135,6 +135,8 @@ type draft struct {
 //
 //	type operation struct: one operation under way
 //	(s *session) cancel(op p11.Operation), (s *session) cancelAll()
+//	(s *session) contextOperation() *operation
+//	        the one that waits for C_Login(CKU_CONTEXT_SPECIFIC), to be marked authenticated
 //
 // session.go, login.go, partition.go, seal.go (the rest):
 //

@@ -367,7 +367,7 @@ func finishInto(op engine.Op, in []byte, out p11.Output, trust bool) (n int, kep
 	return n, nil, nil
 }
 
-// handleDualUpdate serves C_DigestEncryptUpdate and its kin (section 5.16). The
+// handleDualUpdate serves C_DigestEncryptUpdate and its kin (section 5.17). The
 // plaintext goes to the second operation only when the cipher has delivered.
 func (h *HSM) handleDualUpdate(_ context.Context, s *session, q *p11.DualUpdate, r *p11.Length) error {
 	side, cipher, err := dualKinds(q.First, q.Second)
@@ -432,7 +432,7 @@ var cancelFlags = [p11.NumOperations]ck.Flags{
 	p11.OpMessageVerify:  ck.CKF_MESSAGE_VERIFY,
 }
 
-// handleSessionCancel serves C_SessionCancel (section 5.6.8): flags of
+// handleSessionCancel serves C_SessionCancel (section 5.6.5): flags of
 // operations that are not under way mean nothing.
 func (h *HSM) handleSessionCancel(_ context.Context, s *session, q *p11.SessionCancel, _ *p11.None) error {
 	for op, flag := range cancelFlags {

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 
 	"github.com/perilune/perilune/cryptoki/ck"
@@ -364,4 +365,49 @@ func (r *modelRun) dual(s *bench, models []opModel) {
 		}
 	}
 	r.expect(fmt.Sprintf("session %d, digest and encrypt %d into %d", s.s, len(in), len(out.Buf)), ck.RVOf(err), l.N, wantRV, wantN)
+}
+
+// TestConcurrentOperations has threads work in sessions of their own, and all of
+// them in one: there whatever they are answered is right, as long as it is an
+// answer.
+func TestConcurrentOperations(t *testing.T) {
+	b := newBench(t)
+	key, mac := b.aes(), b.hmac()
+	rounds := 200
+	if testing.Short() {
+		rounds = 20
+	}
+	var wg sync.WaitGroup
+	for n := range 6 {
+		own := b.open()
+		wg.Go(func() {
+			data := bytes.Repeat([]byte{byte(n)}, 100+n)
+			buf := make([]byte, 200)
+			call := func(req p11.Request, reply any) ck.RV {
+				return ck.RVOf(b.h.Do(context.Background(), req, reply))
+			}
+			for range rounds {
+				for _, kind := range modelKinds[:4] {
+					in, k := data, key
+					switch kind.op {
+					case p11.OpDecrypt:
+						in = cbcPadded(data)
+					case p11.OpSign:
+						k = mac
+					}
+					for _, s := range []ck.SessionHandle{own.s, b.s} {
+						var l p11.Length
+						begun := call(&p11.Begin{Session: s, Op: kind.op, Mechanism: kind.mech, Key: k}, new(p11.None))
+						done := call(&p11.Finish{Session: s, Op: kind.op, Single: true, In: in, Out: p11.Output{Buf: buf}}, &l)
+						want, _ := kind.result(in)
+						if s == own.s && (begun != ck.CKR_OK || done != ck.CKR_OK) || done == ck.CKR_OK && !bytes.Equal(buf[:l.N], want) {
+							t.Errorf("operation %d: %v, %v", kind.op, begun, done)
+							return
+						}
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

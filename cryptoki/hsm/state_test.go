@@ -205,3 +205,26 @@ func TestStateInAnotherProcess(t *testing.T) {
 	ok(b1, &p11.SetAttributeValue{Session: b1.s, Object: key, Template: []ck.Attribute{ck.NewBool(ck.CKA_ENCRYPT, false)}})
 	fails(b2, ck.CKR_KEY_FUNCTION_NOT_PERMITTED, &p11.SetOperationState{Session: b2.s, State: state, EncryptionKey: key})
 }
+
+// A restored operation of a key with CKA_ALWAYS_AUTHENTICATE needs a login again.
+func TestStateNeedsLogin(t *testing.T) {
+	b := newBench(t)
+	pair := b.ecPair(yes(ck.CKA_ALWAYS_AUTHENTICATE, ck.CKA_PRIVATE)...)
+	m := mech(ck.CKM_ECDSA_SHA256)
+	context := &p11.Login{Session: b.s, User: ck.CKU_CONTEXT_SPECIFIC, PIN: []byte(userPIN)}
+	b.begin(p11.OpSign, m, pair.Private)
+	update := &p11.Update{Session: b.s, Op: p11.OpSign, In: []byte("message")}
+	fails(b, ck.CKR_USER_NOT_LOGGED_IN, update)
+	ok(b, context)
+	ok(b, update)
+	state := b.saveState()
+	b.final(p11.OpSign)
+	ok(b, &p11.SetOperationState{Session: b.s, State: state, AuthKey: pair.Private})
+	final := &p11.Finish{Session: b.s, Op: p11.OpSign, Out: p11.Output{Buf: make([]byte, 100)}}
+	fails(b, ck.CKR_USER_NOT_LOGGED_IN, final)
+	ok(b, context)
+	n := ok(b, final).N
+	if rv := b.verify(m, pair.Public, []byte("message"), final.Out.Buf[:n]); rv != ck.CKR_OK {
+		t.Error(rv)
+	}
+}

@@ -177,6 +177,22 @@ func TestWrapAndUnwrapPrivateKeys(t *testing.T) {
 	fails(b, ck.CKR_KEY_NOT_WRAPPABLE, &p11.WrapKey{Session: b.s, Mechanism: mech(ck.CKM_RSA_PKCS), WrappingKey: rsa.Public, Key: ec.Private})
 }
 
+// An encoding that is well-formed, of numbers that are no key.
+func TestUnwrapImpossibleKey(t *testing.T) {
+	b := newBench(t)
+	kek, pair := b.aes(), b.ecPair(extractable...)
+	kwp := mech(ck.CKM_AES_KEY_WRAP_KWP)
+	der := b.whole(p11.OpDecrypt, kwp, kek, b.wrap(kwp, kek, pair.Private))
+	value := b.attr(pair.Private, ck.CKA_VALUE)
+	if !bytes.Contains(der, value) {
+		t.Fatal("no PKCS #8 encoding of the key")
+	}
+	zero := bytes.Replace(der, value, make([]byte, len(value)), 1)
+	fails(b, ck.CKR_WRAPPED_KEY_INVALID, &p11.UnwrapKey{Session: b.s, Mechanism: kwp, UnwrappingKey: kek,
+		Wrapped: b.whole(p11.OpEncrypt, kwp, kek, zero), Template: newKey(ck.CKO_PRIVATE_KEY, ck.CKK_EC)})
+	b.unwrap(kwp, kek, b.whole(p11.OpEncrypt, kwp, kek, der), newKey(ck.CKO_PRIVATE_KEY, ck.CKK_EC)...)
+}
+
 func TestWrapRefusals(t *testing.T) {
 	b := newBench(t)
 	kek, pair := b.aes(), b.rsaPair()
@@ -301,6 +317,45 @@ func TestUnwrapIsNoOracle(t *testing.T) {
 			Template: newKey(ck.CKO_SECRET_KEY, ck.CKK_GENERIC_SECRET, valueLen(16))})
 		if ck.RVOf(err) != ck.CKR_WRAPPED_KEY_LEN_RANGE {
 			t.Errorf("got %v", err)
+		}
+	}
+}
+
+// C_UnwrapKey has no place for the login that such a key needs.
+func TestUnwrapAlwaysAuthenticate(t *testing.T) {
+	b := newBench(t)
+	pair := b.rsaPair(yes(ck.CKA_ALWAYS_AUTHENTICATE, ck.CKA_PRIVATE)...)
+	m := mech(ck.CKM_RSA_PKCS)
+	wrapped := b.wrap(m, pair.Public, b.secret(ck.CKK_GENERIC_SECRET, []byte("secret")))
+	fails(b, ck.CKR_USER_NOT_LOGGED_IN, &p11.UnwrapKey{Session: b.s, Mechanism: m, UnwrappingKey: pair.Private, Wrapped: wrapped,
+		Template: newKey(ck.CKO_SECRET_KEY, ck.CKK_GENERIC_SECRET)})
+}
+
+func TestSecretFrom(t *testing.T) {
+	plain := []byte("0123456789abcdef")
+	block := wrapRule{cut: cutBlock, pad: 7}
+	for _, c := range []struct {
+		rule   wrapRule
+		kt     ck.KeyType
+		length int
+		plain  []byte
+		want   string
+	}{
+		{wrapRule{}, ck.CKK_GENERIC_SECRET, 0, plain, "0123456789abcdef"},
+		{wrapRule{}, ck.CKK_GENERIC_SECRET, 16, plain, "0123456789abcdef"},
+		{wrapRule{}, ck.CKK_GENERIC_SECRET, 15, plain, ""},
+		{wrapRule{}, ck.CKK_GENERIC_SECRET, 17, plain, ""},
+		{wrapRule{}, ck.CKK_GENERIC_SECRET, 0, nil, ""},
+		{wrapRule{}, ck.CKK_AES, 0, plain[1:], ""},
+		{block, ck.CKK_GENERIC_SECRET, 9, plain, "012345678"},
+		{block, ck.CKK_GENERIC_SECRET, 8, plain, ""},
+		{block, ck.CKK_GENERIC_SECRET, 17, plain, ""},
+		{wrapRule{cut: cutLast}, ck.CKK_GENERIC_SECRET, 3, plain, "def"},
+		{wrapRule{cut: cutLast}, ck.CKK_GENERIC_SECRET, 17, plain, ""},
+	} {
+		got, err := secretFrom(c.rule, c.kt, c.length, c.plain)
+		if string(got) != c.want || (err == nil) != (c.want != "") || err != nil && ck.RVOf(err) != ck.CKR_WRAPPED_KEY_LEN_RANGE {
+			t.Errorf("%+v: %q, %v", c, got, err)
 		}
 	}
 }

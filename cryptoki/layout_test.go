@@ -1,0 +1,94 @@
+package main
+
+// The layouts of package cmem against those of a C compiler.
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/perilune/perilune/cryptoki/cmem"
+	"github.com/perilune/perilune/engine"
+)
+
+// structures are the C names of the engine's parameter structures.
+var structures = map[string]string{
+	"AESCBCEncryptDataParams": "CK_AES_CBC_ENCRYPT_DATA_PARAMS",
+	"CCMMessageParams":        "CK_CCM_MESSAGE_PARAMS",
+	"CCMParams":               "CK_CCM_PARAMS",
+	"CTRParams":               "CK_AES_CTR_PARAMS",
+	"ECDH1DeriveParams":       "CK_ECDH1_DERIVE_PARAMS",
+	"EDDSAParams":             "CK_EDDSA_PARAMS",
+	"GCMMessageParams":        "CK_GCM_MESSAGE_PARAMS",
+	"GCMParams":               "CK_GCM_PARAMS",
+	"HKDFParams":              "CK_HKDF_PARAMS",
+	"OAEPParams":              "CK_RSA_PKCS_OAEP_PARAMS",
+	"PBKDF2Params":            "CK_PKCS5_PBKD2_PARAMS2",
+	"PSSParams":               "CK_RSA_PKCS_PSS_PARAMS",
+	"RSAAESKeyWrapParams":     "CK_RSA_AES_KEY_WRAP_PARAMS",
+	"StringDataParams":        "CK_KEY_DERIVATION_STRING_DATA",
+}
+
+// prototypes are the parameter structures of all mechanisms, by name.
+func prototypes() map[string]any {
+	list := map[string]any{}
+	for _, m := range engine.Mechanisms() {
+		for _, proto := range []any{m.Param, m.MessageParam} {
+			if t := reflect.TypeOf(proto); t != nil && t.Kind() == reflect.Pointer {
+				list[t.Elem().Name()] = proto
+			}
+		}
+	}
+	return list
+}
+
+// A Go structure takes the room of its C structure, on every platform.
+func TestParameterSizes(t *testing.T) {
+	for _, platform := range []struct {
+		target string
+		abi    cmem.ABI
+	}{
+		{"x86_64-linux-gnu", cmem.LP64},
+		{"aarch64-linux-gnu", cmem.LP64},
+		{"i686-linux-gnu", cmem.ILP32},
+		{"x86_64-w64-windows-gnu", cmem.Windows64},
+		{"i686-w64-windows-gnu", cmem.Windows32},
+	} {
+		t.Run(platform.target, func(t *testing.T) {
+			var c strings.Builder
+			c.WriteString("#include <pkcs11.h>\n")
+			for name, proto := range prototypes() {
+				size, err := cmem.Size(proto, platform.abi)
+				if err != nil {
+					t.Error(err)
+				}
+				if structures[name] == "" {
+					t.Errorf("engine.%s: its C structure is not in the table of this test", name)
+					continue
+				}
+				fmt.Fprintf(&c, "_Static_assert(sizeof(%[1]s) == %[2]d, \"%[1]s is not of %[2]d bytes\");\n", structures[name], size)
+			}
+			compile(t, platform.target, c.String())
+		})
+	}
+}
+
+// compile checks a source text for a platform, whose libraries are not needed.
+func compile(t *testing.T, target, text string) {
+	t.Helper()
+	if _, err := exec.LookPath("clang"); err != nil {
+		t.Fatalf("%v: install the Debian package clang", err)
+	}
+	source := filepath.Join(t.TempDir(), "sizes.c")
+	if err := os.WriteFile(source, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("clang", "--target="+target, "-std=c11", "-I", "../include", "-fsyntax-only", source)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
