@@ -42,8 +42,7 @@ type Mechanism struct {
 	// Keys lists the key types that it works with; empty for mechanisms
 	// without a key.
 	Keys []ck.KeyType
-	// Makes is the key type that Generate or GeneratePair makes; 0 with Generate
-	// if the template's CKA_KEY_TYPE says which (CKM_PKCS5_PBKD2).
+	// Makes is the key type that Generate or GeneratePair makes, or AnySecret.
 	Makes ck.KeyType
 
 	// Min and Max bound the key size, in the unit that C_GetMechanismInfo

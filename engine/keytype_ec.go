@@ -208,7 +208,7 @@ func onEdwards25519(b []byte) bool {
 }
 
 // generateEC makes a key pair on the curve that CKA_EC_PARAMS of the public
-// template names (PKCS#11 v3.1, sections 6.3.9, 6.3.10 and 6.3.11).
+// template names (PKCS#11 v3.1, section 6.3).
 func generateEC(t ck.KeyType) func(p any, public, private []ck.Attribute) (pub, priv []ck.Attribute, err error) {
 	return func(p any, public, _ []ck.Attribute) (pub, priv []ck.Attribute, err error) {
 		if err := noParam(p); err != nil {

@@ -94,7 +94,7 @@ func rsaPrivateAttributes(c *rsacore.Numbers) (list []ck.Attribute) {
 }
 
 // completeRSA checks a key. A private key needs the modulus and the private
-// exponent only (PKCS#11 v3.1, section 6.1.3); what is missing is computed.
+// exponent only (PKCS#11 v3.1, section 6.1); what is missing is computed.
 func completeRSA(k *Key) ([]ck.Attribute, error) {
 	c := rsaNumbers(k)
 	if k.Class == ck.CKO_PUBLIC_KEY {

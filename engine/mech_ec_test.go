@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"math"
 	"os"
 	"strings"
 	"testing"
@@ -243,7 +244,7 @@ func TestECDHParameters(t *testing.T) {
 	}{
 		{"KDF", &ECDH1DeriveParams{ck.CKD_SHA256_KDF, []byte("info"), point}, 100, ck.CKR_OK},
 		{"KDF without length", &ECDH1DeriveParams{ck.CKD_SHA256_KDF, nil, point}, 0, ck.CKR_TEMPLATE_INCOMPLETE},
-		{"absurd length", &ECDH1DeriveParams{ck.CKD_SHA256_KDF, nil, point}, 1 << 62, ck.CKR_KEY_SIZE_RANGE},
+		{"absurd length", &ECDH1DeriveParams{ck.CKD_SHA256_KDF, nil, point}, math.MaxInt, ck.CKR_KEY_SIZE_RANGE},
 		{"negative length", &ECDH1DeriveParams{ck.CKD_NULL, nil, point}, -1, ck.CKR_KEY_SIZE_RANGE},
 		{"longer than the secret", &ECDH1DeriveParams{ck.CKD_NULL, nil, point}, 33, ck.CKR_KEY_SIZE_RANGE},
 		{"shared data without KDF", &ECDH1DeriveParams{ck.CKD_NULL, []byte("info"), point}, 0, ck.CKR_MECHANISM_PARAM_INVALID},

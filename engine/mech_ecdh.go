@@ -11,9 +11,9 @@ import (
 	"github.com/perilune/perilune/cryptoki/ck"
 )
 
-// Elliptic curve Diffie-Hellman (PKCS#11 v3.1, sections 6.3.17 and 6.3.18).
+// Elliptic curve Diffie-Hellman (PKCS#11 v3.1, section 6.3).
 
-// ECDH1DeriveParams is CK_ECDH1_DERIVE_PARAMS (PKCS#11 v3.1, section 6.3.16).
+// ECDH1DeriveParams is CK_ECDH1_DERIVE_PARAMS (PKCS#11 v3.1, section 6.3).
 type ECDH1DeriveParams struct {
 	KDF        ck.KDF
 	SharedData []byte `c:"len,ptr"`

@@ -11,7 +11,7 @@ import (
 	"github.com/perilune/perilune/cryptoki/ck"
 )
 
-// ECDSA (FIPS 186-5, section 6; PKCS#11 v3.1, sections 6.3.12 and 6.3.13). A
+// ECDSA (FIPS 186-5, section 6; PKCS#11 v3.1, section 6.3). A
 // signature is r and s, each as long as the order of the curve.
 
 // Field sizes of CKK_EC in bits.

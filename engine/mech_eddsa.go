@@ -9,9 +9,9 @@ import (
 	"github.com/perilune/perilune/cryptoki/ck"
 )
 
-// EdDSA on edwards25519 (RFC 8032; PKCS#11 v3.1, section 6.3.15).
+// EdDSA on edwards25519 (RFC 8032; PKCS#11 v3.1, section 6.3).
 
-// EDDSAParams is CK_EDDSA_PARAMS (PKCS#11 v3.1, section 6.3.15).
+// EDDSAParams is CK_EDDSA_PARAMS (PKCS#11 v3.1, section 6.3).
 type EDDSAParams struct {
 	PhFlag      bool
 	ContextData []byte `c:"len,ptr"`

@@ -101,7 +101,7 @@ func rsaRecover(pub *rsacore.PublicKey, dst, sig []byte) error {
 	return publicRSA(pub, dst, sig, ck.CKR_SIGNATURE_INVALID)
 }
 
-// CKM_RSA_X_509, raw RSA (PKCS#11 v3.1, section 6.1.6): input shorter than the
+// CKM_RSA_X_509, raw RSA (PKCS#11 v3.1, section 6.1): input shorter than the
 // modulus stands for a number, so zeros on the left are implied.
 
 func rawEncrypt(k *Key, p any) (Op, error) {

@@ -9,11 +9,11 @@ import (
 	"github.com/perilune/perilune/engine/internal/rsacore"
 )
 
-// CKM_RSA_AES_KEY_WRAP (PKCS#11 v3.1, section 6.1.21): a fresh AES key goes
+// CKM_RSA_AES_KEY_WRAP (PKCS#11 v3.1, section 6.1): a fresh AES key goes
 // under OAEP, and the wrapped key under AES key wrap with padding.
 
 // RSAAESKeyWrapParams is CK_RSA_AES_KEY_WRAP_PARAMS (PKCS#11 v3.1, section
-// 6.1.22).
+// 6.1).
 type RSAAESKeyWrapParams struct {
 	AESKeyBits uint64
 	OAEP       *OAEPParams `c:"ptr"`

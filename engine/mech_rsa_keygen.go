@@ -20,7 +20,7 @@ func init() {
 
 // generateRSA makes a key pair of CKA_MODULUS_BITS bits with
 // CKA_PUBLIC_EXPONENT, 65537 if the template has none (PKCS#11 v3.1, section
-// 6.1.4).
+// 6.1).
 func generateRSA(p any, public, _ []ck.Attribute) (pub, priv []ck.Attribute, err error) {
 	if err := noParam(p); err != nil {
 		return nil, nil, err

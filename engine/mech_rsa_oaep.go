@@ -8,9 +8,9 @@ import (
 	"github.com/perilune/perilune/cryptoki/ck"
 )
 
-// RSAES-OAEP (RFC 8017, section 7.1; PKCS#11 v3.1, section 6.1.8).
+// RSAES-OAEP (RFC 8017, section 7.1; PKCS#11 v3.1, section 6.1).
 
-// OAEPParams is CK_RSA_PKCS_OAEP_PARAMS (PKCS#11 v3.1, section 6.1.7).
+// OAEPParams is CK_RSA_PKCS_OAEP_PARAMS (PKCS#11 v3.1, section 6.1).
 type OAEPParams struct {
 	HashAlg    ck.MechanismType
 	MGF        ck.MGF

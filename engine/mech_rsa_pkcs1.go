@@ -14,7 +14,7 @@ import (
 )
 
 // RSA with the paddings of PKCS #1 version 1.5 (RFC 8017, sections 7.2 and
-// 8.2; PKCS#11 v3.1, sections 6.1.5 and 6.1.9).
+// 8.2; PKCS#11 v3.1, section 6.1).
 
 func init() {
 	register(&Mechanism{

@@ -8,10 +8,9 @@ import (
 	"github.com/perilune/perilune/engine/internal/rsacore"
 )
 
-// RSASSA-PSS (RFC 8017, section 8.1; PKCS#11 v3.1, sections 6.1.10 and
-// 6.1.11).
+// RSASSA-PSS (RFC 8017, section 8.1; PKCS#11 v3.1, section 6.1).
 
-// PSSParams is CK_RSA_PKCS_PSS_PARAMS (PKCS#11 v3.1, section 6.1.9).
+// PSSParams is CK_RSA_PKCS_PSS_PARAMS (PKCS#11 v3.1, section 6.1).
 type PSSParams struct {
 	HashAlg ck.MechanismType
 	MGF     ck.MGF

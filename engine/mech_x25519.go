@@ -3,7 +3,7 @@ package engine
 import "github.com/perilune/perilune/cryptoki/ck"
 
 // X25519 (RFC 7748) is one more curve of CKM_ECDH1_DERIVE; only the making of
-// keys has a mechanism of its own (PKCS#11 v3.1, section 6.3.11).
+// keys has a mechanism of its own (PKCS#11 v3.1, section 6.3).
 
 func init() {
 	register(&Mechanism{

@@ -19,7 +19,6 @@ var cheap = PasswordCost{Passes: 1, MemoryKiB: 8, Threads: 1}
 type testHost struct {
 	place *memory.Place
 	root  RootKeyBytes
-	log   bytes.Buffer
 }
 
 func newTestHost() *testHost {

@@ -16,7 +16,7 @@ import (
 type operation struct {
 	kind  p11.Operation
 	row   *engine.Mechanism
-	param any     // of the mechanism, our own copy
+	param any     // of the mechanism
 	key   *object // nil for digests
 
 	op       engine.Op
@@ -96,7 +96,7 @@ func (h *HSM) handleBegin(ctx context.Context, s *session, q *p11.Begin, _ *p11.
 			return err
 		}
 	}
-	o, err := s.newOperation(q.Op, row, key, cloneParam(q.Mechanism.Param))
+	o, err := s.newOperation(q.Op, row, key, q.Mechanism.Param)
 	if err != nil {
 		return err
 	}

@@ -483,23 +483,6 @@ func TestKeySizes(t *testing.T) {
 	}
 }
 
-// The parameter belongs to the caller, who may use its memory again.
-func TestParameterIsCopied(t *testing.T) {
-	b := newBench(t)
-	key := b.aes()
-	iv := bytes.Clone(testIV)
-	b.begin(p11.OpEncrypt, mech(ck.CKM_AES_CBC_PAD, iv), key)
-	clear(iv)
-	sameBytes(t, "CBC", b.finish(p11.OpEncrypt, []byte("x")), cbcPadded([]byte("x")))
-
-	p := &engine.GCMParams{IV: []byte("twelve bytes"), AAD: []byte("aad"), TagBits: 128}
-	want := b.whole(p11.OpEncrypt, mech(ck.CKM_AES_GCM, p), key, []byte("x"))
-	b.begin(p11.OpEncrypt, mech(ck.CKM_AES_GCM, p), key)
-	clear(p.IV)
-	clear(p.AAD)
-	sameBytes(t, "GCM", b.finish(p11.OpEncrypt, []byte("x")), want)
-}
-
 func TestCancel(t *testing.T) {
 	b := newBench(t)
 	key := b.aes()

@@ -1,64 +1,11 @@
 package hsm
 
 import (
-	"bytes"
 	"reflect"
 	"sync"
 
 	"github.com/perilune/perilune/cryptoki/ck"
 )
-
-// cloneParam copies a mechanism's parameter with everything that it points to:
-// an operation outlives the request, whose bytes belong to the caller.
-func cloneParam(param any) any {
-	switch p := param.(type) {
-	case nil:
-		return nil
-	case []byte:
-		return bytes.Clone(p)
-	}
-	v := reflect.ValueOf(param)
-	if v.Kind() != reflect.Pointer || v.IsNil() {
-		return param
-	}
-	c := reflect.New(v.Type().Elem())
-	c.Elem().Set(v.Elem())
-	detach(c.Elem())
-	return c.Interface()
-}
-
-// detach replaces what v points to by copies.
-func detach(v reflect.Value) {
-	switch v.Kind() {
-	case reflect.Struct:
-		for i := range v.NumField() {
-			if f := v.Field(i); f.CanSet() {
-				detach(f)
-			}
-		}
-	case reflect.Pointer:
-		if !v.IsNil() {
-			c := reflect.New(v.Type().Elem())
-			c.Elem().Set(v.Elem())
-			detach(c.Elem())
-			v.Set(c)
-		}
-	case reflect.Slice:
-		if v.IsNil() {
-			return
-		}
-		if v.Type().Elem().Kind() == reflect.Uint8 {
-			v.SetBytes(bytes.Clone(v.Bytes()))
-			return
-		}
-		c := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
-		reflect.Copy(c, v)
-		for i := range c.Len() {
-			detach(c.Index(i))
-		}
-		v.Set(c)
-	}
-}
 
 // paramHandles lists the handles of keys that a parameter names, in the order
 // of the fields. A pointer that is nil counts as handles that are 0, so that

@@ -85,7 +85,7 @@ func (h *HSM) handleGetTokenInfo(ctx context.Context, q *p11.GetTokenInfo, r *ck
 	s := p.stateNow()
 	*r = ck.TokenInfo{
 		Label: s.Label, ManufacturerID: manufacturer, Model: model, SerialNumber: h.serial(p),
-		Flags:             ck.CKF_RNG | ck.CKF_LOGIN_REQUIRED | ck.CKF_DUAL_CRYPTO_OPERATIONS | ck.CKF_RESTORE_KEY_NOT_NEEDED,
+		Flags:             ck.CKF_RNG | ck.CKF_LOGIN_REQUIRED | ck.CKF_DUAL_CRYPTO_OPERATIONS,
 		MaxSessionCount:   ck.EffectivelyInfinite,
 		MaxRwSessionCount: ck.EffectivelyInfinite,
 		MinPinLen:         minPIN, MaxPinLen: maxPIN,

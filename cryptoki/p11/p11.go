@@ -248,7 +248,8 @@ type (
 // decryption, digests, signatures, verification, with and without recovery.
 type (
 	// Begin starts an operation. A nil Mechanism cancels the one under way
-	// (PKCS#11 v3.0). Key is 0 for digests.
+	// (PKCS#11 v3.0). Key is 0 for digests. The module keeps the parameter of
+	// the mechanism, which the caller must not change any more.
 	Begin struct {
 		Session   ck.SessionHandle
 		Op        Operation

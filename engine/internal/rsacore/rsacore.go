@@ -20,7 +20,7 @@ import (
 
 // MaxBits bounds the modulus: beyond it one operation takes seconds, and a
 // caller could keep a processor busy with a few calls.
-const MaxBits = 16384
+const MaxBits = 8192
 
 // Errors of this package.
 var (
