@@ -64,6 +64,22 @@ func roomForPadding(bits int) error {
 	return nil
 }
 
+// barePublic is the key for a mechanism without a parameter.
+func barePublic(k *Key, p any) (*rsacore.PublicKey, error) {
+	if err := noParam(p); err != nil {
+		return nil, err
+	}
+	return rsaPublic(k)
+}
+
+// barePrivate is the key for a mechanism without a parameter.
+func barePrivate(k *Key, p any) (*rsacore.PrivateKey, error) {
+	if err := noParam(p); err != nil {
+		return nil, err
+	}
+	return rsaPrivate(k)
+}
+
 // publicRSA sets dst to src^e mod n. Input too large gets the code outOfRange.
 func publicRSA(pub *rsacore.PublicKey, dst, src []byte, outOfRange ck.RV) error {
 	if err := pub.Public(dst, src); err != nil {
@@ -105,10 +121,7 @@ func rsaRecover(pub *rsacore.PublicKey, dst, sig []byte) error {
 // modulus stands for a number, so zeros on the left are implied.
 
 func rawEncrypt(k *Key, p any) (Op, error) {
-	if err := noParam(p); err != nil {
-		return nil, err
-	}
-	pub, err := rsaPublic(k)
+	pub, err := barePublic(k, p)
 	if err != nil {
 		return nil, err
 	}
@@ -121,10 +134,7 @@ func rawEncrypt(k *Key, p any) (Op, error) {
 }
 
 func rawDecrypt(k *Key, p any) (Op, error) {
-	if err := noParam(p); err != nil {
-		return nil, err
-	}
-	priv, err := rsaPrivate(k)
+	priv, err := barePrivate(k, p)
 	if err != nil {
 		return nil, err
 	}
@@ -134,10 +144,7 @@ func rawDecrypt(k *Key, p any) (Op, error) {
 }
 
 func rawSign(k *Key, p any) (Op, error) {
-	if err := noParam(p); err != nil {
-		return nil, err
-	}
-	priv, err := rsaPrivate(k)
+	priv, err := barePrivate(k, p)
 	if err != nil {
 		return nil, err
 	}
@@ -150,10 +157,7 @@ func rawSign(k *Key, p any) (Op, error) {
 }
 
 func rawVerify(k *Key, p any) (Verifier, error) {
-	if err := noParam(p); err != nil {
-		return nil, err
-	}
-	pub, err := rsaPublic(k)
+	pub, err := barePublic(k, p)
 	if err != nil {
 		return nil, err
 	}
@@ -174,10 +178,7 @@ func rawVerify(k *Key, p any) (Verifier, error) {
 }
 
 func rawVerifyRecover(k *Key, p any) (Op, error) {
-	if err := noParam(p); err != nil {
-		return nil, err
-	}
-	pub, err := rsaPublic(k)
+	pub, err := barePublic(k, p)
 	if err != nil {
 		return nil, err
 	}

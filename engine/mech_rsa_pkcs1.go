@@ -50,7 +50,7 @@ func pkcs1HashRow(m ck.MechanismType, h *hashFunction) *Mechanism {
 		Type: m,
 		Keys: rsaKeys, Min: rsaMinBits, Max: rsaMaxBits, FIPS: h.digest != ck.CKM_SHA_1,
 		Sign: func(k *Key, p any) (Op, error) {
-			priv, err := pkcs1Signer(k, p)
+			priv, err := barePrivate(k, p)
 			if err != nil {
 				return nil, err
 			}
@@ -59,7 +59,7 @@ func pkcs1HashRow(m ck.MechanismType, h *hashFunction) *Mechanism {
 			}}, nil
 		},
 		Verify: func(k *Key, p any) (Verifier, error) {
-			pub, err := pkcs1Checker(k, p)
+			pub, err := barePublic(k, p)
 			if err != nil {
 				return nil, err
 			}
@@ -73,20 +73,6 @@ func pkcs1HashRow(m ck.MechanismType, h *hashFunction) *Mechanism {
 
 // pkcs1Overhead is the least padding: 0, type, eight bytes, 0.
 const pkcs1Overhead = 11
-
-func pkcs1Signer(k *Key, p any) (*rsacore.PrivateKey, error) {
-	if err := noParam(p); err != nil {
-		return nil, err
-	}
-	return rsaPrivate(k)
-}
-
-func pkcs1Checker(k *Key, p any) (*rsacore.PublicKey, error) {
-	if err := noParam(p); err != nil {
-		return nil, err
-	}
-	return rsaPublic(k)
-}
 
 // pkcs1SignInfo signs prefix and data, together the DigestInfo or whatever
 // the caller of CKM_RSA_PKCS put in its place.
@@ -132,7 +118,7 @@ func pkcs1Type1(size int, prefix string, data []byte) ([]byte, error) {
 }
 
 func pkcs1Sign(k *Key, p any) (Op, error) {
-	priv, err := pkcs1Signer(k, p)
+	priv, err := barePrivate(k, p)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +128,7 @@ func pkcs1Sign(k *Key, p any) (Op, error) {
 }
 
 func pkcs1Verify(k *Key, p any) (Verifier, error) {
-	pub, err := pkcs1Checker(k, p)
+	pub, err := barePublic(k, p)
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +138,7 @@ func pkcs1Verify(k *Key, p any) (Verifier, error) {
 }
 
 func pkcs1VerifyRecover(k *Key, p any) (Op, error) {
-	pub, err := pkcs1Checker(k, p)
+	pub, err := barePublic(k, p)
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +163,7 @@ func pkcs1VerifyRecover(k *Key, p any) (Op, error) {
 }
 
 func pkcs1Encrypt(k *Key, p any) (Op, error) {
-	pub, err := pkcs1Checker(k, p)
+	pub, err := barePublic(k, p)
 	if err != nil {
 		return nil, err
 	}
@@ -243,7 +229,7 @@ func pkcs1Rejection(k *Key, size int) (*rejectionKey, error) {
 // that Bleichenbacher's attack needs, because whatever the caller does with
 // it can be seen from outside.
 func pkcs1Decrypt(k *Key, p any) (Op, error) {
-	priv, err := pkcs1Signer(k, p)
+	priv, err := barePrivate(k, p)
 	if err != nil {
 		return nil, err
 	}

@@ -62,6 +62,13 @@ func (w *keyWishes) givenID() ([]byte, error) {
 	return parseID(w.id)
 }
 
+// newID is a random identifier.
+func newID() []byte {
+	id := make([]byte, 8)
+	rand.Read(id)
+	return id
+}
+
 func (a *app) keyGenerateCommand() *cobra.Command {
 	var (
 		f             *keyFlags
@@ -91,8 +98,7 @@ random unless --id gives one.`,
 				return err
 			}
 			if id == nil {
-				id = make([]byte, 8)
-				rand.Read(id)
+				id = newID()
 			}
 			public, private, err := w.templates(spec.keyKind, id, w.label)
 			if err != nil {

@@ -171,6 +171,9 @@ func (im *importer) run(ctx context.Context, files []importFile, asJSON, shown b
 		}
 		p.step("importing %d of %d: %s", i+1, len(files), printable(f.path))
 		j := im.file(ctx, f)
+		if ctx.Err() != nil {
+			break // what failed may have failed for that
+		}
 		if j.Status == "failed" {
 			failed++
 		}
@@ -539,6 +542,9 @@ func (im *importer) item(ctx context.Context, it item) ([]ck.ObjectHandle, error
 	if id == nil {
 		id = it.identifier()
 	}
+	if id == nil { // a secret key tells nothing of itself
+		id = newID()
+	}
 	if there, err := im.isThere(ctx, it, id); err != nil || there {
 		return nil, err
 	}
@@ -570,8 +576,8 @@ func (im *importer) item(ctx context.Context, it item) ([]ck.ObjectHandle, error
 	return append(made, pub), nil
 }
 
-// identifier is the hash of the public key (RFC 5280, section 4.2.1.2), or a
-// hash of what a secret key tells of itself to everybody: nothing.
+// identifier is the hash of the public key (RFC 5280, section 4.2.1.2); a secret
+// key has none.
 func (it item) identifier() []byte {
 	var info subjectPublicKeyInfo
 	if _, err := asn1.Unmarshal(it.spki, &info); err != nil {

@@ -92,7 +92,7 @@ func (a *app) report(ctx context.Context, err error) int {
 		return exitDone
 	case errors.As(err, &silent):
 		return int(silent)
-	case ctx.Err() != nil && (errors.Is(err, context.Canceled) || a.busy):
+	case ctx.Err() != nil:
 		fmt.Fprintln(a.stderr, "perilune: interrupted:", interruption(err))
 		return exitInterrupted
 	}
@@ -138,6 +138,8 @@ PINs are asked for on the terminal, or come from where a flag says:
 A PIN itself is never written on the command line.
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`)
+	root.Version = thisVersion().String()
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SilenceErrors = true
 	root.SilenceUsage = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -78,7 +79,7 @@ func (a *app) loginHSMSO(ctx context.Context, f *pinFlag, doing string) (p11.Mod
 		return nil, 0, failing(err, "cannot %s", doing)
 	}
 	if !info.Initialized {
-		return nil, 0, &problem{doing: "cannot " + doing, err: fmt.Errorf("the HSM has no HSM SO, who alone may do this"),
+		return nil, 0, &problem{doing: "cannot " + doing, err: errors.New("the HSM has no HSM SO, who alone may do this"),
 			fix: "`perilune hsm init` makes one. Without an HSM SO, `perilune partition init` makes a partition in the free slot"}
 	}
 	return a.login(ctx, admin, p11.RoleHSMSO, f, "hsm-so-pin")
@@ -98,7 +99,7 @@ A partition that is initialised already is emptied first: all its keys are
 destroyed. --so-pin must then be the PIN that its Partition SO has.`,
 		func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
-			t, err := a.target(ctx, at, func(t target) bool { return !t.info.Initialized }, "slot to be initialised")
+			t, err := a.target(ctx, at, func(t target) bool { return !t.info.Initialized }, "slot to be initialised", "slots to be initialised")
 			if err != nil {
 				return err
 			}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -135,7 +136,7 @@ func (f *targetFlags) given() bool { return f.slot != "" || f.partition != "" }
 
 // target finds the slot that the flags name. Without any it is the only one for
 // which fallback is true.
-func (a *app) target(ctx context.Context, f *targetFlags, fallback func(target) bool, kind string) (target, error) {
+func (a *app) target(ctx context.Context, f *targetFlags, fallback func(target) bool, one, many string) (target, error) {
 	list, err := a.targets(ctx)
 	if err != nil {
 		return target{}, err
@@ -156,10 +157,10 @@ func (a *app) target(ctx context.Context, f *targetFlags, fallback func(target) 
 	case 1:
 		return found[0], nil
 	case 0:
-		return target{}, &problem{doing: "cannot choose a partition", err: fmt.Errorf("there is no %s", kind),
+		return target{}, &problem{doing: "cannot choose a partition", err: errors.New("there is no " + one),
 			fix: "`perilune slot list` shows the slots; `perilune partition create` and `perilune partition init` make partitions"}
 	}
-	return target{}, usagef("there are %d %ss; choose one with --slot or --partition (`perilune slot list` shows them)", len(found), kind)
+	return target{}, usagef("there are %d %s; choose one with --slot or --partition (`perilune slot list` shows them)", len(found), many)
 }
 
 func bySlot(list []target, text string) (target, error) {
@@ -172,7 +173,7 @@ func bySlot(list []target, text string) (target, error) {
 			return t, nil
 		}
 	}
-	return target{}, &problem{doing: fmt.Sprintf("cannot use slot %d", n), err: fmt.Errorf("there is no such slot"),
+	return target{}, &problem{doing: fmt.Sprintf("cannot use slot %d", n), err: errors.New("there is no such slot"),
 		fix: "`perilune slot list` shows the slots there are"}
 }
 
@@ -198,7 +199,7 @@ func byPartition(list []target, text string) (target, error) {
 		}
 	}
 	return target{}, &problem{doing: fmt.Sprintf("cannot use partition %q", text),
-		err: fmt.Errorf("no partition has this name, label or serial number"),
+		err: errors.New("no partition has this name, label or serial number"),
 		fix: "`perilune partition list` shows the partitions there are"}
 }
 
@@ -207,9 +208,9 @@ func initialised(t target) bool { return t.info.Initialized }
 
 // theInitialised is target for commands that log in.
 func (a *app) theInitialised(ctx context.Context, f *targetFlags) (target, error) {
-	t, err := a.target(ctx, f, initialised, "initialised partition")
+	t, err := a.target(ctx, f, initialised, "initialised partition", "initialised partitions")
 	if err == nil && !t.info.Initialized {
-		err = &problem{doing: "cannot use " + t.String(), err: fmt.Errorf("it is not initialised"),
+		err = &problem{doing: "cannot use " + t.String(), err: errors.New("it is not initialised"),
 			fix: fmt.Sprintf("`perilune partition init --slot %d --label LABEL` initialises it", uint64(t.slot))}
 	}
 	return t, err
@@ -217,9 +218,9 @@ func (a *app) theInitialised(ctx context.Context, f *targetFlags) (target, error
 
 // theMade is target for commands on any partition, initialised or not.
 func (a *app) theMade(ctx context.Context, f *targetFlags) (target, error) {
-	t, err := a.target(ctx, f, func(t target) bool { return !t.free }, "partition")
+	t, err := a.target(ctx, f, func(t target) bool { return !t.free }, "partition", "partitions")
 	if err == nil && t.free {
-		err = &problem{doing: "cannot use " + t.String(), err: fmt.Errorf("it holds no partition"),
+		err = &problem{doing: "cannot use " + t.String(), err: errors.New("it holds no partition"),
 			fix: fmt.Sprintf("`perilune partition init --slot %d --label LABEL` makes one", uint64(t.slot))}
 	}
 	return t, err

@@ -27,6 +27,10 @@ func thisVersion() versionJSON {
 	return v
 }
 
+func (v versionJSON) String() string {
+	return fmt.Sprintf("perilune %s (%s, SQLite %s, %s)", v.Version, v.Go, v.SQLite, v.System)
+}
+
 // revision is the commit that a binary was built from.
 func revision(info *debug.BuildInfo) string {
 	var rev, modified string
@@ -51,8 +55,8 @@ func (a *app) versionCommand() *cobra.Command {
 		if *asJSON {
 			return a.printJSON(v)
 		}
-		fmt.Fprintf(a.stdout, "perilune %s (%s, SQLite %s, %s)\n", v.Version, v.Go, v.SQLite, v.System)
-		return nil
+		_, err := fmt.Fprintln(a.stdout, v)
+		return err
 	})
 	asJSON = jsonFlag(cmd)
 	return cmd

@@ -97,7 +97,13 @@ func (h *HSM) open(ctx context.Context) error {
 	if err := h.refresh(ctx); err != nil {
 		return err
 	}
-	return h.finishWipes(ctx)
+	if err := h.finishWipes(ctx); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.events = nil // what is there from the beginning is no event
+	return nil
 }
 
 // openRootKey loads the root key. It makes one only for an empty store: a new

@@ -172,3 +172,29 @@ func TestMissingRootKey(t *testing.T) {
 		t.Error("a new root key was made beside an old store")
 	}
 }
+
+func TestSlotEvents(t *testing.T) {
+	host := newTestHost()
+	h, other := host.process(t), host.process(t)
+	want(t, h, ck.CKR_NO_EVENT, &p11.WaitForSlotEvent{})
+	must(t, other, &p11.InitToken{Slot: 0, PIN: []byte(soPIN), Label: "x"})
+	seen := map[ck.SlotID]bool{}
+	for range 2 { // the token of slot 0, and the new free slot
+		seen[must(t, h, &p11.WaitForSlotEvent{}).Slot] = true
+	}
+	if !seen[0] || !seen[1] {
+		t.Errorf("events of slots %v", seen)
+	}
+	want(t, h, ck.CKR_NO_EVENT, &p11.WaitForSlotEvent{})
+
+	// Closing ends a blocked call.
+	done := make(chan error)
+	go func() {
+		_, err := p11.Call(context.Background(), h, &p11.WaitForSlotEvent{Block: true})
+		done <- err
+	}()
+	h.Close()
+	if err := <-done; ck.RVOf(err) != ck.CKR_CRYPTOKI_NOT_INITIALIZED {
+		t.Errorf("a blocked call ended with %v", err)
+	}
+}

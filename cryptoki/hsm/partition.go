@@ -223,7 +223,7 @@ func (h *HSM) applyMeta(m *metaState) error {
 			lost = append(lost, old)
 		}
 		h.parts[slot] = p
-		h.events = append(h.events, slot)
+		h.noteEvent(slot)
 	}
 	if !m.hsm.Initialized {
 		h.addFreeSlot(m.hsm.NextPartition, seen)
@@ -232,7 +232,7 @@ func (h *HSM) applyMeta(m *metaState) error {
 		if !seen[slot] && !p.admin() {
 			lost = append(lost, p)
 			delete(h.parts, slot)
-			h.events = append(h.events, slot)
+			h.noteEvent(slot)
 		}
 	}
 	if h.parts[p11.AdminSlot] == nil {
@@ -243,6 +243,14 @@ func (h *HSM) applyMeta(m *metaState) error {
 		h.closeAll(p)
 	}
 	return nil
+}
+
+// noteEvent tells C_WaitForSlotEvent of a slot, once until somebody asks. The
+// caller holds h.mu.
+func (h *HSM) noteEvent(slot ck.SlotID) {
+	if !slices.Contains(h.events, slot) {
+		h.events = append(h.events, slot)
+	}
 }
 
 // takeState updates a partition that is still the same one.
@@ -274,7 +282,7 @@ func (h *HSM) addFreeSlot(next uint64, seen map[ck.SlotID]bool) {
 	seen[slot] = true
 	if h.parts[slot] == nil {
 		h.parts[slot] = &partition{slot: slot, space: spaceOf(next)}
-		h.events = append(h.events, slot)
+		h.noteEvent(slot)
 	}
 }
 

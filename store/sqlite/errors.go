@@ -17,31 +17,31 @@ func explain(doing, file string, err error) error {
 	if !ok {
 		return err
 	}
-	kind, advice := classify(e)
+	advice, kind := classify(e)
 	if kind == nil {
 		return fmt.Errorf("store: %s %s: %w", doing, file, err)
 	}
 	return fmt.Errorf("%w: %s %s: %w; %s", kind, doing, file, err, advice)
 }
 
-// classify says which sentinel error an error of SQLite is (nil: none) and
-// what its reader can do about it.
-func classify(e sqlite3.Error) (kind error, advice string) {
+// classify says what the reader of an error of SQLite can do about it, and
+// which sentinel error it is (nil: none).
+func classify(e sqlite3.Error) (advice string, kind error) {
 	switch e.Code {
 	case sqlite3.ErrFull:
-		return store.ErrFull, "free some space on its file system and try again"
+		return "free some space on its file system and try again", store.ErrFull
 	case sqlite3.ErrTooBig:
-		return store.ErrFull, "a record must be smaller than 1 GB"
+		return "a record must be smaller than 1 GB", store.ErrFull
 	case sqlite3.ErrReadonly, sqlite3.ErrPerm:
-		return store.ErrReadOnly, adviseWritable
+		return adviseWritable, store.ErrReadOnly
 	case sqlite3.ErrCorrupt, sqlite3.ErrNotADB, sqlite3.ErrFormat, sqlite3.ErrError, sqlite3.ErrConstraint, sqlite3.ErrMismatch:
-		return store.ErrCorrupt, adviseRestore
+		return adviseRestore, store.ErrCorrupt
 	case sqlite3.ErrBusy, sqlite3.ErrLocked, sqlite3.ErrProtocol:
-		return store.ErrBusy, "find the process that holds it, with `fuser` for example"
+		return "find the process that holds it, with `fuser` for example", store.ErrBusy
 	case sqlite3.ErrIoErr, sqlite3.ErrCantOpen:
 		return classifyIO(e)
 	}
-	return nil, ""
+	return "", nil
 }
 
 const (
@@ -50,17 +50,17 @@ const (
 )
 
 // classifyIO is classify for an error of the operating system.
-func classifyIO(e sqlite3.Error) (kind error, advice string) {
+func classifyIO(e sqlite3.Error) (advice string, kind error) {
 	switch e.SystemErrno {
 	case syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG:
-		return store.ErrFull, "free some space on its file system, or raise the quota or file size limit, and try again"
+		return "free some space on its file system, or raise the quota or file size limit, and try again", store.ErrFull
 	case syscall.EROFS, syscall.EACCES, syscall.EPERM:
-		return store.ErrReadOnly, adviseWritable
+		return adviseWritable, store.ErrReadOnly
 	}
 	if e.ExtendedCode == sqlite3.ErrIoErrShortRead {
-		return store.ErrCorrupt, adviseRestore
+		return adviseRestore, store.ErrCorrupt
 	}
-	return nil, ""
+	return "", nil
 }
 
 // isBusy says whether trying again may help.

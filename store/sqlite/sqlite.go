@@ -6,6 +6,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,27 +28,40 @@ type Options struct {
 	// for each processor, but at least 4 and at most 16.
 	Readers int
 
-	patience time.Duration     // for tests
-	keepGone uint64            // for tests
-	maxPages int               // for tests: the size at which the disk is full
-	step     func(name string) // for tests: called at each step of a commit
+	// For tests:
+	patience  time.Duration
+	groupTime time.Duration
+	keepGone  uint64
+	maxPages  int               // the size at which the disk is full
+	step      func(name string) // called at each step of a commit
 }
 
 const (
-	defaultPatience = time.Minute
-	defaultKeepGone = 100_000
-	watchEvery      = time.Second
+	defaultPatience  = time.Minute
+	defaultGroupTime = 20 * time.Millisecond
+	defaultKeepGone  = 100_000
+	watchEvery       = time.Second
 )
+
+// complete puts defaults in the place of zeros.
+func (o Options) complete() Options {
+	if o.Readers <= 0 {
+		o.Readers = min(max(runtime.GOMAXPROCS(0), 4), 16)
+	}
+	o.patience = cmp.Or(o.patience, defaultPatience)
+	o.groupTime = cmp.Or(o.groupTime, defaultGroupTime)
+	o.keepGone = cmp.Or(o.keepGone, defaultKeepGone)
+	return o
+}
 
 // Store is a store.Store and a store.Scrubber.
 type Store struct {
-	place    place
-	lock     *lockFile // nil if the place is read-only
-	gen      generation
-	readers  *pool
-	writer   writer
-	opts     Options
-	keepGone uint64
+	place   place
+	opts    Options
+	lock    *lockFile // nil if the place is read-only
+	gen     generation
+	readers *pool
+	writer  writer
 
 	asking sync.Mutex // guards asker
 	asker  *conn      // asks for the generation when the file does not know it
@@ -96,15 +110,8 @@ func open(ctx context.Context, dir string, opts Options) (*Store, error) {
 }
 
 func newStore(p place, opts Options) *Store {
-	s := &Store{place: p, opts: opts, keepGone: opts.keepGone, held: map[*func()]struct{}{}}
-	if s.keepGone == 0 {
-		s.keepGone = defaultKeepGone
-	}
-	readers := opts.Readers
-	if readers <= 0 {
-		readers = min(max(runtime.GOMAXPROCS(0), 4), 16)
-	}
-	s.readers = newPool(readers, s.connect)
+	s := &Store{place: p, opts: opts.complete(), held: map[*func()]struct{}{}}
+	s.readers = newPool(s.opts.Readers, s.connect)
 	s.writer.store = s
 	s.life, s.end = context.WithCancelCause(context.Background())
 	return s
@@ -455,11 +462,7 @@ var errPatience = errors.New("the store's patience ended")
 
 // patience limits how long a call waits for other processes.
 func (s *Store) patience(ctx context.Context) (context.Context, context.CancelFunc) {
-	d := s.opts.patience
-	if d == 0 {
-		d = defaultPatience
-	}
-	return context.WithTimeoutCause(ctx, d, errPatience)
+	return context.WithTimeoutCause(ctx, s.opts.patience, errPatience)
 }
 
 // patiently calls try until it does not find the database locked.

@@ -233,7 +233,7 @@ func openFiles(t *testing.T) int {
 // the next commit.
 func TestGroupCommit(t *testing.T) {
 	const followers = 40
-	s := openTest(t, t.TempDir(), Options{})
+	s := openTest(t, t.TempDir(), Options{groupTime: time.Hour})
 	before := generationOf(t, s)
 	release := holdWriter(s)
 	var wg sync.WaitGroup
@@ -491,11 +491,12 @@ func (w *scrubWalk) traces() int {
 // TestScrubWaits has a reader that needs the log.
 func TestScrubWaits(t *testing.T) {
 	dir := t.TempDir()
-	s, other := openTest(t, dir, Options{patience: time.Millisecond}), openTest(t, dir, Options{})
-	mustAdd(t, s, "a")
+	other, hasty := openTest(t, dir, Options{}), openTest(t, dir, Options{})
+	hasty.opts.patience = time.Millisecond
+	mustAdd(t, other, "a")
 	must(t, other.View(t.Context(), func(store.Tx) error {
-		mustAdd(t, s, "b")
-		wantErr(t, "Scrub beside a reader", s.Scrub(t.Context()), store.ErrBusy)
+		mustAdd(t, other, "b")
+		wantErr(t, "Scrub beside a reader", hasty.Scrub(t.Context()), store.ErrBusy)
 		return nil
 	}))
 	must(t, other.Scrub(t.Context()))
@@ -504,24 +505,24 @@ func TestScrubWaits(t *testing.T) {
 // TestHeldByOthers has another program hold the database's own lock.
 func TestHeldByOthers(t *testing.T) {
 	dir := t.TempDir()
-	s := openTest(t, dir, Options{patience: time.Millisecond})
-	c, err := s.connect()
+	hasty, patient := openTest(t, dir, Options{}), openTest(t, dir, Options{})
+	hasty.opts.patience = time.Millisecond
+	c, err := patient.connect()
 	must(t, err)
 	defer c.close()
 	must(t, c.run("BEGIN IMMEDIATE"))
-	_, err = add(s, "a")
+	_, err = add(hasty, "a")
 	wantErr(t, "Update beside another writer", err, store.ErrBusy)
 	if errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("the store's patience looks like the caller's: %v", err)
 	}
-	patient := openTest(t, dir, Options{})
 	ctx, cancel := context.WithCancel(t.Context())
 	go cancel()
 	err = patient.Update(ctx, func(store.Tx) error { return nil })
 	wantErr(t, "Update", err, context.Canceled)
-	all(t, s)
+	all(t, patient)
 	must(t, c.run("ROLLBACK"))
-	mustAdd(t, s, "a")
+	mustAdd(t, patient, "a")
 }
 
 func TestNewerVersion(t *testing.T) {

@@ -254,7 +254,7 @@ func (t *tx) flush() error {
 // forget drops the oldest tombstones when there are too many, a hundredth of
 // them at a time.
 func (t *tx) forget() error {
-	keep := t.store.keepGone
+	keep := t.store.opts.keepGone
 	if t.state.gone <= keep+keep/100 {
 		return nil
 	}

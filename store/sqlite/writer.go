@@ -36,10 +36,9 @@ type group struct {
 	full   bool          // there was no room for it
 }
 
-const (
-	maxGroup     = 256
-	maxGroupTime = 20 * time.Millisecond // after which no more calls are taken along
-)
+// maxGroup is how many calls may share a transaction. Options.groupTime limits
+// how long calls are taken along.
+const maxGroup = 256
 
 var (
 	// errAgain says that a call must run again, alone: because those that it
@@ -218,7 +217,7 @@ func (w *writer) finish(g *group, alone bool) {
 }
 
 func (w *writer) takeAlong(g *group) {
-	for g.broken == nil && len(g.calls) < maxGroup && time.Since(g.begun) < maxGroupTime {
+	for g.broken == nil && len(g.calls) < maxGroup && time.Since(g.begun) < w.store.opts.groupTime {
 		c := w.queue.next()
 		if c == nil {
 			return
