@@ -26,12 +26,13 @@ func (randomReader) Read(b []byte) (int, error) {
 }
 
 const (
-	// stretchFrom is the length from which on a request takes a key from the
-	// operating system rather than all its bytes, which are slow to come.
-	stretchFrom = 512
-	// stretchMax is how much comes of one key at most (the limit of one
-	// request in NIST SP 800-90A, table 3).
-	stretchMax = 1 << 16
+	// stretchFrom is the length from which on a request is served by the
+	// stream of a key from the operating system rather than by its bytes, which
+	// are slow to come.
+	stretchFrom = 128
+	// stretchMax is how much comes of one key at most. Whoever reads the memory
+	// of the process can tell that much of what was given before.
+	stretchMax = 1 << 14
 )
 
 // Random fills b with random bytes. They are those of the operating system, or
@@ -40,38 +41,59 @@ const (
 // something of the seeds added to it. In FIPS mode all bytes are those of the
 // module's own generator, and seeds are not used.
 func Random(b []byte) error {
-	if fips140.Enabled() || len(b) < stretchFrom && !seeds.used.Load() {
+	if fips140.Enabled() || len(b) < stretchFrom && !seeds.used() {
 		_, err := rand.Read(b)
 		return err
 	}
-	for len(b) > 0 {
-		n := min(len(b), stretchMax)
-		if err := stretch(b[:n]); err != nil {
-			return err
-		}
-		b = b[n:]
-	}
-	return nil
+	g := generators.Get().(*generator)
+	defer generators.Put(g)
+	return g.fill(b)
 }
 
 // SeedRandom adds b to the seeds. A seed can only add to the quality of what
 // [Random] returns: bytes of the operating system remain under it.
 func SeedRandom(b []byte) { seeds.add(b) }
 
-// stretch fills b with the stream of a fresh key.
-func stretch(b []byte) error {
+// generators are kept to be used again, by about one thread each.
+var generators = sync.Pool{New: func() any { return new(generator) }}
+
+// generator gives out the stream of a key, and takes a new key every stretchMax
+// bytes and whenever there is a new seed.
+type generator struct {
+	stream cipher.Stream
+	left   int
+	seeds  uint64 // how many there were when the key was made
+}
+
+func (g *generator) fill(b []byte) error {
+	clear(b)
+	for len(b) > 0 {
+		if g.left == 0 || g.seeds != seeds.count.Load() {
+			if err := g.rekey(); err != nil {
+				return err
+			}
+		}
+		n := min(len(b), g.left)
+		g.stream.XORKeyStream(b[:n], b[:n])
+		g.left -= n
+		b = b[n:]
+	}
+	return nil
+}
+
+func (g *generator) rekey() error {
 	var key [32 + aes.BlockSize]byte
 	defer clear(key[:])
 	if _, err := rand.Read(key[:]); err != nil {
 		return err
 	}
+	g.seeds = seeds.count.Load()
 	seeds.mix(key[:])
 	block, err := aes.NewCipher(key[:32])
 	if err != nil {
 		return err
 	}
-	clear(b)
-	cipher.NewCTR(block, key[32:]).XORKeyStream(b, b)
+	g.stream, g.left = cipher.NewCTR(block, key[32:]), stretchMax
 	return nil
 }
 
@@ -81,10 +103,12 @@ var seeds seedPool
 // seedPool hashes seeds together. Nobody who does not know all of them can tell
 // what comes out of it.
 type seedPool struct {
-	used  atomic.Bool
+	count atomic.Uint64 // seeds so far
 	mu    sync.Mutex
 	state [sha512.Size]byte
 }
+
+func (s *seedPool) used() bool { return s.count.Load() > 0 }
 
 func (s *seedPool) add(b []byte) {
 	s.mu.Lock()
@@ -94,13 +118,13 @@ func (s *seedPool) add(b []byte) {
 	h.Write(s.state[:])
 	h.Write(b)
 	h.Sum(s.state[:0])
-	s.used.Store(true)
+	s.count.Add(1)
 }
 
 // mix adds (XOR) something new of the pool to key, and steps the pool, from
 // which it cannot be told afterwards.
 func (s *seedPool) mix(key []byte) {
-	if !s.used.Load() {
+	if !s.used() {
 		return
 	}
 	s.mu.Lock()

@@ -13,12 +13,12 @@ import (
 func useSeeds(t *testing.T) {
 	seeds.mu.Lock()
 	defer seeds.mu.Unlock()
-	state, used := seeds.state, seeds.used.Load()
+	state, count := seeds.state, seeds.count.Load()
 	t.Cleanup(func() {
 		seeds.mu.Lock()
 		defer seeds.mu.Unlock()
 		seeds.state = state
-		seeds.used.Store(used)
+		seeds.count.Store(count)
 	})
 }
 

@@ -15,6 +15,9 @@ type requests struct {
 	update p11.Update
 	finish p11.Finish
 	random p11.GenerateRandom
+	open   p11.OpenSession
+	close  p11.CloseSession
+	opened p11.Session
 	length p11.Length
 	none   p11.None
 }

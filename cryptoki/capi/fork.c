@@ -120,7 +120,9 @@ __attribute__((constructor)) static void on_load(void) {
   struct state *p = mmap(NULL, page, PROT_READ | PROT_WRITE,
                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (p != MAP_FAILED) {
+#ifndef PERILUNE_NO_WIPEONFORK /* to test the handler */
     madvise(p, page, MADV_WIPEONFORK);
+#endif
     *p = unprotected;
     state = p;
   }
@@ -179,6 +181,9 @@ static void *load_fd(int fd) {
 
 /* The usual way: a copy in memory. */
 static void *load_from_memory(void) {
+#ifdef PERILUNE_NO_MEMFD /* to test the other way */
+  return NULL;
+#endif
   int fd = memfd_create("libperilune", MFD_CLOEXEC | MFD_EXEC);
   if (fd < 0) fd = memfd_create("libperilune", MFD_CLOEXEC);
   if (fd < 0) return NULL;

@@ -6,7 +6,8 @@ import (
 	"github.com/perilune/perilune/cryptoki/p11"
 )
 
-// Key management (PKCS#11 v3.1 section 5.18).
+// Key management (PKCS#11 v3.1 section 5.18). Templates and parameters carry
+// keys and passwords, so the copies are wiped after use.
 
 func generateKey(c call) error {
 	if err := c.needs(4); err != nil {
@@ -16,6 +17,7 @@ func generateKey(c call) error {
 	if err != nil {
 		return err
 	}
+	defer cmem.WipeParameter(m.Param)
 	template, err := c.template(2)
 	if err != nil {
 		return err
@@ -43,6 +45,7 @@ func generateKeyPair(c call) error {
 	if err != nil {
 		return err
 	}
+	defer cmem.WipeParameter(m.Param)
 	public, err := c.template(2)
 	if err != nil {
 		return err
@@ -70,6 +73,7 @@ func wrapKey(c call) error {
 	if err != nil {
 		return err
 	}
+	defer cmem.WipeParameter(m.Param)
 	r, err := ask(c, &p11.WrapKey{
 		Session:     c.session(),
 		Mechanism:   m,
@@ -91,6 +95,7 @@ func unwrapKey(c call) error {
 	if err != nil {
 		return err
 	}
+	defer cmem.WipeParameter(m.Param)
 	wrapped, err := c.bytes(3)
 	if err != nil {
 		return err
@@ -118,6 +123,7 @@ func deriveKey(c call) error {
 	if err != nil {
 		return err
 	}
+	defer cmem.WipeParameter(m.Param)
 	template, err := c.template(3)
 	if err != nil {
 		return err

@@ -14,16 +14,21 @@ func openSession(c call) error {
 	if err := c.needs(4); err != nil {
 		return err
 	}
-	r, err := ask(c, &p11.OpenSession{Slot: ck.SlotID(c.words[0]), Flags: ck.Flags(c.words[1])})
-	if err != nil {
+	r := pool.Get().(*requests)
+	defer pool.Put(r)
+	r.open = p11.OpenSession{Slot: ck.SlotID(c.words[0]), Flags: ck.Flags(c.words[1])}
+	if err := c.do(&r.open, &r.opened); err != nil {
 		return err
 	}
-	set(c, 4, r.Session)
+	set(c, 4, r.opened.Session)
 	return nil
 }
 
 func closeSession(c call) error {
-	err := c.do(&p11.CloseSession{Session: c.session()}, new(p11.None))
+	r := pool.Get().(*requests)
+	defer pool.Put(r)
+	r.close = p11.CloseSession{Session: c.session()}
+	err := c.do(&r.close, &r.none)
 	if err == nil {
 		c.in.messages.forget(c.session())
 	}

@@ -198,6 +198,22 @@ func (s *space) writeBack(v any, addr, n uint64) error {
 	return s.store(l, r.UnsafePointer(), mem, false)
 }
 
+// WipeParameter overwrites the bytes in v, which [Decode] copied: passwords and
+// other things that should not lie about.
+func WipeParameter(v any) {
+	if b, plain := v.([]byte); plain {
+		clear(b)
+		return
+	}
+	r := reflect.ValueOf(v)
+	if r.Kind() != reflect.Pointer || r.IsNil() {
+		return
+	}
+	if l, err := layoutOf(r.Type(), Host); err == nil {
+		l.wipe(r.UnsafePointer())
+	}
+}
+
 // Load fills the structure that v points to from p, which the caller of the
 // library promises to be one.
 func Load(v any, p unsafe.Pointer, abi ABI) error {

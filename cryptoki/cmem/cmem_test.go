@@ -156,6 +156,27 @@ func TestWriteBack(t *testing.T) {
 	})
 }
 
+func TestWipeParameter(t *testing.T) {
+	v := sample()
+	WipeParameter(v)
+	want := sample()
+	clear(want.Data)
+	clear(want.Nested.IV)
+	clear(want.Nested.Tag)
+	clear(want.Template[0].Value)
+	if !reflect.DeepEqual(v, want) {
+		t.Errorf("%+v, want %+v", v, want)
+	}
+	b := []byte("bytes")
+	WipeParameter(b)
+	if string(b) != "\x00\x00\x00\x00\x00" {
+		t.Errorf("%q", b)
+	}
+	for _, v := range []any{nil, uint64(5), (*everything)(nil)} {
+		WipeParameter(v)
+	}
+}
+
 func TestWriteBackOfNothing(t *testing.T) {
 	for _, v := range []any{nil, []byte("iv"), uint64(1), (*everything)(nil), &inner{}} {
 		if err := WriteBack(v, nil, 0, Host); err != nil {

@@ -432,3 +432,28 @@ func (s *space) storeSlice(f *field, q unsafe.Pointer, mem []byte, write bool) e
 	}
 	return nil
 }
+
+// wipe overwrites the bytes that a Go value holds slices of or points to.
+func (l *layout) wipe(v unsafe.Pointer) {
+	for i := range l.fields {
+		f := &l.fields[i]
+		q := unsafe.Add(v, f.goOff)
+		switch f.kind {
+		case kindBytes:
+			clear(*(*[]byte)(q))
+		case kindStruct:
+			f.sub.wipe(q)
+		case kindPointer:
+			if p := *(*unsafe.Pointer)(q); p != nil {
+				f.sub.wipe(p)
+			}
+		case kindSlice:
+			list := reflect.NewAt(f.typ, q).Elem()
+			for i := range list.Len() {
+				f.sub.wipe(list.Index(i).Addr().UnsafePointer())
+			}
+		case kindTemplate:
+			Wipe(*(*[]ck.Attribute)(q))
+		}
+	}
+}
