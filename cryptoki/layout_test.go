@@ -25,6 +25,7 @@ var structures = map[string]string{
 	"EDDSAParams":             "CK_EDDSA_PARAMS",
 	"GCMMessageParams":        "CK_GCM_MESSAGE_PARAMS",
 	"GCMParams":               "CK_GCM_PARAMS",
+	"GMACParams":              "CK_GCM_PARAMS",
 	"HKDFParams":              "CK_HKDF_PARAMS",
 	"OAEPParams":              "CK_RSA_PKCS_OAEP_PARAMS",
 	"PBKDF2Params":            "CK_PKCS5_PBKD2_PARAMS2",

@@ -42,8 +42,13 @@ func (m *messages) proto(k messageKey) any {
 }
 
 func (m *messages) forget(s ck.SessionHandle) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.protos) == 0 {
+		return
+	}
 	for op := p11.OpMessageEncrypt; op <= p11.OpMessageVerify; op++ {
-		m.remember(messageKey{s, op}, nil)
+		delete(m.protos, messageKey{s, op})
 	}
 }
 

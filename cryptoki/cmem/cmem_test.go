@@ -224,6 +224,45 @@ func TestDecodeSimple(t *testing.T) {
 	})
 }
 
+// orBytes is a structure that may be passed as plain bytes.
+type orBytes struct {
+	IV   []byte `c:"ptr,len"`
+	Bits uint64
+}
+
+func (p *orBytes) FromBytes(b []byte) error {
+	if len(b) > 5 {
+		return ck.CKR_MECHANISM_PARAM_INVALID
+	}
+	*p = orBytes{IV: b, Bits: 128}
+	return nil
+}
+
+func TestDecodeFromBytes(t *testing.T) {
+	forEachABI(t, func(t *testing.T, abi ABI) {
+		a := newArena(abi)
+		iv := a.put([]byte("an iv and more")...)
+		whole := a.object().ptr(iv).ulong(5).ulong(96).end()
+		structure := a.put(whole...)
+		for _, c := range []struct {
+			addr, n uint64
+			want    any
+			err     error
+		}{
+			{structure, uint64(len(whole)), &orBytes{IV: []byte("an iv"), Bits: 96}, nil},
+			{iv, 5, &orBytes{IV: []byte("an iv"), Bits: 128}, nil},
+			{iv, 6, &orBytes{}, ck.CKR_MECHANISM_PARAM_INVALID},
+			{0, 5, nil, ck.CKR_MECHANISM_PARAM_INVALID},
+			{0, 0, nil, nil},
+		} {
+			v, err := a.space().decode((*orBytes)(nil), c.addr, c.n)
+			if !errors.Is(err, c.err) || !reflect.DeepEqual(v, c.want) {
+				t.Errorf("%d bytes: %+v, %v", c.n, v, err)
+			}
+		}
+	})
+}
+
 // Pointers inside are as suspect as those outside.
 func TestDecodePointersInside(t *testing.T) {
 	forEachABI(t, func(t *testing.T, abi ABI) {

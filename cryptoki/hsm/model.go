@@ -45,6 +45,7 @@ type session struct {
 	handle ck.SessionHandle
 	part   *partition
 	rw     bool
+	owns   atomic.Bool // it has, or had, session objects
 
 	// mu is held by the one call that uses the session at a time; it guards
 	// what follows. No lock of the partition or the HSM is held while

@@ -372,6 +372,7 @@ func (t *sessionObjects) put(o *object) {
 		t.byOwner[o.owner] = mine
 	}
 	mine[o.handle], t.byHandle[o.handle] = o, o
+	o.owner.owns.Store(true)
 }
 
 // remove drops an object, in whatever version.
@@ -452,6 +453,9 @@ func (t *sessionObjects) matching(p *partition, f func(*object) bool) (list []ck
 
 // dropSessionObjects drops what dies with a session.
 func (h *HSM) dropSessionObjects(s *session) {
+	if !s.owns.Load() {
+		return
+	}
 	h.objects.mu.Lock()
 	defer h.objects.mu.Unlock()
 	for _, o := range h.objects.byOwner[s] {

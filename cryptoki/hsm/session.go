@@ -41,8 +41,7 @@ func (t *sessionTable) add(s *session) bool {
 	return true
 }
 
-// place takes a free place, making room if there is none. Places are handed out
-// in turn, oldest first.
+// place takes a free place, making room if there is none.
 func (t *sessionTable) place() (int, bool) {
 	if len(t.free) == 0 {
 		var places []*sessionPlace
@@ -56,12 +55,15 @@ func (t *sessionTable) place() (int, bool) {
 		grown := append(make([]*sessionPlace, 0, 2*n+64), places...)
 		for i := n; i < cap(grown) && i < 1<<sessionIndexBits-1; i++ {
 			grown = append(grown, new(sessionPlace))
+		}
+		for i := len(grown) - 1; i >= n; i-- { // the lowest is handed out first
 			t.free = append(t.free, i)
 		}
 		t.places.Store(&grown)
 	}
-	i := t.free[0]
-	t.free = t.free[1:]
+	last := len(t.free) - 1
+	i := t.free[last]
+	t.free = t.free[:last]
 	return i, true
 }
 

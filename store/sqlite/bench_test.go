@@ -85,6 +85,7 @@ func BenchmarkCreate(b *testing.B) {
 					done <- nil
 				}()
 			}
+			before := generationOf(b, s)
 			b.ResetTimer()
 			for range b.N {
 				work <- struct{}{}
@@ -95,6 +96,7 @@ func BenchmarkCreate(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
+			b.ReportMetric(float64(b.N)/float64(generationOf(b, s)-before), "updates/commit")
 		})
 	}
 }

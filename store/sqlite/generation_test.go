@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -224,6 +226,36 @@ func TestGenerationFileEmptiedInUse(t *testing.T) {
 	mustAdd(t, s, "b")
 	if n := generationOf(t, s); n != before+1 {
 		t.Errorf("generation was %d and is %d", before, n)
+	}
+}
+
+// TestLockFileLost deletes the lock file in use, which nobody may do: then two
+// stores have the write turn at once. SQLite still keeps them apart.
+func TestLockFileLost(t *testing.T) {
+	dir := t.TempDir()
+	a := openTest(t, dir, Options{})
+	ref := mustAdd(t, a, "a")
+	must(t, os.Remove(filepath.Join(dir, lockName)))
+	b := openTest(t, dir, Options{})
+	var wg sync.WaitGroup
+	for _, s := range []*Store{a, b} {
+		wg.Go(func() {
+			for range 30 {
+				if _, err := add(s, "b"); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	refs := all(t, a)
+	if len(refs) != 61 || len(slices.Compact(refs)) != 61 || refs[0] != ref {
+		t.Errorf("refs are %v", refs)
+	}
+	before := generationOf(t, a)
+	mustAdd(t, b, "c")
+	if n := generationOf(t, a); n == before {
+		t.Errorf("generation stays %d after a commit", n)
 	}
 }
 

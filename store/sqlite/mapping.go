@@ -48,7 +48,8 @@ func mapGen(path string, readOnly bool) (*mapping, error) {
 		if readOnly {
 			return nil, fmt.Errorf("store: %s is too short", path)
 		}
-		if err := f.Truncate(genSize); err != nil { // lengthens it, with zeros
+		// Writing, unlike Truncate, says so when the disk is full.
+		if _, err := f.WriteAt([]byte{0}, genSize-1); err != nil {
 			return nil, wrap(err)
 		}
 	}

@@ -206,10 +206,10 @@ func (s *Store) refuseEmptied() error {
 // connect opens one more connection.
 func (s *Store) connect() (*conn, error) {
 	c, err := openConn(s.place.db())
-	if err == nil && s.opts.maxPages > 0 {
-		err = c.run(fmt.Sprint("PRAGMA max_page_count = ", s.opts.maxPages))
+	if err != nil || s.opts.maxPages == 0 {
+		return c, err
 	}
-	return c, err
+	return c, c.run(fmt.Sprint("PRAGMA max_page_count = ", s.opts.maxPages))
 }
 
 // enter counts one call in, unless the store is closed.

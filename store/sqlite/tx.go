@@ -27,7 +27,6 @@ type tx struct {
 
 	// Of an Update only:
 	gen    *mapping          // nil in a View
-	begun  uint64            // the last ref when it began
 	tally  map[tallied]int64 // records added and removed
 	broken error             // a statement failed half way: nothing may be kept
 }

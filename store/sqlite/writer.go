@@ -153,7 +153,7 @@ func (g *group) run(c *call) {
 		return
 	}
 	before := g.state
-	t := &tx{ctx: c.ctx, store: g.w.store, conn: g.conn, state: &g.state, gen: g.gen, begun: g.state.lastRef}
+	t := &tx{ctx: c.ctx, store: g.w.store, conn: g.conn, state: &g.state, gen: g.gen}
 	defer func() {
 		t.over.Store(true)
 		if c.err == nil {

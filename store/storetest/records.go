@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"math"
 	"strings"
@@ -358,4 +359,36 @@ func testBigRecords(t *testing.T, p place) {
 	}
 	s.delete(ref, 2)
 	want(t, "count", s.count(1, 1), 0)
+}
+
+// testScrub is for those stores that are Scrubbers: it may change nothing that
+// can be seen.
+func testScrub(t *testing.T, p place) {
+	s, other := p.handle(), p.handle()
+	scrubber, ok := s.Store.(store.Scrubber)
+	if !ok {
+		t.Skip("this store has nothing to scrub")
+	}
+	a := s.insert(1, 1, "a", term(1))
+	b := s.insert(1, 1, "b", term(1))
+	s.delete(b, 1)
+	moment := wantChanges(t, other, 0, 0, a, b)
+	for range 2 {
+		if err := scrubber.Scrub(ctx); err != nil {
+			t.Fatalf("Scrub: %v", err)
+		}
+	}
+	wantRefs(t, "find", other.find(1, 1, term(1)), a)
+	wantRecord(t, other.get(a), store.Record{Ref: a, Space: 1, Kind: 1, Version: 1, Sealed: []byte("a")})
+	wantChanges(t, other, 0, moment)
+	if c := other.insert(1, 1, "c"); c <= b {
+		t.Errorf("ref %d after %d", c, b)
+	}
+	cancelled, cancel := context.WithCancel(ctx)
+	cancel()
+	wantErr(t, "Scrub under a cancelled context", scrubber.Scrub(cancelled), context.Canceled)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wantErr(t, "Scrub after Close", scrubber.Scrub(ctx), store.ErrClosed)
 }

@@ -59,6 +59,7 @@ func Run(t *testing.T, open func(t *testing.T) Opener) {
 		{"Close", testClose},
 		{"CloseWaits", testCloseWaits},
 		{"Reopen", testReopen},
+		{"Scrub", testScrub},
 		{"Model", testModel},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, place{t, open(t)}) })
