@@ -3,6 +3,7 @@ module github.com/perilune/perilune/test
 go 1.26.4
 
 require (
+	github.com/ThalesGroup/crypto11 v1.5.0
 	github.com/c2sp/wycheproof v0.0.0-20260902155932-3fa63dd0344a
 	github.com/creack/pty v1.1.24
 	github.com/miekg/pkcs11 v1.1.2
@@ -11,7 +12,6 @@ require (
 )
 
 require (
-	github.com/ThalesGroup/crypto11 v1.5.0 // indirect
 	github.com/pkg/errors v0.9.1 // indirect
 	github.com/thales-e-security/pool v0.0.2 // indirect
 )
