@@ -176,19 +176,11 @@ func finalize(c call) error {
 // for tens of milliseconds.
 const procs = 64
 
-// heapFloor is memory that is never touched, and so never resident. It makes the
-// collector wait until as much garbage has come together; with the megabyte or
-// two that lives otherwise it would run hundreds of times a second under load,
-// and each run visits every one of procs.
-var heapFloor []byte
-
-const heapFloorSize = 12 << 20
-
 func tuneRuntime() {
 	if os.Getenv("GOMAXPROCS") == "" && runtime.GOMAXPROCS(0) < procs {
 		runtime.GOMAXPROCS(procs)
 	}
-	if os.Getenv("GOGC") == "" && heapFloor == nil {
-		heapFloor = make([]byte, heapFloorSize)
+	if os.Getenv("GOGC") == "" {
+		startCollector.Do(collectLess)
 	}
 }
