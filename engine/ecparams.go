@@ -68,7 +68,7 @@ func parseECParams(der []byte, t ck.KeyType) (*curve, error) {
 	var element cryptobyte.String
 	var kind tag.Tag
 	if !s.ReadAnyASN1Element(&element, &kind) || !s.Empty() {
-		return nil, errECParams
+		return miscountedName(der, t)
 	}
 	c, err := parseECParamsElement(element, kind)
 	if err != nil {
@@ -76,6 +76,19 @@ func parseECParams(der []byte, t ck.KeyType) (*curve, error) {
 	}
 	if c.key != t {
 		return nil, fmt.Errorf("%s is no curve of this key type: %w", c.names[0], ck.CKR_CURVE_NOT_SUPPORTED)
+	}
+	return c, nil
+}
+
+// miscountedName takes a printable name whose length is one too much, as OpenSC
+// (up to 0.23 at least) sends it for curve25519.
+func miscountedName(der []byte, t ck.KeyType) (*curve, error) {
+	if len(der) < 3 || der[0] != byte(tag.PrintableString) || int(der[1]) != len(der)-1 {
+		return nil, errECParams
+	}
+	c, err := curveByName(string(der[2:]))
+	if err != nil || c.key != t {
+		return nil, errECParams
 	}
 	return c, nil
 }

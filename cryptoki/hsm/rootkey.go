@@ -73,7 +73,7 @@ func (path RootKeyFile) Load() (RootKey, error) {
 	if info.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("root key %s: others may read or write it (mode %04o); run: chmod 600 %s", path, info.Mode().Perm(), path)
 	}
-	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != uint32(os.Geteuid()) && st.Uid != 0 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && os.Geteuid() != 0 && st.Uid != uint32(os.Geteuid()) && st.Uid != 0 {
 		return nil, fmt.Errorf("root key %s: belongs to user %d, not to this process's user", path, st.Uid)
 	}
 	buf := make([]byte, 256)
@@ -102,7 +102,7 @@ func (path RootKeyFile) Create() (RootKey, error) {
 	}
 	defer os.Remove(f.Name())
 	_, err = f.WriteString(rootKeyMagic + hex.EncodeToString(key) + "\n")
-	err = errors.Join(err, f.Sync(), f.Close())
+	err = errors.Join(err, giveToOwner(f, dir), f.Sync(), f.Close())
 	if err != nil {
 		return nil, fmt.Errorf("create root key: %w", err)
 	}
@@ -113,6 +113,19 @@ func (path RootKeyFile) Create() (RootKey, error) {
 		return nil, fmt.Errorf("create root key: %w", err)
 	}
 	return path.Load()
+}
+
+// giveToOwner gives a file that root made to the owner of the directory.
+func giveToOwner(f *os.File, dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil || os.Geteuid() != 0 {
+		return err
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || st.Uid == 0 {
+		return nil
+	}
+	return f.Chown(int(st.Uid), int(st.Gid))
 }
 
 func syncDir(dir string) error {

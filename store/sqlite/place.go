@@ -102,14 +102,20 @@ func (p *place) checkFiles() error {
 	return nil
 }
 
-// checkOwner refuses what somebody else than this user or root owns or may write.
+// checkOwner refuses what somebody else than this user or root owns or may
+// write. Root may use anybody's: a server that starts as root and goes on as
+// another user opens that user's store first (nginx with a key in the module).
 func checkOwner(path string, info fs.FileInfo) error {
 	if info.Mode().Perm()&0o022 != 0 {
 		return fmt.Errorf("store: %s can be written by other users (mode %#o); run `chmod go-w %s`",
 			path, info.Mode().Perm(), path)
 	}
-	me := os.Geteuid()
-	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 && int(st.Uid) != me {
+	return ownedBy(path, info, os.Geteuid())
+}
+
+// ownedBy refuses what belongs neither to me nor to root, unless I am root.
+func ownedBy(path string, info fs.FileInfo, me int) error {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && me != 0 && st.Uid != 0 && int(st.Uid) != me {
 		return fmt.Errorf("store: %s belongs to user %d and this process runs as user %d; run it as that user, or `chown %d %s`",
 			path, st.Uid, me, me, path)
 	}
@@ -140,11 +146,25 @@ func openPrivate(path string) (*os.File, error) {
 	if err != nil {
 		return nil, wrap(err)
 	}
-	if err := f.Chmod(0o600); err != nil {
+	if err := errors.Join(f.Chmod(0o600), giveToOwner(f, filepath.Dir(path))); err != nil {
 		_ = f.Close()
 		return nil, wrap(err)
 	}
 	return f, nil
+}
+
+// giveToOwner gives a file that root made to the owner of the directory, who
+// will need it. SQLite does the same with its own files.
+func giveToOwner(f *os.File, dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil || os.Geteuid() != 0 {
+		return err
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || st.Uid == 0 {
+		return nil
+	}
+	return f.Chown(int(st.Uid), int(st.Gid))
 }
 
 // createDB makes an empty database file if there is none. The caller holds the

@@ -143,11 +143,6 @@ func TestRefusesWhatOthersMayWrite(t *testing.T) {
 			refused(path, "chmod go-w "+path)
 		}
 		must(t, os.Chmod(path, info.Mode()))
-		if os.Geteuid() == 0 {
-			must(t, os.Chown(path, 12345, -1))
-			refused(path, "belongs to user 12345")
-			must(t, os.Chown(path, 0, -1))
-		}
 	}
 	gen := filepath.Join(dir, genName)
 	must(t, os.Remove(gen))
@@ -156,6 +151,34 @@ func TestRefusesWhatOthersMayWrite(t *testing.T) {
 	must(t, os.Remove(gen))
 	must(t, os.Chmod(dir, 0o755)) // to be read is no harm
 	mustAdd(t, openTest(t, dir, Options{}), "a")
+}
+
+// TestRootUsesAnothersStore: what root makes in another user's directory is
+// that user's, and others may not use it.
+func TestRootUsesAnothersStore(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+	const owner = 12345
+	dir := filepath.Join(t.TempDir(), "store")
+	must(t, os.Mkdir(dir, 0o700))
+	must(t, os.Chown(dir, owner, owner))
+	st := openTest(t, dir, Options{})
+	mustAdd(t, st, "a")
+	entries, err := os.ReadDir(dir)
+	must(t, err)
+	for _, e := range entries {
+		info, err := e.Info()
+		must(t, err)
+		if uid := info.Sys().(*syscall.Stat_t).Uid; uid != owner {
+			t.Errorf("%s belongs to user %d", e.Name(), uid)
+		}
+	}
+	info, err := os.Stat(dir)
+	must(t, err)
+	if err := ownedBy(dir, info, owner+1); err == nil || !strings.Contains(err.Error(), "belongs to user 12345") {
+		t.Errorf("another user's store: %v", err)
+	}
 }
 
 func must(t testing.TB, err error) {
