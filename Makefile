@@ -74,7 +74,7 @@ bench: build
 	@test/bench/run
 
 soak: build
-	cd test && PERILUNE_SOAK=1 $(GO) test -count=1 -timeout 3h ./fork ./crash
+	cd test && PERILUNE_SOAK=1 $(GO) test -count=1 -timeout 3h ./fork ./crash ./conformance
 
 install: build
 	install -d $(DESTDIR)$(LIBDIR)/pkcs11 $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/perilune
