@@ -150,11 +150,6 @@ static inline const char *token_label(int argc, char **argv) {
 	return argc > 2 ? argv[2] : "-";
 }
 
-static inline char *get_pin(void) {
-	char *pin = getenv("PKCS11_PIN");
-	return pin != NULL ? pin : getenv("PIN");
-}
-
 /*
  * login makes the token's private objects visible, in all sessions of this
  * process with the token, and in no other process (section 5.6.8). A program
@@ -162,13 +157,13 @@ static inline char *get_pin(void) {
  * after a few of them they lock the PIN (CKR_PIN_LOCKED).
  */
 static inline void login(CK_SESSION_HANDLE session) {
-	char *pin = get_pin();
+	char *pin = getenv("PKCS11_PIN");
 	check(p11->C_Login(session, CKU_USER, (CK_UTF8CHAR_PTR)pin, strlen(pin)), "C_Login");
 }
 
 /* start does all of the above for the arguments of main. */
 static inline CK_SESSION_HANDLE start(int argc, char **argv) {
-	if (argc < 2 || argc > 3 || get_pin() == NULL)
+	if (argc < 2 || argc > 3 || getenv("PKCS11_PIN") == NULL)
 		usage("PROGRAM MODULE [TOKEN-LABEL], with the PIN in the environment variable PKCS11_PIN");
 	load(argv[1]);
 	CK_SESSION_HANDLE session = open_session(find_slot(token_label(argc, argv)));
