@@ -96,7 +96,7 @@ const (
 // draft is what an object is to be made from.
 type draft struct {
 	origin   origin
-	class    ck.ObjectClass // 0 with a nil template entry never occurs: set for generated, unwrapped and derived keys
+	class    ck.ObjectClass // of generated, unwrapped and derived keys; a created object's template says it
 	keyType  ck.KeyType
 	template []ck.Attribute   // what the caller asked for
 	values   []ck.Attribute   // value attributes that the engine made
@@ -128,7 +128,7 @@ type draft struct {
 //	        validation by schema and by the engine's KeyType.Complete
 //	(h *HSM) add(ctx, s, objs ...*object) ([]ck.ObjectHandle, error)
 //	        stores all of them or none, in one transaction if they are token objects
-//	(h *HSM) dropSessionObjects(s *session), (p *partition) dropPrivate()
+//	(h *HSM) dropSessionObjects(s *session), dropPrivate(p)
 //	        what closing a session and logging out take away
 //	objectCache: the partition's cache, with methods get, put, forget(ref, version), clear
 //
