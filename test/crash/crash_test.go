@@ -120,7 +120,7 @@ func (s *state) may(id uint32, label string) bool {
 // TestKill kills two workers again and again while they create, generate,
 // change and destroy objects and change the PIN.
 func TestKill(t *testing.T) {
-	rounds := 100 // of two kills each
+	rounds := 150 // of two kills each
 	if os.Getenv("PERILUNE_SOAK") != "" {
 		rounds = 3000
 	}
