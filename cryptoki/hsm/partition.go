@@ -355,6 +355,15 @@ func (h *HSM) wipe(ctx context.Context, space store.Space) error {
 	const batch = 500
 	for done := false; !done; {
 		err := h.store.Update(ctx, func(tx store.Tx) error {
+			// Another process may have finished this and given the partition
+			// new contents, which are none of ours.
+			_, s, err := h.readPartition(tx, &partition{space: space})
+			if err != nil {
+				return err
+			}
+			if done = s == nil || !s.Wiping; done {
+				return nil
+			}
 			left := batch
 			for _, kind := range []store.Kind{kindPrivateObject, kindPublicObject} {
 				recs, err := tx.List(space, kind, 0, left)
@@ -366,15 +375,11 @@ func (h *HSM) wipe(ctx context.Context, space store.Space) error {
 						return err
 					}
 				}
-				left -= len(recs)
+				if left -= len(recs); left == 0 {
+					return nil // there may be more
+				}
 			}
-			if done = left > 0; !done {
-				return nil
-			}
-			_, s, err := h.readPartition(tx, &partition{space: space})
-			if err != nil || s == nil {
-				return err
-			}
+			done = true
 			if s.Removing {
 				return tx.Delete(s.ref, s.version)
 			}

@@ -233,3 +233,43 @@ func TestZeroizeSurvivesInterruption(t *testing.T) {
 		t.Errorf("after the restart: %+v", got)
 	}
 }
+
+// TestLateWipeSparesNewContents: a process that is still deleting what was
+// zeroized must not touch what another has put there since.
+func TestLateWipeSparesNewContents(t *testing.T) {
+	host := newTestHost()
+	slow, fast := host.process(t), host.process(t)
+	initPartition(t, slow, 0)
+	if err := slow.zeroizePartition(t.Context(), spaceOf(1), false); err != nil {
+		t.Fatal(err)
+	}
+	initPartition(t, fast, 0)
+	s := open(t, fast, 0, true)
+	login(t, fast, s)
+	must(t, fast, &p11.CreateObject{Session: s, Template: []ck.Attribute{
+		ck.NewULong(ck.CKA_CLASS, ck.CKO_DATA), ck.NewBool(ck.CKA_TOKEN, true), ck.NewBool(ck.CKA_PRIVATE, true),
+	}})
+	if err := slow.wipe(t.Context(), spaceOf(1)); err != nil { // as if it had been at it all the time
+		t.Fatal(err)
+	}
+	if got := must(t, fast, &p11.ListPartitions{}).Partitions[0]; !got.Initialized || got.Objects != 1 {
+		t.Errorf("after the late wipe: %+v", got)
+	}
+}
+
+// TestWipeOfManyObjects: more than one batch.
+func TestWipeOfManyObjects(t *testing.T) {
+	h := newTestHSM(t)
+	s := open(t, h, 0, true)
+	login(t, h, s)
+	for range 1003 {
+		must(t, h, &p11.CreateObject{Session: s, Template: []ck.Attribute{
+			ck.NewULong(ck.CKA_CLASS, ck.CKO_DATA), ck.NewBool(ck.CKA_TOKEN, true),
+		}})
+	}
+	must(t, h, &p11.CloseSession{Session: s})
+	must(t, h, &p11.InitToken{Slot: 0, PIN: []byte(soPIN), Label: "again"})
+	if got := must(t, h, &p11.ListPartitions{}).Partitions[0]; !got.Initialized || got.Objects != 0 {
+		t.Errorf("after C_InitToken: %+v", got)
+	}
+}

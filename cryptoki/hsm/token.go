@@ -206,8 +206,8 @@ func (h *HSM) initPartition(ctx context.Context, space store.Space, label string
 				return err
 			}
 		}
-		if s.Initialized {
-			return fmt.Errorf("another process initialised the token meanwhile: %w", ck.CKR_DEVICE_REMOVED)
+		if s.Initialized || s.Wiping {
+			return fmt.Errorf("another process initialised or zeroized the token meanwhile: %w", ck.CKR_DEVICE_REMOVED)
 		}
 		s.Initialized, s.Label, s.Epoch = true, label, randomBytes(16)
 		if err := h.replaceMeta(tx, 0, kindPartition, &s.record, s); err != nil {
