@@ -10,7 +10,8 @@ FUZZTIME ?= 5s
 PKGS    := ./...
 
 GOFLAGS_BUILD := -trimpath -tags $(TAGS)
-LDFLAGS := -s -w -X main.version=$(VERSION)
+LDFLAGS := -s -w
+CLIFLAGS := -X main.version=$(VERSION)
 SOFLAGS := -linkmode=external "-extldflags=-Wl,--version-script=$(CURDIR)/cryptoki/libperilune.map -Wl,-z,nodelete -Wl,-z,now -Wl,-z,relro"
 
 .DEFAULT_GOAL := build
@@ -25,7 +26,7 @@ lib:
 
 cli:
 	@mkdir -p build
-	CGO_ENABLED=1 $(GO) build $(GOFLAGS_BUILD) -ldflags '$(LDFLAGS)' -o build/perilune ./cmd/perilune
+	CGO_ENABLED=1 $(GO) build $(GOFLAGS_BUILD) -ldflags '$(LDFLAGS) $(CLIFLAGS)' -o build/perilune ./cmd/perilune
 
 demo: build
 	@test/demo

@@ -188,13 +188,13 @@ func (h *HSM) readMeta(tx store.Tx) (*metaState, error) {
 }
 
 // readPartition reads the state of one partition anew inside a transaction.
-func (h *HSM) readPartition(tx store.Tx, p *partition) (*metaState, *partitionState, error) {
+func (h *HSM) readPartition(tx store.Tx, space store.Space) (*metaState, *partitionState, error) {
 	m, err := h.readMeta(tx)
 	if err != nil {
 		return nil, nil, err
 	}
 	for i := range m.parts {
-		if spaceOf(m.parts[i].Number) == p.space {
+		if spaceOf(m.parts[i].Number) == space {
 			return m, &m.parts[i], nil
 		}
 	}
@@ -357,7 +357,7 @@ func (h *HSM) wipe(ctx context.Context, space store.Space) error {
 		err := h.store.Update(ctx, func(tx store.Tx) error {
 			// Another process may have finished this and given the partition
 			// new contents, which are none of ours.
-			_, s, err := h.readPartition(tx, &partition{space: space})
+			_, s, err := h.readPartition(tx, space)
 			if err != nil {
 				return err
 			}

@@ -301,7 +301,7 @@ func (h *HSM) sameEpoch(tx store.Tx, p *partition, epoch []byte) error {
 	if p.admin() {
 		return nil
 	}
-	_, s, err := h.readPartition(tx, p)
+	_, s, err := h.readPartition(tx, p.space)
 	if err != nil {
 		return err
 	}
@@ -322,7 +322,7 @@ func checkPINLength(pin []byte) error {
 // remove the partition too.
 func (h *HSM) zeroizePartition(ctx context.Context, space store.Space, remove bool) error {
 	err := h.store.Update(ctx, func(tx store.Tx) error {
-		_, s, err := h.readPartition(tx, &partition{space: space})
+		_, s, err := h.readPartition(tx, space)
 		if err != nil || s == nil {
 			return err
 		}

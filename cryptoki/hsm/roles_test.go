@@ -219,7 +219,7 @@ func TestZeroizeSurvivesInterruption(t *testing.T) {
 		ck.NewULong(ck.CKA_CLASS, ck.CKO_DATA), ck.NewBool(ck.CKA_TOKEN, true), ck.NewBool(ck.CKA_PRIVATE, true),
 	}})
 	err := h.store.Update(t.Context(), func(tx store.Tx) error {
-		_, st, err := h.readPartition(tx, &partition{space: spaceOf(1)})
+		_, st, err := h.readPartition(tx, spaceOf(1))
 		if err != nil {
 			return err
 		}

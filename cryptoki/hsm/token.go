@@ -194,7 +194,7 @@ func (h *HSM) initPartition(ctx context.Context, space store.Space, label string
 		return err
 	}
 	err = h.store.Update(ctx, func(tx store.Tx) error {
-		m, s, err := h.readPartition(tx, &partition{space: space})
+		m, s, err := h.readPartition(tx, space)
 		if err != nil {
 			return err
 		}

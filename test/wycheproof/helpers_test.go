@@ -7,10 +7,12 @@ import (
 	_ "crypto/sha3"
 	_ "crypto/sha512"
 	"encoding/hex"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -38,14 +40,23 @@ func digestOf(sha string, msg []byte) ([]byte, error) {
 	return w.Sum(nil), nil
 }
 
+// vectors is the folder of the vectors, in the module that go.mod names.
+var vectors = sync.OnceValues(func() (string, error) {
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/c2sp/wycheproof").Output()
+	if err != nil {
+		return "", fmt.Errorf("the module of the vectors is not there (%w): run go mod download in test/", err)
+	}
+	return filepath.Join(strings.TrimSpace(string(out)), "testvectors_v1"), nil
+})
+
 // allFiles names all files of vectors, without their common ending.
 func allFiles(t *testing.T) (list []string) {
 	t.Helper()
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/c2sp/wycheproof").Output()
+	dir, err := vectors()
 	if err != nil {
 		t.Fatal(err)
 	}
-	entries, err := os.ReadDir(filepath.Join(strings.TrimSpace(string(out)), "testvectors_v1"))
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

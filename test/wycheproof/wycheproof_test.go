@@ -9,9 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/perilune/perilune/cryptoki/ck"
@@ -113,11 +111,11 @@ type vector struct {
 
 func load(t *testing.T, name string) *file {
 	t.Helper()
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/c2sp/wycheproof").Output()
+	dir, err := vectors()
 	if err != nil {
-		t.Fatalf("the module of the vectors is not there (%v): run go mod download in test/", err)
+		t.Fatal(err)
 	}
-	data, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(out)), "testvectors_v1", name+"_test.json"))
+	data, err := os.ReadFile(filepath.Join(dir, name+"_test.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
