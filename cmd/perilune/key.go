@@ -334,6 +334,15 @@ func (k *keys) selected(ctx context.Context, s *selection, p *progress) ([]keyJS
 	return list, nil
 }
 
+// matching is selected for commands that need something to work on.
+func (k *keys) matching(ctx context.Context, s *selection) ([]keyJSON, error) {
+	list, err := k.selected(ctx, s, nil)
+	if err == nil && len(list) == 0 {
+		err = k.noMatch(s)
+	}
+	return list, err
+}
+
 // noMatch says that a selection found nothing.
 func (k *keys) noMatch(s *selection) error {
 	return &problem{doing: "cannot find the key", err: fmt.Errorf("%s has none with %s", k.target, s),
@@ -481,12 +490,9 @@ func (a *app) keyShowCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		list, err := k.selected(ctx, s, nil)
+		list, err := k.matching(ctx, s)
 		if err != nil {
 			return err
-		}
-		if len(list) == 0 {
-			return k.noMatch(s)
 		}
 		all := []keyDetailsJSON{}
 		for _, j := range list {
@@ -651,12 +657,9 @@ identifiers is deleted with --all only.`,
 			if err != nil {
 				return err
 			}
-			list, err := k.selected(ctx, s, nil)
+			list, err := k.matching(ctx, s)
 			if err != nil {
 				return err
-			}
-			if len(list) == 0 {
-				return k.noMatch(s)
 			}
 			if n := countIDs(list); n > 1 && !all {
 				return usagef("%d objects with %d different identifiers match %s; choose by --id or --handle, or give --all", len(list), n, s)
