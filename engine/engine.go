@@ -26,6 +26,9 @@ import (
 // operation; the CKF flags of C_GetMechanismInfo follow from which are set.
 type Mechanism struct {
 	Type ck.MechanismType
+	// Aliases are further numbers of the mechanism: those that devices gave it
+	// before the standard did. Each becomes a row of its own.
+	Aliases []ck.MechanismType
 
 	// Param is the prototype of the parameter: nil for none, []byte(nil) for
 	// plain bytes such as an IV, uint64(0) for one CK_ULONG,
@@ -38,6 +41,8 @@ type Mechanism struct {
 
 	// MessageParam is the prototype for the message-based functions.
 	MessageParam any
+	// WrapParam is the prototype for authenticated wrapping.
+	WrapParam any
 
 	// Keys lists the key types that it works with; empty for mechanisms
 	// without a key.
@@ -51,8 +56,18 @@ type Mechanism struct {
 	Min, Max uint64
 	// Flags holds CKF flags that do not follow from the functions (CKF_EC_*).
 	Flags ck.Flags
-	// FIPS says that the mechanism is approved in FIPS mode.
-	FIPS bool
+
+	// FIPS says that the mechanism is approved in FIPS mode, with keys of
+	// FIPSMin and more (0: Min and more). Keys from LegacyMin on may still
+	// verify, decrypt, unwrap and derive there (0: none smaller than FIPSMin);
+	// with Legacy, keys of no size may do more (SP 800-131A).
+	FIPS, Legacy       bool
+	FIPSMin, LegacyMin uint64
+
+	// Leaks says what timing or caches may tell about secrets; empty for
+	// mechanisms in constant time. Vectors names what proves the mechanism
+	// from outside this project. Both are for docs/mechanisms.md.
+	Leaks, Vectors string
 
 	Encrypt, Decrypt           func(k *Key, p any) (Op, error)
 	Sign                       func(k *Key, p any) (Op, error)
@@ -62,23 +77,79 @@ type Mechanism struct {
 
 	// Wrap and Unwrap make single-part operations over encoded key material.
 	Wrap, Unwrap func(k *Key, p any) (Op, error)
+	// WrapAuthenticated and UnwrapAuthenticated do so with associated data
+	// (PKCS#11 v3.2 sections 5.18.6 and 5.18.7).
+	WrapAuthenticated, UnwrapAuthenticated func(k *Key, p any, aad []byte) (Op, error)
+	// Wrapped says what comes back from unwrapping.
+	Wrapped Wrapped
+
+	// Encapsulate makes a secret for the holder of a private key: the
+	// ciphertext that CiphertextLen announces, and the bytes of the secret.
+	// Decapsulate finds the secret again (sections 5.18.8 and 5.18.9).
+	Encapsulate   func(public *Key, p any, d *Derivation) (ciphertext, secret []byte, err error)
+	CiphertextLen func(public *Key, p any) (int, error)
+	Decapsulate   func(private *Key, p any, d *Derivation, ciphertext []byte) (secret []byte, err error)
 
 	MessageEncrypt, MessageDecrypt func(k *Key, p any) (MessageOp, error)
 
 	// Generate makes a secret key from the template's attributes (such as
 	// CKA_VALUE_LEN) and returns its value attributes.
 	Generate func(p any, template []ck.Attribute) ([]ck.Attribute, error)
+	// GenerateParameters makes domain parameters and returns their value
+	// attributes.
+	GenerateParameters func(p any, template []ck.Attribute) ([]ck.Attribute, error)
 	// GeneratePair makes a key pair and returns the value attributes of both.
 	GeneratePair func(p any, public, private []ck.Attribute) (pub, priv []ck.Attribute, err error)
 	// Derive returns the bytes of the derived key.
 	Derive func(base *Key, p any, d *Derivation) ([]byte, error)
+	// DerivesData says that the result is a data object and no key. Inherits says that the derived key shows bytes of the keys that
+	// it comes from, and must be as sensitive as they are.
+	DerivesData, Inherits bool
+	// DeriveKeys, instead of Derive, derives any number of objects; without
+	// one for the caller's template if InParam.
+	DeriveKeys func(base *Key, p any, d *Derivation) ([]Derived, error)
+	InParam    bool
 
-	// SelfTest checks a known answer that this project did not compute.
+	// SelfTest checks a known answer that this project did not compute. A row
+	// without one is not registered.
 	SelfTest func() error
 }
 
+// Wrapped says what unwrapping gives back where the mechanism does not recover
+// the length of what was wrapped.
+type Wrapped struct {
+	// Zeros is how many zeros there can be behind it.
+	Zeros int
+	// Last says that it comes last, after zeros (raw RSA, PKCS#11 v3.1
+	// section 6.1.12).
+	Last bool
+	// SecretOnly says that only secret keys are wrapped, because the end of an
+	// encoded private key would not be found, or because the standard says so.
+	SecretOnly bool
+}
+
+// Derived is one object that DeriveKeys makes.
+type Derived struct {
+	// Handle is where in the parameter its handle goes; nil for the object
+	// that C_DeriveKey answers with, whose template is the call's.
+	Handle *NewHandle
+	// Template is what the parameter, or the mechanism, asks for. Of the
+	// object with a Handle it is the whole template; otherwise it is added to
+	// the call's.
+	Template []ck.Attribute
+	// Class and Type are those of the object where its template does not tell.
+	Class  ck.ObjectClass
+	Type   ck.KeyType
+	Values []ck.Attribute
+}
+
+// NewHandle is a field of a parameter structure in which the handle of an
+// object is returned; in contrast to ck.ObjectHandle, which names one.
+type NewHandle uint64
+
 // AnySecret, as what a mechanism makes, leaves the type of the secret key to the
-// template; a generic secret if that is silent.
+// template; a generic secret if that is silent. As what it takes, it stands for
+// secret keys of every type.
 const AnySecret = ^ck.KeyType(0)
 
 // Derivation tells Derive what is wanted.
@@ -231,8 +302,21 @@ var (
 	sortOnce   sync.Once
 )
 
-// register adds rows; called from the init functions of mech_*.go.
-func register(rows ...*Mechanism) { mechanisms = append(mechanisms, rows...) }
+// register adds rows; called from the init functions of mech_*.go. A mechanism
+// that nothing tests is none.
+func register(rows ...*Mechanism) {
+	for _, m := range rows {
+		if m.SelfTest == nil {
+			continue
+		}
+		mechanisms = append(mechanisms, m)
+		for _, t := range m.Aliases {
+			alias := *m
+			alias.Type, alias.Aliases = t, nil
+			mechanisms = append(mechanisms, &alias)
+		}
+	}
+}
 
 // registerKeyType adds rows; called from the init functions of keytype_*.go.
 func registerKeyType(rows ...*KeyType) { keyTypes = append(keyTypes, rows...) }
@@ -292,11 +376,13 @@ func (m *Mechanism) Info() ck.MechanismInfo {
 		{m.SignRecover != nil, ck.CKF_SIGN_RECOVER},
 		{m.Verify != nil, ck.CKF_VERIFY},
 		{m.VerifyRecover != nil, ck.CKF_VERIFY_RECOVER},
-		{m.Generate != nil, ck.CKF_GENERATE},
+		{m.Generate != nil || m.GenerateParameters != nil, ck.CKF_GENERATE},
 		{m.GeneratePair != nil, ck.CKF_GENERATE_KEY_PAIR},
-		{m.Wrap != nil, ck.CKF_WRAP},
-		{m.Unwrap != nil, ck.CKF_UNWRAP},
-		{m.Derive != nil, ck.CKF_DERIVE},
+		{m.Wrap != nil || m.WrapAuthenticated != nil, ck.CKF_WRAP},
+		{m.Unwrap != nil || m.UnwrapAuthenticated != nil, ck.CKF_UNWRAP},
+		{m.Derive != nil || m.DeriveKeys != nil, ck.CKF_DERIVE},
+		{m.Encapsulate != nil, ck.CKF_ENCAPSULATE},
+		{m.Decapsulate != nil, ck.CKF_DECAPSULATE},
 		{m.MessageEncrypt != nil, ck.CKF_MESSAGE_ENCRYPT},
 		{m.MessageDecrypt != nil, ck.CKF_MESSAGE_DECRYPT},
 	} {
@@ -307,12 +393,23 @@ func (m *Mechanism) Info() ck.MechanismInfo {
 	return ck.MechanismInfo{MinKeySize: m.Min, MaxKeySize: m.Max, Flags: f}
 }
 
+// Takes reports whether the mechanism works with keys of this class and type.
+func (m *Mechanism) Takes(class ck.ObjectClass, t ck.KeyType) bool {
+	for _, k := range m.Keys {
+		if k == t || k == AnySecret && class == ck.CKO_SECRET_KEY {
+			return true
+		}
+	}
+	return false
+}
+
 // ParamPrototypes returns the prototypes of the parameters of t, for the layer
-// that decodes them: of the mechanism and of its message-based functions.
-func ParamPrototypes(t ck.MechanismType) (param, message any, known bool) {
+// that decodes them: of the mechanism, of its message-based functions, and of
+// authenticated wrapping.
+func ParamPrototypes(t ck.MechanismType) (param, message, wrap any, known bool) {
 	m := Find(t)
 	if m == nil {
-		return nil, nil, false
+		return nil, nil, nil, false
 	}
-	return m.Param, m.MessageParam, true
+	return m.Param, m.MessageParam, m.WrapParam, true
 }

@@ -30,8 +30,10 @@ func TestRows(t *testing.T) {
 	for _, m := range Mechanisms() {
 		needsKey := m.Encrypt != nil || m.Decrypt != nil || m.Sign != nil || m.Verify != nil ||
 			m.SignRecover != nil || m.VerifyRecover != nil || m.Wrap != nil || m.Unwrap != nil ||
-			m.MessageEncrypt != nil || m.MessageDecrypt != nil || m.Derive != nil
-		makesKey := m.Generate != nil || m.GeneratePair != nil
+			m.MessageEncrypt != nil || m.MessageDecrypt != nil || m.Derive != nil ||
+			m.DeriveKeys != nil || m.Encapsulate != nil || m.Decapsulate != nil ||
+			m.WrapAuthenticated != nil || m.UnwrapAuthenticated != nil
+		makesKey := m.Generate != nil || m.GeneratePair != nil || m.GenerateParameters != nil
 		if needsKey && len(m.Keys) == 0 || !needsKey && !makesKey && len(m.Keys) > 0 {
 			t.Errorf("%v: needs a key: %v, key types: %v", m.Type, needsKey, m.Keys)
 		}
@@ -42,7 +44,7 @@ func TestRows(t *testing.T) {
 			t.Errorf("%v: smallest key %d, largest %d", m.Type, m.Min, m.Max)
 		}
 		for _, k := range m.Keys {
-			if FindKeyType(k) == nil {
+			if k != AnySecret && FindKeyType(k) == nil {
 				t.Errorf("%v: key type %v has no row", m.Type, k)
 			}
 		}
@@ -54,6 +56,13 @@ func TestRows(t *testing.T) {
 		}
 		checkPrototype(t, m, m.Param)
 		checkPrototype(t, m, m.MessageParam)
+		checkPrototype(t, m, m.WrapParam)
+		if m.Derive != nil && m.DeriveKeys != nil {
+			t.Errorf("%v: derives in two ways", m.Type)
+		}
+		if (m.Encapsulate == nil) != (m.CiphertextLen == nil) {
+			t.Errorf("%v: CiphertextLen belongs to Encapsulate", m.Type)
+		}
 	}
 }
 
@@ -87,7 +96,7 @@ func TestUnknown(t *testing.T) {
 		if Find(n) != nil {
 			t.Errorf("found %#x", uint64(n))
 		}
-		if _, _, ok := ParamPrototypes(n); ok {
+		if _, _, _, ok := ParamPrototypes(n); ok {
 			t.Errorf("prototypes of %#x", uint64(n))
 		}
 	}

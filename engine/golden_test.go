@@ -4,7 +4,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 
@@ -81,15 +80,25 @@ func describe(m *Mechanism) string {
 	if len(m.Keys) > 0 {
 		var keys []string
 		for _, k := range m.Keys {
+			if k == AnySecret {
+				keys = append(keys, "any-secret")
+				continue
+			}
 			keys = append(keys, k.String())
 		}
 		fields[5] = strings.Join(keys, ",")
-		if slices.Equal(m.Keys, secretKeyTypes) {
-			fields[5] = "any-secret"
-		}
 	}
 	if m.FIPS {
 		fields[6] = "fips"
+		if m.Legacy {
+			fields[6] = "fips-legacy"
+		}
+		if m.FIPSMin != 0 || m.LegacyMin != 0 {
+			fields[6] += fmt.Sprintf("(%d,%d)", m.FIPSMin, m.LegacyMin)
+		}
+	}
+	if m.WrapParam != nil {
+		fields = append(fields, paramName(m.WrapParam))
 	}
 	if m.Optional {
 		fields[7] += "?"
@@ -125,6 +134,8 @@ func flagNames(f ck.Flags) string {
 		{ck.CKF_WRAP, "wrap"},
 		{ck.CKF_UNWRAP, "unwrap"},
 		{ck.CKF_DERIVE, "derive"},
+		{ck.CKF_ENCAPSULATE, "encapsulate"},
+		{ck.CKF_DECAPSULATE, "decapsulate"},
 	} {
 		if f&x.flag != 0 {
 			names = append(names, x.name)

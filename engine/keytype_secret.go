@@ -13,10 +13,9 @@ import (
 
 func init() {
 	registerKeyType(secretType(ck.CKK_AES, checkValueAES, 16, 24, 32))
-	for _, t := range secretKeyTypes {
-		if t != ck.CKK_AES {
-			registerKeyType(secretType(t, checkValueSHA1))
-		}
+	registerKeyType(secretType(ck.CKK_GENERIC_SECRET, checkValueSHA1), secretType(ck.CKK_HKDF, checkValueSHA1))
+	for _, f := range hashFamilies {
+		registerKeyType(secretType(f.key, checkValueSHA1))
 	}
 }
 

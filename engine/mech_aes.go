@@ -36,13 +36,13 @@ func init() {
 		aesRow(&Mechanism{
 			Type:    ck.CKM_AES_ECB,
 			Encrypt: ecbEncrypt, Decrypt: ecbDecrypt,
-			Wrap: wrapping(ecbWrap), Unwrap: unwrapping(ecbDecrypt),
+			Wrap: wrapping(ecbWrap), Unwrap: unwrapping(ecbDecrypt), Wrapped: Wrapped{Zeros: 15, SecretOnly: true},
 			SelfTest: func() error { return testCipher(ck.CKM_AES_ECB, nil, aesECBAnswer) },
 		}),
 		aesRow(&Mechanism{
 			Type: ck.CKM_AES_CBC, Param: []byte(nil),
 			Encrypt: cbcEncrypt, Decrypt: cbcDecrypt,
-			Wrap: wrapping(cbcWrap), Unwrap: unwrapping(cbcDecrypt),
+			Wrap: wrapping(cbcWrap), Unwrap: unwrapping(cbcDecrypt), Wrapped: Wrapped{Zeros: 15, SecretOnly: true},
 			SelfTest: func() error { return testCipher(ck.CKM_AES_CBC, unhex(aesCBCIV), aesCBCAnswer) },
 		}),
 		aesRow(&Mechanism{

@@ -22,8 +22,9 @@ func init() {
 			o.decrypt = true
 			return newWrapOp(k, p, o)
 		}
-		wrap := encrypt
+		wrap, wrapped := encrypt, Wrapped{}
 		if o.pad == unpadded {
+			wrapped.Zeros = 7
 			wrap = func(k *Key, p any) (Op, error) {
 				o := o
 				o.pad = zeros
@@ -32,7 +33,7 @@ func init() {
 		}
 		return aesRow(&Mechanism{
 			Type: t, Param: []byte(nil), Optional: true,
-			Encrypt: encrypt, Decrypt: decrypt, Wrap: wrapping(wrap), Unwrap: unwrapping(decrypt),
+			Encrypt: encrypt, Decrypt: decrypt, Wrap: wrapping(wrap), Unwrap: unwrapping(decrypt), Wrapped: wrapped,
 			SelfTest: selfTest,
 		})
 	}

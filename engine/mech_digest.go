@@ -76,7 +76,7 @@ func init() {
 				SelfTest: func() error { return testDigest(f.digest, nil, f.abc) },
 			},
 			&Mechanism{
-				Type: f.derive, Keys: secretKeyTypes, Min: 1, Max: maxSecret,
+				Type: f.derive, Keys: anySecretKey, Min: 1, Max: maxSecret,
 				Derive:   func(k *Key, p any, d *Derivation) ([]byte, error) { return deriveDigest(h, k, p, d) },
 				SelfTest: func() error { return testDerive(f.derive, []byte("abc"), nil, f.abc) },
 			},

@@ -22,7 +22,7 @@ func init() {
 		},
 		&Mechanism{
 			Type: ck.CKM_CONCATENATE_BASE_AND_KEY, Param: ck.ObjectHandle(0),
-			Keys: secretKeyTypes, Min: 1, Max: maxSecret,
+			Keys: anySecretKey, Inherits: true, Min: 1, Max: maxSecret,
 			Derive: concatenateKey,
 			SelfTest: func() error {
 				key := secretKey(ck.CKK_GENERIC_SECRET, unhex("89abcdef"))
@@ -41,7 +41,7 @@ func init() {
 		}),
 		&Mechanism{
 			Type: ck.CKM_EXTRACT_KEY_FROM_KEY, Param: uint64(0),
-			Keys: secretKeyTypes, Min: 1, Max: maxSecret,
+			Keys: anySecretKey, Inherits: true, Min: 1, Max: maxSecret,
 			Derive: extractKey,
 			SelfTest: func() error {
 				return testDerive(ck.CKM_EXTRACT_KEY_FROM_KEY, unhex("329f84a9"), uint64(21), "9526")
@@ -54,20 +54,14 @@ func init() {
 // used, so that no template can ask for all memory.
 const maxSecret = 1 << 16
 
-// secretKeyTypes are the types that the simple derivations take as their base.
-var secretKeyTypes = func() []ck.KeyType {
-	list := []ck.KeyType{ck.CKK_GENERIC_SECRET, ck.CKK_AES, ck.CKK_HKDF}
-	for _, f := range hashFamilies {
-		list = append(list, f.key)
-	}
-	return list
-}()
+// anySecretKey, as the types that a mechanism takes, is every secret key.
+var anySecretKey = []ck.KeyType{AnySecret}
 
 // dataRow is the row of a derivation from a key and data; its self-test uses
 // the key, the data and the answer that the standard has as its example.
 func dataRow(t ck.MechanismType, answer string, f func(base, data []byte) []byte) *Mechanism {
 	return &Mechanism{
-		Type: t, Param: (*StringDataParams)(nil), Keys: secretKeyTypes, Min: 1, Max: maxSecret,
+		Type: t, Param: (*StringDataParams)(nil), Keys: anySecretKey, Inherits: true, Min: 1, Max: maxSecret,
 		Derive: func(base *Key, param any, d *Derivation) ([]byte, error) {
 			p, err := structParam[StringDataParams](param)
 			if err != nil {

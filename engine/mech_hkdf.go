@@ -14,7 +14,7 @@ func init() {
 	row := func(t ck.MechanismType) *Mechanism {
 		return &Mechanism{
 			Type: t, Param: (*HKDFParams)(nil), Keys: []ck.KeyType{ck.CKK_HKDF, ck.CKK_GENERIC_SECRET}, Min: 1, Max: maxSecret, FIPS: true,
-			Derive:   deriveHKDF,
+			Derive: deriveHKDF, DerivesData: t == ck.CKM_HKDF_DATA,
 			SelfTest: func() error { return testHKDF(t) },
 		}
 	}

@@ -29,6 +29,7 @@ func init() {
 		VerifyRecover: rawVerifyRecover,
 		Wrap:          wrapping(rawEncrypt),
 		Unwrap:        unwrapping(rawDecrypt),
+		Wrapped:       Wrapped{Last: true, SecretOnly: true},
 		SelfTest:      testRawRSA,
 	})
 }

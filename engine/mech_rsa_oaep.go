@@ -27,6 +27,7 @@ func init() {
 		Decrypt:  oaepDecrypt,
 		Wrap:     wrapping(oaepEncrypt),
 		Unwrap:   unwrapping(oaepDecrypt),
+		Wrapped:  Wrapped{SecretOnly: true},
 		SelfTest: testOAEP,
 	})
 }

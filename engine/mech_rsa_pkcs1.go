@@ -28,6 +28,7 @@ func init() {
 		VerifyRecover: pkcs1VerifyRecover,
 		Wrap:          wrapping(pkcs1Encrypt),
 		Unwrap:        unwrapping(pkcs1Decrypt),
+		Wrapped:       Wrapped{SecretOnly: true},
 		SelfTest:      testPKCS1,
 	})
 	for m, h := range map[ck.MechanismType]ck.MechanismType{

@@ -81,6 +81,220 @@
 #define CKA_BIP32_PARENT_FINGERPRINT 0x80001106UL
 
 /*
+ * Key types
+ */
+
+#define CKK_KCDSA                                     0x80000010UL
+#define CKK_SEED_OLD                                  0x80000011UL
+#define CKK_EC_EDWARDS_OLD                            0x80000012UL
+#define CKK_EC_MONTGOMERY_OLD                         0x80000013UL
+#define CKK_BIP32                                     0x80000014UL
+
+/* Perilune's own. */
+#define CKK_SM4                                       0x80504C01UL
+#define CKK_EC_KCDSA                                  0x80504C02UL
+
+/*
+ * Mechanisms
+ *
+ * Those that end in _OLD are the numbers that devices gave to mechanisms before
+ * the standard had numbers for them, or gave them others.
+ */
+
+/* Passwords. */
+#define CKM_PBE_SHA1_DES3_EDE_CBC_OLD                 0x0000801EUL
+#define CKM_PBE_SHA1_DES2_EDE_CBC_OLD                 0x0000801FUL
+
+/* Derivations of early devices. */
+#define CKM_CONCATENATE_KEY_AND_BASE                  0x0000800DUL
+
+/* Korean algorithms. */
+#define CKM_HAS160                                    0x80000100UL
+#define CKM_KCDSA_KEY_PAIR_GEN                        0x80000101UL
+#define CKM_KCDSA_HAS160                              0x80000102UL
+#define CKM_SEED_KEY_GEN_OLD                          0x80000103UL
+#define CKM_SEED_ECB_OLD                              0x80000104UL
+#define CKM_SEED_CBC_OLD                              0x80000105UL
+#define CKM_SEED_CBC_PAD_OLD                          0x80000106UL
+#define CKM_SEED_MAC_OLD                              0x80000107UL
+#define CKM_SEED_MAC_GENERAL_OLD                      0x80000108UL
+#define CKM_KCDSA_SHA1                                0x80000109UL
+#define CKM_KCDSA_SHA224                              0x8000010AUL
+#define CKM_KCDSA_SHA256                              0x8000010BUL
+#define CKM_KCDSA_SHA384                              0x8000010CUL
+#define CKM_KCDSA_SHA512                              0x8000010DUL
+#define CKM_KCDSA_PARAMETER_GEN                       0x8000010FUL
+#define CKM_SEED_CTR                                  0x80000144UL
+#define CKM_KCDSA_HAS160_NO_PAD                       0x80000145UL
+#define CKM_KCDSA_SHA1_NO_PAD                         0x80000146UL
+#define CKM_KCDSA_SHA224_NO_PAD                       0x80000147UL
+#define CKM_KCDSA_SHA256_NO_PAD                       0x80000148UL
+#define CKM_KCDSA_SHA384_NO_PAD                       0x80000149UL
+#define CKM_KCDSA_SHA512_NO_PAD                       0x80000151UL
+#define CKM_SEED_CMAC                                 0x8000012CUL
+#define CKM_SEED_CMAC_GENERAL                         0x8000012DUL
+
+/* Modes of block ciphers. */
+#define CKM_DES3_CTR                                  0x80000116UL
+#define CKM_AES_CFB8_OLD                              0x80000118UL
+#define CKM_AES_CFB128_OLD                            0x80000119UL
+#define CKM_AES_OFB_OLD                               0x8000011AUL
+#define CKM_AES_GCM_OLD                               0x8000011CUL
+#define CKM_ARIA_CFB8                                 0x8000011DUL
+#define CKM_ARIA_CFB128                               0x8000011EUL
+#define CKM_ARIA_OFB                                  0x8000011FUL
+#define CKM_ARIA_CTR                                  0x80000120UL
+#define CKM_AES_GMAC_OLD                              0x80000126UL
+#define CKM_ARIA_CMAC                                 0x80000128UL
+#define CKM_ARIA_CMAC_GENERAL                         0x80000129UL
+#define CKM_DES3_CBC_PAD_IPSEC                        0x8000012EUL
+#define CKM_AES_CBC_PAD_IPSEC                         0x8000012FUL
+#define CKM_ARIA_L_ECB                                0x80000130UL
+#define CKM_ARIA_L_CBC                                0x80000131UL
+#define CKM_ARIA_L_CBC_PAD                            0x80000132UL
+#define CKM_ARIA_L_MAC                                0x80000133UL
+#define CKM_ARIA_L_MAC_GENERAL                        0x80000134UL
+#define CKM_DES3_X919_MAC                             0x80000150UL
+#define CKM_AES_KW                                    0x80000170UL
+#define CKM_AES_KWP                                   0x80000171UL
+#define CKM_AES_XTS_OLD                               0x80000A04UL
+
+/* RSA and DSA. */
+#define CKM_SHA224_RSA_X9_31                          0x80000135UL
+#define CKM_SHA256_RSA_X9_31                          0x80000136UL
+#define CKM_SHA384_RSA_X9_31                          0x80000137UL
+#define CKM_SHA512_RSA_X9_31                          0x80000138UL
+#define CKM_SHA1_RSA_X9_31_NON_FIPS                   0x80000139UL
+#define CKM_SHA224_RSA_X9_31_NON_FIPS                 0x8000013AUL
+#define CKM_SHA256_RSA_X9_31_NON_FIPS                 0x8000013BUL
+#define CKM_SHA384_RSA_X9_31_NON_FIPS                 0x8000013CUL
+#define CKM_SHA512_RSA_X9_31_NON_FIPS                 0x8000013DUL
+#define CKM_RSA_X9_31_NON_FIPS                        0x8000013EUL
+#define CKM_DSA_SHA224_OLD                            0x80000140UL
+#define CKM_DSA_SHA256_OLD                            0x80000141UL
+#define CKM_RSA_FIPS_186_3_AUX_PRIME_KEY_PAIR_GEN     0x80000142UL
+#define CKM_RSA_FIPS_186_3_PRIME_KEY_PAIR_GEN         0x80000143UL
+
+/* Elliptic curves. */
+#define CKM_ECDSA_SHA224_OLD                          0x80000122UL
+#define CKM_ECDSA_SHA256_OLD                          0x80000123UL
+#define CKM_ECDSA_SHA384_OLD                          0x80000124UL
+#define CKM_ECDSA_SHA512_OLD                          0x80000125UL
+#define CKM_ECDSA_KEY_PAIR_GEN_W_EXTRA_BITS           0x80000160UL
+#define CKM_ECDSA_GBCS_SHA256                         0x80000161UL
+#define CKM_ECIES                                     0x80000A00UL
+#define CKM_EC_EDWARDS_KEY_PAIR_GEN_OLD               0x80000C01UL
+#define CKM_EDDSA_NACL                                0x80000C02UL
+#define CKM_EDDSA_OLD                                 0x80000C03UL
+#define CKM_SHA1_EDDSA_NACL                           0x80000C04UL
+#define CKM_SHA224_EDDSA_NACL                         0x80000C05UL
+#define CKM_SHA256_EDDSA_NACL                         0x80000C06UL
+#define CKM_SHA384_EDDSA_NACL                         0x80000C07UL
+#define CKM_SHA512_EDDSA_NACL                         0x80000C08UL
+#define CKM_SHA1_EDDSA                                0x80000C09UL
+#define CKM_SHA224_EDDSA                              0x80000C0AUL
+#define CKM_SHA256_EDDSA                              0x80000C0BUL
+#define CKM_SHA384_EDDSA                              0x80000C0CUL
+#define CKM_SHA512_EDDSA                              0x80000C0DUL
+#define CKM_EC_MONTGOMERY_KEY_PAIR_GEN_OLD            0x80000D01UL
+#define CKM_BIP32_MASTER_DERIVE                       0x80000E00UL
+#define CKM_BIP32_CHILD_DERIVE                        0x80000E01UL
+
+/* Derivations and payment. */
+#define CKM_DES2_DUKPT_PIN                            0x80000611UL
+#define CKM_DES2_DUKPT_MAC                            0x80000612UL
+#define CKM_DES2_DUKPT_MAC_RESP                       0x80000613UL
+#define CKM_DES2_DUKPT_DATA                           0x80000614UL
+#define CKM_DES2_DUKPT_DATA_RESP                      0x80000615UL
+#define CKM_XOR_BASE_AND_DATA_W_KDF                   0x80000A01UL
+#define CKM_NIST_PRF_KDF                              0x80000A02UL
+#define CKM_PRF_KDF                                   0x80000A03UL
+
+/* SM3. */
+#define CKM_SM3                                       0x80000B01UL
+#define CKM_SM3_HMAC                                  0x80000B02UL
+#define CKM_SM3_HMAC_GENERAL                          0x80000B03UL
+#define CKM_SM3_KEY_DERIVATION                        0x80000B04UL
+
+/* Perilune's own: specified elsewhere, but without a number in any header. */
+#define CKM_SHAKE_128                                 0x80504C01UL
+#define CKM_SHAKE_256                                 0x80504C02UL
+#define CKM_KMAC_128                                  0x80504C03UL
+#define CKM_KMAC_256                                  0x80504C04UL
+#define CKM_HAS160_HMAC                               0x80504C05UL
+#define CKM_HAS160_HMAC_GENERAL                       0x80504C06UL
+#define CKM_HAS160_KEY_DERIVATION                     0x80504C07UL
+#define CKM_RIPEMD160_KEY_DERIVATION                  0x80504C08UL
+#define CKM_DES3_CFB8                                 0x80504C09UL
+#define CKM_DES3_CFB64                                0x80504C0AUL
+#define CKM_DES3_OFB64                                0x80504C0BUL
+#define CKM_ARIA_GCM                                  0x80504C0DUL
+#define CKM_ARIA_CCM                                  0x80504C0EUL
+#define CKM_ARIA_KEY_WRAP                             0x80504C0FUL
+#define CKM_ARIA_KEY_WRAP_PAD                         0x80504C10UL
+#define CKM_SEED_GCM                                  0x80504C11UL
+#define CKM_SEED_CCM                                  0x80504C12UL
+#define CKM_SEED_KEY_WRAP                             0x80504C13UL
+#define CKM_SEED_OFB                                  0x80504C14UL
+#define CKM_SEED_CFB128                               0x80504C15UL
+#define CKM_SEED_CFB8                                 0x80504C16UL
+#define CKM_CAMELLIA_CMAC                             0x80504C17UL
+#define CKM_CAMELLIA_GCM                              0x80504C18UL
+#define CKM_CAMELLIA_CCM                              0x80504C19UL
+#define CKM_CAMELLIA_KEY_WRAP                         0x80504C1AUL
+#define CKM_CAMELLIA_OFB                              0x80504C1BUL
+#define CKM_CAMELLIA_CFB128                           0x80504C1CUL
+#define CKM_SM4_KEY_GEN                               0x80504C1DUL
+#define CKM_SM4_ECB                                   0x80504C1EUL
+#define CKM_SM4_CBC                                   0x80504C1FUL
+#define CKM_SM4_CBC_PAD                               0x80504C20UL
+#define CKM_SM4_CTR                                   0x80504C21UL
+#define CKM_SM4_OFB                                   0x80504C22UL
+#define CKM_SM4_CFB128                                0x80504C23UL
+#define CKM_SM4_GCM                                   0x80504C24UL
+#define CKM_SM4_CCM                                   0x80504C25UL
+#define CKM_SM4_CMAC                                  0x80504C26UL
+#define CKM_SM4_CMAC_GENERAL                          0x80504C27UL
+#define CKM_SM4_KEY_WRAP                              0x80504C28UL
+#define CKM_SM4_XTS                                   0x80504C29UL
+#define CKM_SM2                                       0x80504C2AUL
+#define CKM_SM2_SM3                                   0x80504C2BUL
+#define CKM_SM2_ENCRYPT                               0x80504C2CUL
+#define CKM_SM2_KEY_EXCHANGE                          0x80504C2DUL
+#define CKM_EC_KCDSA_KEY_PAIR_GEN                     0x80504C2EUL
+#define CKM_EC_KCDSA_SHA224                           0x80504C2FUL
+#define CKM_EC_KCDSA_SHA256                           0x80504C30UL
+#define CKM_EC_KCDSA_SHA384                           0x80504C31UL
+#define CKM_EC_KCDSA_SHA512                           0x80504C32UL
+#define CKM_XCHACHA20_POLY1305                        0x80504C35UL
+
+/* Other names. */
+
+/*
+ * Key derivation functions and pseudo-random functions
+ */
+
+#define CKD_RIPEMD160_KDF                             0x80000007UL
+#define CKD_SHA1_NIST_KDF                             0x00000012UL
+#define CKD_SHA224_NIST_KDF                           0x80000013UL
+#define CKD_SHA256_NIST_KDF                           0x80000014UL
+#define CKD_SHA384_NIST_KDF                           0x80000015UL
+#define CKD_SHA512_NIST_KDF                           0x80000016UL
+#define CKD_RIPEMD160_NIST_KDF                        0x80000017UL
+#define CKD_SHA224_KDF_OLD                            0x80000003UL
+#define CKD_SHA256_KDF_OLD                            0x80000004UL
+#define CKD_SHA384_KDF_OLD                            0x80000005UL
+#define CKD_SHA512_KDF_OLD                            0x80000006UL
+
+#define CKP_PKCS5_PBKD2_HMAC_SM3                      0x80000B01UL
+
+/*
+ * BIP 32: the flag of a hardened child in a path
+ */
+
+#define CKF_BIP32_HARDENED                            0x80000000UL
+
+/*
  * Return values
  */
 

@@ -225,7 +225,7 @@ func (c call) mechanism(i int) (*ck.Mechanism, cmem.Mechanism, error) {
 	}
 	raw := cmem.NewMechanism(p, cmem.Host)
 	m := &ck.Mechanism{Type: raw.Type}
-	proto, _, known := library.params(raw.Type)
+	proto, _, _, known := library.params(raw.Type)
 	if !known {
 		return m, raw, nil // the module knows what to answer
 	}

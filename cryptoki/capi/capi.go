@@ -27,8 +27,9 @@ import (
 )
 
 // Prototypes returns what the parameters of a mechanism look like, for package
-// cmem: of the mechanism itself and of its message-based functions.
-type Prototypes func(ck.MechanismType) (param, message any, known bool)
+// cmem: of the mechanism itself, of its message-based functions, and of
+// authenticated wrapping.
+type Prototypes func(ck.MechanismType) (param, message, wrap any, known bool)
 
 // Provide says where the module comes from: open is called by C_Initialize.
 // It must be called before the first call from C, in an init function.

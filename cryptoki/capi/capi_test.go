@@ -52,16 +52,16 @@ type (
 	}
 )
 
-func testPrototypes(t ck.MechanismType) (param, message any, known bool) {
+func testPrototypes(t ck.MechanismType) (param, message, wrap any, known bool) {
 	switch t {
 	case ck.CKM_AES_GCM:
-		return (*gcmParams)(nil), (*gcmMessageParams)(nil), true
+		return (*gcmParams)(nil), (*gcmMessageParams)(nil), nil, true
 	case ck.CKM_AES_CBC:
-		return []byte(nil), nil, true
+		return []byte(nil), nil, nil, true
 	case ck.CKM_SHA256:
-		return nil, nil, true
+		return nil, nil, nil, true
 	}
-	return nil, nil, false
+	return nil, nil, nil, false
 }
 
 // provide makes m the module until the test ends. The library is not

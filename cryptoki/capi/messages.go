@@ -72,7 +72,7 @@ func beginMessages(c call) error {
 	}
 	var proto any
 	if p := c.ptr(1); p != nil {
-		_, proto, _ = library.params(cmem.NewMechanism(p, cmem.Host).Type)
+		_, proto, _, _ = library.params(cmem.NewMechanism(p, cmem.Host).Type)
 	}
 	c.in.messages.remember(c.messageKey(), proto)
 	return nil

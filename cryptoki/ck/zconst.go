@@ -269,6 +269,17 @@ const (
 	CKD_BLAKE2B_256_KDF      KDF = 0x18
 	CKD_BLAKE2B_384_KDF      KDF = 0x19
 	CKD_BLAKE2B_512_KDF      KDF = 0x1a
+	CKD_RIPEMD160_KDF        KDF = 0x80000007
+	CKD_SHA1_NIST_KDF        KDF = 0x12
+	CKD_SHA224_NIST_KDF      KDF = 0x80000013
+	CKD_SHA256_NIST_KDF      KDF = 0x80000014
+	CKD_SHA384_NIST_KDF      KDF = 0x80000015
+	CKD_SHA512_NIST_KDF      KDF = 0x80000016
+	CKD_RIPEMD160_NIST_KDF   KDF = 0x80000017
+	CKD_SHA224_KDF_OLD       KDF = 0x80000003
+	CKD_SHA256_KDF_OLD       KDF = 0x80000004
+	CKD_SHA384_KDF_OLD       KDF = 0x80000005
+	CKD_SHA512_KDF_OLD       KDF = 0x80000006
 )
 
 // CKF constants.
@@ -346,6 +357,7 @@ const (
 	CKF_EXCLUDE_CHALLENGE              Flags         = 0x8
 	CKF_EXCLUDE_PIN                    Flags         = 0x10
 	CKF_USER_FRIENDLY_OTP              Flags         = 0x20
+	CKF_BIP32_HARDENED                 Flags         = 0x80000000
 )
 
 // CKG constants.
@@ -379,559 +391,715 @@ const (
 
 // CKK constants.
 const (
-	CKK_RSA              KeyType = 0x0
-	CKK_DSA              KeyType = 0x1
-	CKK_DH               KeyType = 0x2
-	CKK_EC               KeyType = 0x3
-	CKK_ECDSA                    = CKK_EC
-	CKK_X9_42_DH         KeyType = 0x4
-	CKK_KEA              KeyType = 0x5
-	CKK_GENERIC_SECRET   KeyType = 0x10
-	CKK_RC2              KeyType = 0x11
-	CKK_RC4              KeyType = 0x12
-	CKK_DES              KeyType = 0x13
-	CKK_DES2             KeyType = 0x14
-	CKK_DES3             KeyType = 0x15
-	CKK_CAST             KeyType = 0x16
-	CKK_CAST3            KeyType = 0x17
-	CKK_CAST128          KeyType = 0x18
-	CKK_CAST5                    = CKK_CAST128
-	CKK_RC5              KeyType = 0x19
-	CKK_IDEA             KeyType = 0x1a
-	CKK_SKIPJACK         KeyType = 0x1b
-	CKK_BATON            KeyType = 0x1c
-	CKK_JUNIPER          KeyType = 0x1d
-	CKK_CDMF             KeyType = 0x1e
-	CKK_AES              KeyType = 0x1f
-	CKK_BLOWFISH         KeyType = 0x20
-	CKK_TWOFISH          KeyType = 0x21
-	CKK_SECURID          KeyType = 0x22
-	CKK_HOTP             KeyType = 0x23
-	CKK_ACTI             KeyType = 0x24
-	CKK_CAMELLIA         KeyType = 0x25
-	CKK_ARIA             KeyType = 0x26
-	CKK_MD5_HMAC         KeyType = 0x27
-	CKK_SHA_1_HMAC       KeyType = 0x28
-	CKK_RIPEMD128_HMAC   KeyType = 0x29
-	CKK_RIPEMD160_HMAC   KeyType = 0x2a
-	CKK_SHA256_HMAC      KeyType = 0x2b
-	CKK_SHA384_HMAC      KeyType = 0x2c
-	CKK_SHA512_HMAC      KeyType = 0x2d
-	CKK_SHA224_HMAC      KeyType = 0x2e
-	CKK_SEED             KeyType = 0x2f
-	CKK_GOSTR3410        KeyType = 0x30
-	CKK_GOSTR3411        KeyType = 0x31
-	CKK_GOST28147        KeyType = 0x32
-	CKK_CHACHA20         KeyType = 0x33
-	CKK_POLY1305         KeyType = 0x34
-	CKK_AES_XTS          KeyType = 0x35
-	CKK_SHA3_224_HMAC    KeyType = 0x36
-	CKK_SHA3_256_HMAC    KeyType = 0x37
-	CKK_SHA3_384_HMAC    KeyType = 0x38
-	CKK_SHA3_512_HMAC    KeyType = 0x39
-	CKK_BLAKE2B_160_HMAC KeyType = 0x3a
-	CKK_BLAKE2B_256_HMAC KeyType = 0x3b
-	CKK_BLAKE2B_384_HMAC KeyType = 0x3c
-	CKK_BLAKE2B_512_HMAC KeyType = 0x3d
-	CKK_SALSA20          KeyType = 0x3e
-	CKK_X2RATCHET        KeyType = 0x3f
-	CKK_EC_EDWARDS       KeyType = 0x40
-	CKK_EC_MONTGOMERY    KeyType = 0x41
-	CKK_HKDF             KeyType = 0x42
-	CKK_SHA512_224_HMAC  KeyType = 0x43
-	CKK_SHA512_256_HMAC  KeyType = 0x44
-	CKK_SHA512_T_HMAC    KeyType = 0x45
-	CKK_HSS              KeyType = 0x46
-	CKK_XMSS             KeyType = 0x47
-	CKK_XMSSMT           KeyType = 0x48
-	CKK_ML_KEM           KeyType = 0x49
-	CKK_ML_DSA           KeyType = 0x4a
-	CKK_SLH_DSA          KeyType = 0x4b
-	CKK_VENDOR_DEFINED   KeyType = 0x80000000
+	CKK_RSA               KeyType = 0x0
+	CKK_DSA               KeyType = 0x1
+	CKK_DH                KeyType = 0x2
+	CKK_EC                KeyType = 0x3
+	CKK_ECDSA                     = CKK_EC
+	CKK_X9_42_DH          KeyType = 0x4
+	CKK_KEA               KeyType = 0x5
+	CKK_GENERIC_SECRET    KeyType = 0x10
+	CKK_RC2               KeyType = 0x11
+	CKK_RC4               KeyType = 0x12
+	CKK_DES               KeyType = 0x13
+	CKK_DES2              KeyType = 0x14
+	CKK_DES3              KeyType = 0x15
+	CKK_CAST              KeyType = 0x16
+	CKK_CAST3             KeyType = 0x17
+	CKK_CAST128           KeyType = 0x18
+	CKK_CAST5                     = CKK_CAST128
+	CKK_RC5               KeyType = 0x19
+	CKK_IDEA              KeyType = 0x1a
+	CKK_SKIPJACK          KeyType = 0x1b
+	CKK_BATON             KeyType = 0x1c
+	CKK_JUNIPER           KeyType = 0x1d
+	CKK_CDMF              KeyType = 0x1e
+	CKK_AES               KeyType = 0x1f
+	CKK_BLOWFISH          KeyType = 0x20
+	CKK_TWOFISH           KeyType = 0x21
+	CKK_SECURID           KeyType = 0x22
+	CKK_HOTP              KeyType = 0x23
+	CKK_ACTI              KeyType = 0x24
+	CKK_CAMELLIA          KeyType = 0x25
+	CKK_ARIA              KeyType = 0x26
+	CKK_MD5_HMAC          KeyType = 0x27
+	CKK_SHA_1_HMAC        KeyType = 0x28
+	CKK_RIPEMD128_HMAC    KeyType = 0x29
+	CKK_RIPEMD160_HMAC    KeyType = 0x2a
+	CKK_SHA256_HMAC       KeyType = 0x2b
+	CKK_SHA384_HMAC       KeyType = 0x2c
+	CKK_SHA512_HMAC       KeyType = 0x2d
+	CKK_SHA224_HMAC       KeyType = 0x2e
+	CKK_SEED              KeyType = 0x2f
+	CKK_GOSTR3410         KeyType = 0x30
+	CKK_GOSTR3411         KeyType = 0x31
+	CKK_GOST28147         KeyType = 0x32
+	CKK_CHACHA20          KeyType = 0x33
+	CKK_POLY1305          KeyType = 0x34
+	CKK_AES_XTS           KeyType = 0x35
+	CKK_SHA3_224_HMAC     KeyType = 0x36
+	CKK_SHA3_256_HMAC     KeyType = 0x37
+	CKK_SHA3_384_HMAC     KeyType = 0x38
+	CKK_SHA3_512_HMAC     KeyType = 0x39
+	CKK_BLAKE2B_160_HMAC  KeyType = 0x3a
+	CKK_BLAKE2B_256_HMAC  KeyType = 0x3b
+	CKK_BLAKE2B_384_HMAC  KeyType = 0x3c
+	CKK_BLAKE2B_512_HMAC  KeyType = 0x3d
+	CKK_SALSA20           KeyType = 0x3e
+	CKK_X2RATCHET         KeyType = 0x3f
+	CKK_EC_EDWARDS        KeyType = 0x40
+	CKK_EC_MONTGOMERY     KeyType = 0x41
+	CKK_HKDF              KeyType = 0x42
+	CKK_SHA512_224_HMAC   KeyType = 0x43
+	CKK_SHA512_256_HMAC   KeyType = 0x44
+	CKK_SHA512_T_HMAC     KeyType = 0x45
+	CKK_HSS               KeyType = 0x46
+	CKK_XMSS              KeyType = 0x47
+	CKK_XMSSMT            KeyType = 0x48
+	CKK_ML_KEM            KeyType = 0x49
+	CKK_ML_DSA            KeyType = 0x4a
+	CKK_SLH_DSA           KeyType = 0x4b
+	CKK_VENDOR_DEFINED    KeyType = 0x80000000
+	CKK_KCDSA             KeyType = 0x80000010
+	CKK_SEED_OLD          KeyType = 0x80000011
+	CKK_EC_EDWARDS_OLD    KeyType = 0x80000012
+	CKK_EC_MONTGOMERY_OLD KeyType = 0x80000013
+	CKK_BIP32             KeyType = 0x80000014
+	CKK_SM4               KeyType = 0x80504c01
+	CKK_EC_KCDSA          KeyType = 0x80504c02
 )
 
 // CKM constants.
 const (
-	CKM_RSA_PKCS_KEY_PAIR_GEN               MechanismType = 0x0
-	CKM_RSA_PKCS                            MechanismType = 0x1
-	CKM_RSA_9796                            MechanismType = 0x2
-	CKM_RSA_X_509                           MechanismType = 0x3
-	CKM_MD2_RSA_PKCS                        MechanismType = 0x4
-	CKM_MD5_RSA_PKCS                        MechanismType = 0x5
-	CKM_SHA1_RSA_PKCS                       MechanismType = 0x6
-	CKM_RIPEMD128_RSA_PKCS                  MechanismType = 0x7
-	CKM_RIPEMD160_RSA_PKCS                  MechanismType = 0x8
-	CKM_RSA_PKCS_OAEP                       MechanismType = 0x9
-	CKM_RSA_X9_31_KEY_PAIR_GEN              MechanismType = 0xa
-	CKM_RSA_X9_31                           MechanismType = 0xb
-	CKM_SHA1_RSA_X9_31                      MechanismType = 0xc
-	CKM_RSA_PKCS_PSS                        MechanismType = 0xd
-	CKM_SHA1_RSA_PKCS_PSS                   MechanismType = 0xe
-	CKM_ML_KEM_KEY_PAIR_GEN                 MechanismType = 0xf
-	CKM_DSA_KEY_PAIR_GEN                    MechanismType = 0x10
-	CKM_DSA                                 MechanismType = 0x11
-	CKM_DSA_SHA1                            MechanismType = 0x12
-	CKM_DSA_SHA224                          MechanismType = 0x13
-	CKM_DSA_SHA256                          MechanismType = 0x14
-	CKM_DSA_SHA384                          MechanismType = 0x15
-	CKM_DSA_SHA512                          MechanismType = 0x16
-	CKM_ML_KEM                              MechanismType = 0x17
-	CKM_DSA_SHA3_224                        MechanismType = 0x18
-	CKM_DSA_SHA3_256                        MechanismType = 0x19
-	CKM_DSA_SHA3_384                        MechanismType = 0x1a
-	CKM_DSA_SHA3_512                        MechanismType = 0x1b
-	CKM_ML_DSA_KEY_PAIR_GEN                 MechanismType = 0x1c
-	CKM_ML_DSA                              MechanismType = 0x1d
-	CKM_HASH_ML_DSA                         MechanismType = 0x1f
-	CKM_DH_PKCS_KEY_PAIR_GEN                MechanismType = 0x20
-	CKM_DH_PKCS_DERIVE                      MechanismType = 0x21
-	CKM_HASH_ML_DSA_SHA224                  MechanismType = 0x23
-	CKM_HASH_ML_DSA_SHA256                  MechanismType = 0x24
-	CKM_HASH_ML_DSA_SHA384                  MechanismType = 0x25
-	CKM_HASH_ML_DSA_SHA512                  MechanismType = 0x26
-	CKM_HASH_ML_DSA_SHA3_224                MechanismType = 0x27
-	CKM_HASH_ML_DSA_SHA3_256                MechanismType = 0x28
-	CKM_HASH_ML_DSA_SHA3_384                MechanismType = 0x29
-	CKM_HASH_ML_DSA_SHA3_512                MechanismType = 0x2a
-	CKM_HASH_ML_DSA_SHAKE128                MechanismType = 0x2b
-	CKM_HASH_ML_DSA_SHAKE256                MechanismType = 0x2c
-	CKM_SLH_DSA_KEY_PAIR_GEN                MechanismType = 0x2d
-	CKM_SLH_DSA                             MechanismType = 0x2e
-	CKM_X9_42_DH_KEY_PAIR_GEN               MechanismType = 0x30
-	CKM_X9_42_DH_DERIVE                     MechanismType = 0x31
-	CKM_X9_42_DH_HYBRID_DERIVE              MechanismType = 0x32
-	CKM_X9_42_MQV_DERIVE                    MechanismType = 0x33
-	CKM_HASH_SLH_DSA                        MechanismType = 0x34
-	CKM_HASH_SLH_DSA_SHA224                 MechanismType = 0x36
-	CKM_HASH_SLH_DSA_SHA256                 MechanismType = 0x37
-	CKM_HASH_SLH_DSA_SHA384                 MechanismType = 0x38
-	CKM_HASH_SLH_DSA_SHA512                 MechanismType = 0x39
-	CKM_HASH_SLH_DSA_SHA3_224               MechanismType = 0x3a
-	CKM_HASH_SLH_DSA_SHA3_256               MechanismType = 0x3b
-	CKM_HASH_SLH_DSA_SHA3_384               MechanismType = 0x3c
-	CKM_HASH_SLH_DSA_SHA3_512               MechanismType = 0x3d
-	CKM_HASH_SLH_DSA_SHAKE128               MechanismType = 0x3e
-	CKM_HASH_SLH_DSA_SHAKE256               MechanismType = 0x3f
-	CKM_SHA256_RSA_PKCS                     MechanismType = 0x40
-	CKM_SHA384_RSA_PKCS                     MechanismType = 0x41
-	CKM_SHA512_RSA_PKCS                     MechanismType = 0x42
-	CKM_SHA256_RSA_PKCS_PSS                 MechanismType = 0x43
-	CKM_SHA384_RSA_PKCS_PSS                 MechanismType = 0x44
-	CKM_SHA512_RSA_PKCS_PSS                 MechanismType = 0x45
-	CKM_SHA224_RSA_PKCS                     MechanismType = 0x46
-	CKM_SHA224_RSA_PKCS_PSS                 MechanismType = 0x47
-	CKM_SHA512_224                          MechanismType = 0x48
-	CKM_SHA512_224_HMAC                     MechanismType = 0x49
-	CKM_SHA512_224_HMAC_GENERAL             MechanismType = 0x4a
-	CKM_SHA512_224_KEY_DERIVATION           MechanismType = 0x4b
-	CKM_SHA512_256                          MechanismType = 0x4c
-	CKM_SHA512_256_HMAC                     MechanismType = 0x4d
-	CKM_SHA512_256_HMAC_GENERAL             MechanismType = 0x4e
-	CKM_SHA512_256_KEY_DERIVATION           MechanismType = 0x4f
-	CKM_SHA512_T                            MechanismType = 0x50
-	CKM_SHA512_T_HMAC                       MechanismType = 0x51
-	CKM_SHA512_T_HMAC_GENERAL               MechanismType = 0x52
-	CKM_SHA512_T_KEY_DERIVATION             MechanismType = 0x53
-	CKM_TLS12_EXTENDED_MASTER_KEY_DERIVE    MechanismType = 0x56
-	CKM_TLS12_EXTENDED_MASTER_KEY_DERIVE_DH MechanismType = 0x57
-	CKM_SHA3_256_RSA_PKCS                   MechanismType = 0x60
-	CKM_SHA3_384_RSA_PKCS                   MechanismType = 0x61
-	CKM_SHA3_512_RSA_PKCS                   MechanismType = 0x62
-	CKM_SHA3_256_RSA_PKCS_PSS               MechanismType = 0x63
-	CKM_SHA3_384_RSA_PKCS_PSS               MechanismType = 0x64
-	CKM_SHA3_512_RSA_PKCS_PSS               MechanismType = 0x65
-	CKM_SHA3_224_RSA_PKCS                   MechanismType = 0x66
-	CKM_SHA3_224_RSA_PKCS_PSS               MechanismType = 0x67
-	CKM_RC2_KEY_GEN                         MechanismType = 0x100
-	CKM_RC2_ECB                             MechanismType = 0x101
-	CKM_RC2_CBC                             MechanismType = 0x102
-	CKM_RC2_MAC                             MechanismType = 0x103
-	CKM_RC2_MAC_GENERAL                     MechanismType = 0x104
-	CKM_RC2_CBC_PAD                         MechanismType = 0x105
-	CKM_RC4_KEY_GEN                         MechanismType = 0x110
-	CKM_RC4                                 MechanismType = 0x111
-	CKM_DES_KEY_GEN                         MechanismType = 0x120
-	CKM_DES_ECB                             MechanismType = 0x121
-	CKM_DES_CBC                             MechanismType = 0x122
-	CKM_DES_MAC                             MechanismType = 0x123
-	CKM_DES_MAC_GENERAL                     MechanismType = 0x124
-	CKM_DES_CBC_PAD                         MechanismType = 0x125
-	CKM_DES2_KEY_GEN                        MechanismType = 0x130
-	CKM_DES3_KEY_GEN                        MechanismType = 0x131
-	CKM_DES3_ECB                            MechanismType = 0x132
-	CKM_DES3_CBC                            MechanismType = 0x133
-	CKM_DES3_MAC                            MechanismType = 0x134
-	CKM_DES3_MAC_GENERAL                    MechanismType = 0x135
-	CKM_DES3_CBC_PAD                        MechanismType = 0x136
-	CKM_DES3_CMAC_GENERAL                   MechanismType = 0x137
-	CKM_DES3_CMAC                           MechanismType = 0x138
-	CKM_CDMF_KEY_GEN                        MechanismType = 0x140
-	CKM_CDMF_ECB                            MechanismType = 0x141
-	CKM_CDMF_CBC                            MechanismType = 0x142
-	CKM_CDMF_MAC                            MechanismType = 0x143
-	CKM_CDMF_MAC_GENERAL                    MechanismType = 0x144
-	CKM_CDMF_CBC_PAD                        MechanismType = 0x145
-	CKM_DES_OFB64                           MechanismType = 0x150
-	CKM_DES_OFB8                            MechanismType = 0x151
-	CKM_DES_CFB64                           MechanismType = 0x152
-	CKM_DES_CFB8                            MechanismType = 0x153
-	CKM_MD2                                 MechanismType = 0x200
-	CKM_MD2_HMAC                            MechanismType = 0x201
-	CKM_MD2_HMAC_GENERAL                    MechanismType = 0x202
-	CKM_MD5                                 MechanismType = 0x210
-	CKM_MD5_HMAC                            MechanismType = 0x211
-	CKM_MD5_HMAC_GENERAL                    MechanismType = 0x212
-	CKM_SHA_1                               MechanismType = 0x220
-	CKM_SHA_1_HMAC                          MechanismType = 0x221
-	CKM_SHA_1_HMAC_GENERAL                  MechanismType = 0x222
-	CKM_RIPEMD128                           MechanismType = 0x230
-	CKM_RIPEMD128_HMAC                      MechanismType = 0x231
-	CKM_RIPEMD128_HMAC_GENERAL              MechanismType = 0x232
-	CKM_RIPEMD160                           MechanismType = 0x240
-	CKM_RIPEMD160_HMAC                      MechanismType = 0x241
-	CKM_RIPEMD160_HMAC_GENERAL              MechanismType = 0x242
-	CKM_SHA256                              MechanismType = 0x250
-	CKM_SHA256_HMAC                         MechanismType = 0x251
-	CKM_SHA256_HMAC_GENERAL                 MechanismType = 0x252
-	CKM_SHA224                              MechanismType = 0x255
-	CKM_SHA224_HMAC                         MechanismType = 0x256
-	CKM_SHA224_HMAC_GENERAL                 MechanismType = 0x257
-	CKM_SHA384                              MechanismType = 0x260
-	CKM_SHA384_HMAC                         MechanismType = 0x261
-	CKM_SHA384_HMAC_GENERAL                 MechanismType = 0x262
-	CKM_SHA512                              MechanismType = 0x270
-	CKM_SHA512_HMAC                         MechanismType = 0x271
-	CKM_SHA512_HMAC_GENERAL                 MechanismType = 0x272
-	CKM_SECURID_KEY_GEN                     MechanismType = 0x280
-	CKM_SECURID                             MechanismType = 0x282
-	CKM_HOTP_KEY_GEN                        MechanismType = 0x290
-	CKM_HOTP                                MechanismType = 0x291
-	CKM_ACTI                                MechanismType = 0x2a0
-	CKM_ACTI_KEY_GEN                        MechanismType = 0x2a1
-	CKM_SHA3_256                            MechanismType = 0x2b0
-	CKM_SHA3_256_HMAC                       MechanismType = 0x2b1
-	CKM_SHA3_256_HMAC_GENERAL               MechanismType = 0x2b2
-	CKM_SHA3_256_KEY_GEN                    MechanismType = 0x2b3
-	CKM_SHA3_224                            MechanismType = 0x2b5
-	CKM_SHA3_224_HMAC                       MechanismType = 0x2b6
-	CKM_SHA3_224_HMAC_GENERAL               MechanismType = 0x2b7
-	CKM_SHA3_224_KEY_GEN                    MechanismType = 0x2b8
-	CKM_SHA3_384                            MechanismType = 0x2c0
-	CKM_SHA3_384_HMAC                       MechanismType = 0x2c1
-	CKM_SHA3_384_HMAC_GENERAL               MechanismType = 0x2c2
-	CKM_SHA3_384_KEY_GEN                    MechanismType = 0x2c3
-	CKM_SHA3_512                            MechanismType = 0x2d0
-	CKM_SHA3_512_HMAC                       MechanismType = 0x2d1
-	CKM_SHA3_512_HMAC_GENERAL               MechanismType = 0x2d2
-	CKM_SHA3_512_KEY_GEN                    MechanismType = 0x2d3
-	CKM_CAST_KEY_GEN                        MechanismType = 0x300
-	CKM_CAST_ECB                            MechanismType = 0x301
-	CKM_CAST_CBC                            MechanismType = 0x302
-	CKM_CAST_MAC                            MechanismType = 0x303
-	CKM_CAST_MAC_GENERAL                    MechanismType = 0x304
-	CKM_CAST_CBC_PAD                        MechanismType = 0x305
-	CKM_CAST3_KEY_GEN                       MechanismType = 0x310
-	CKM_CAST3_ECB                           MechanismType = 0x311
-	CKM_CAST3_CBC                           MechanismType = 0x312
-	CKM_CAST3_MAC                           MechanismType = 0x313
-	CKM_CAST3_MAC_GENERAL                   MechanismType = 0x314
-	CKM_CAST3_CBC_PAD                       MechanismType = 0x315
-	CKM_CAST128_KEY_GEN                     MechanismType = 0x320
-	CKM_CAST5_KEY_GEN                                     = CKM_CAST128_KEY_GEN
-	CKM_CAST128_ECB                         MechanismType = 0x321
-	CKM_CAST5_ECB                                         = CKM_CAST128_ECB
-	CKM_CAST128_CBC                         MechanismType = 0x322
-	CKM_CAST5_CBC                                         = CKM_CAST128_CBC
-	CKM_CAST128_MAC                         MechanismType = 0x323
-	CKM_CAST5_MAC                                         = CKM_CAST128_MAC
-	CKM_CAST128_MAC_GENERAL                 MechanismType = 0x324
-	CKM_CAST5_MAC_GENERAL                                 = CKM_CAST128_MAC_GENERAL
-	CKM_CAST128_CBC_PAD                     MechanismType = 0x325
-	CKM_CAST5_CBC_PAD                                     = CKM_CAST128_CBC_PAD
-	CKM_RC5_KEY_GEN                         MechanismType = 0x330
-	CKM_RC5_ECB                             MechanismType = 0x331
-	CKM_RC5_CBC                             MechanismType = 0x332
-	CKM_RC5_MAC                             MechanismType = 0x333
-	CKM_RC5_MAC_GENERAL                     MechanismType = 0x334
-	CKM_RC5_CBC_PAD                         MechanismType = 0x335
-	CKM_IDEA_KEY_GEN                        MechanismType = 0x340
-	CKM_IDEA_ECB                            MechanismType = 0x341
-	CKM_IDEA_CBC                            MechanismType = 0x342
-	CKM_IDEA_MAC                            MechanismType = 0x343
-	CKM_IDEA_MAC_GENERAL                    MechanismType = 0x344
-	CKM_IDEA_CBC_PAD                        MechanismType = 0x345
-	CKM_GENERIC_SECRET_KEY_GEN              MechanismType = 0x350
-	CKM_CONCATENATE_BASE_AND_KEY            MechanismType = 0x360
-	CKM_CONCATENATE_BASE_AND_DATA           MechanismType = 0x362
-	CKM_CONCATENATE_DATA_AND_BASE           MechanismType = 0x363
-	CKM_XOR_BASE_AND_DATA                   MechanismType = 0x364
-	CKM_EXTRACT_KEY_FROM_KEY                MechanismType = 0x365
-	CKM_SSL3_PRE_MASTER_KEY_GEN             MechanismType = 0x370
-	CKM_SSL3_MASTER_KEY_DERIVE              MechanismType = 0x371
-	CKM_SSL3_KEY_AND_MAC_DERIVE             MechanismType = 0x372
-	CKM_SSL3_MASTER_KEY_DERIVE_DH           MechanismType = 0x373
-	CKM_TLS_PRE_MASTER_KEY_GEN              MechanismType = 0x374
-	CKM_TLS_MASTER_KEY_DERIVE               MechanismType = 0x375
-	CKM_TLS_KEY_AND_MAC_DERIVE              MechanismType = 0x376
-	CKM_TLS_MASTER_KEY_DERIVE_DH            MechanismType = 0x377
-	CKM_TLS_PRF                             MechanismType = 0x378
-	CKM_SSL3_MD5_MAC                        MechanismType = 0x380
-	CKM_SSL3_SHA1_MAC                       MechanismType = 0x381
-	CKM_MD5_KEY_DERIVATION                  MechanismType = 0x390
-	CKM_MD2_KEY_DERIVATION                  MechanismType = 0x391
-	CKM_SHA1_KEY_DERIVATION                 MechanismType = 0x392
-	CKM_SHA256_KEY_DERIVATION               MechanismType = 0x393
-	CKM_SHA384_KEY_DERIVATION               MechanismType = 0x394
-	CKM_SHA512_KEY_DERIVATION               MechanismType = 0x395
-	CKM_SHA224_KEY_DERIVATION               MechanismType = 0x396
-	CKM_SHA3_256_KEY_DERIVATION             MechanismType = 0x397
-	CKM_SHA3_256_KEY_DERIVE                               = CKM_SHA3_256_KEY_DERIVATION
-	CKM_SHA3_224_KEY_DERIVATION             MechanismType = 0x398
-	CKM_SHA3_224_KEY_DERIVE                               = CKM_SHA3_224_KEY_DERIVATION
-	CKM_SHA3_384_KEY_DERIVATION             MechanismType = 0x399
-	CKM_SHA3_384_KEY_DERIVE                               = CKM_SHA3_384_KEY_DERIVATION
-	CKM_SHA3_512_KEY_DERIVATION             MechanismType = 0x39a
-	CKM_SHA3_512_KEY_DERIVE                               = CKM_SHA3_512_KEY_DERIVATION
-	CKM_SHAKE_128_KEY_DERIVATION            MechanismType = 0x39b
-	CKM_SHAKE_128_KEY_DERIVE                              = CKM_SHAKE_128_KEY_DERIVATION
-	CKM_SHAKE_256_KEY_DERIVATION            MechanismType = 0x39c
-	CKM_SHAKE_256_KEY_DERIVE                              = CKM_SHAKE_256_KEY_DERIVATION
-	CKM_PBE_MD2_DES_CBC                     MechanismType = 0x3a0
-	CKM_PBE_MD5_DES_CBC                     MechanismType = 0x3a1
-	CKM_PBE_MD5_CAST_CBC                    MechanismType = 0x3a2
-	CKM_PBE_MD5_CAST3_CBC                   MechanismType = 0x3a3
-	CKM_PBE_MD5_CAST128_CBC                 MechanismType = 0x3a4
-	CKM_PBE_MD5_CAST5_CBC                                 = CKM_PBE_MD5_CAST128_CBC
-	CKM_PBE_SHA1_CAST128_CBC                MechanismType = 0x3a5
-	CKM_PBE_SHA1_CAST5_CBC                                = CKM_PBE_SHA1_CAST128_CBC
-	CKM_PBE_SHA1_RC4_128                    MechanismType = 0x3a6
-	CKM_PBE_SHA1_RC4_40                     MechanismType = 0x3a7
-	CKM_PBE_SHA1_DES3_EDE_CBC               MechanismType = 0x3a8
-	CKM_PBE_SHA1_DES2_EDE_CBC               MechanismType = 0x3a9
-	CKM_PBE_SHA1_RC2_128_CBC                MechanismType = 0x3aa
-	CKM_PBE_SHA1_RC2_40_CBC                 MechanismType = 0x3ab
-	CKM_SP800_108_COUNTER_KDF               MechanismType = 0x3ac
-	CKM_SP800_108_FEEDBACK_KDF              MechanismType = 0x3ad
-	CKM_SP800_108_DOUBLE_PIPELINE_KDF       MechanismType = 0x3ae
-	CKM_PKCS5_PBKD2                         MechanismType = 0x3b0
-	CKM_PBA_SHA1_WITH_SHA1_HMAC             MechanismType = 0x3c0
-	CKM_WTLS_PRE_MASTER_KEY_GEN             MechanismType = 0x3d0
-	CKM_WTLS_MASTER_KEY_DERIVE              MechanismType = 0x3d1
-	CKM_WTLS_MASTER_KEY_DERIVE_DH_ECC       MechanismType = 0x3d2
-	CKM_WTLS_PRF                            MechanismType = 0x3d3
-	CKM_WTLS_SERVER_KEY_AND_MAC_DERIVE      MechanismType = 0x3d4
-	CKM_WTLS_CLIENT_KEY_AND_MAC_DERIVE      MechanismType = 0x3d5
-	CKM_TLS10_MAC_SERVER                    MechanismType = 0x3d6
-	CKM_TLS10_MAC_CLIENT                    MechanismType = 0x3d7
-	CKM_TLS12_MAC                           MechanismType = 0x3d8
-	CKM_TLS12_KDF                           MechanismType = 0x3d9
-	CKM_TLS12_MASTER_KEY_DERIVE             MechanismType = 0x3e0
-	CKM_TLS12_KEY_AND_MAC_DERIVE            MechanismType = 0x3e1
-	CKM_TLS12_MASTER_KEY_DERIVE_DH          MechanismType = 0x3e2
-	CKM_TLS12_KEY_SAFE_DERIVE               MechanismType = 0x3e3
-	CKM_TLS_MAC                             MechanismType = 0x3e4
-	CKM_TLS_KDF                             MechanismType = 0x3e5
-	CKM_KEY_WRAP_LYNKS                      MechanismType = 0x400
-	CKM_KEY_WRAP_SET_OAEP                   MechanismType = 0x401
-	CKM_CMS_SIG                             MechanismType = 0x500
-	CKM_KIP_DERIVE                          MechanismType = 0x510
-	CKM_KIP_WRAP                            MechanismType = 0x511
-	CKM_KIP_MAC                             MechanismType = 0x512
-	CKM_CAMELLIA_KEY_GEN                    MechanismType = 0x550
-	CKM_CAMELLIA_ECB                        MechanismType = 0x551
-	CKM_CAMELLIA_CBC                        MechanismType = 0x552
-	CKM_CAMELLIA_MAC                        MechanismType = 0x553
-	CKM_CAMELLIA_MAC_GENERAL                MechanismType = 0x554
-	CKM_CAMELLIA_CBC_PAD                    MechanismType = 0x555
-	CKM_CAMELLIA_ECB_ENCRYPT_DATA           MechanismType = 0x556
-	CKM_CAMELLIA_CBC_ENCRYPT_DATA           MechanismType = 0x557
-	CKM_CAMELLIA_CTR                        MechanismType = 0x558
-	CKM_ARIA_KEY_GEN                        MechanismType = 0x560
-	CKM_ARIA_ECB                            MechanismType = 0x561
-	CKM_ARIA_CBC                            MechanismType = 0x562
-	CKM_ARIA_MAC                            MechanismType = 0x563
-	CKM_ARIA_MAC_GENERAL                    MechanismType = 0x564
-	CKM_ARIA_CBC_PAD                        MechanismType = 0x565
-	CKM_ARIA_ECB_ENCRYPT_DATA               MechanismType = 0x566
-	CKM_ARIA_CBC_ENCRYPT_DATA               MechanismType = 0x567
-	CKM_SEED_KEY_GEN                        MechanismType = 0x650
-	CKM_SEED_ECB                            MechanismType = 0x651
-	CKM_SEED_CBC                            MechanismType = 0x652
-	CKM_SEED_MAC                            MechanismType = 0x653
-	CKM_SEED_MAC_GENERAL                    MechanismType = 0x654
-	CKM_SEED_CBC_PAD                        MechanismType = 0x655
-	CKM_SEED_ECB_ENCRYPT_DATA               MechanismType = 0x656
-	CKM_SEED_CBC_ENCRYPT_DATA               MechanismType = 0x657
-	CKM_SKIPJACK_KEY_GEN                    MechanismType = 0x1000
-	CKM_SKIPJACK_ECB64                      MechanismType = 0x1001
-	CKM_SKIPJACK_CBC64                      MechanismType = 0x1002
-	CKM_SKIPJACK_OFB64                      MechanismType = 0x1003
-	CKM_SKIPJACK_CFB64                      MechanismType = 0x1004
-	CKM_SKIPJACK_CFB32                      MechanismType = 0x1005
-	CKM_SKIPJACK_CFB16                      MechanismType = 0x1006
-	CKM_SKIPJACK_CFB8                       MechanismType = 0x1007
-	CKM_SKIPJACK_WRAP                       MechanismType = 0x1008
-	CKM_SKIPJACK_PRIVATE_WRAP               MechanismType = 0x1009
-	CKM_SKIPJACK_RELAYX                     MechanismType = 0x100a
-	CKM_KEA_KEY_PAIR_GEN                    MechanismType = 0x1010
-	CKM_KEA_KEY_DERIVE                      MechanismType = 0x1011
-	CKM_KEA_DERIVE                          MechanismType = 0x1012
-	CKM_FORTEZZA_TIMESTAMP                  MechanismType = 0x1020
-	CKM_BATON_KEY_GEN                       MechanismType = 0x1030
-	CKM_BATON_ECB128                        MechanismType = 0x1031
-	CKM_BATON_ECB96                         MechanismType = 0x1032
-	CKM_BATON_CBC128                        MechanismType = 0x1033
-	CKM_BATON_COUNTER                       MechanismType = 0x1034
-	CKM_BATON_SHUFFLE                       MechanismType = 0x1035
-	CKM_BATON_WRAP                          MechanismType = 0x1036
-	CKM_EC_KEY_PAIR_GEN                     MechanismType = 0x1040
-	CKM_ECDSA_KEY_PAIR_GEN                                = CKM_EC_KEY_PAIR_GEN
-	CKM_ECDSA                               MechanismType = 0x1041
-	CKM_ECDSA_SHA1                          MechanismType = 0x1042
-	CKM_ECDSA_SHA224                        MechanismType = 0x1043
-	CKM_ECDSA_SHA256                        MechanismType = 0x1044
-	CKM_ECDSA_SHA384                        MechanismType = 0x1045
-	CKM_ECDSA_SHA512                        MechanismType = 0x1046
-	CKM_ECDSA_SHA3_224                      MechanismType = 0x1047
-	CKM_ECDSA_SHA3_256                      MechanismType = 0x1048
-	CKM_ECDSA_SHA3_384                      MechanismType = 0x1049
-	CKM_ECDSA_SHA3_512                      MechanismType = 0x104a
-	CKM_ECDH1_DERIVE                        MechanismType = 0x1050
-	CKM_ECDH1_COFACTOR_DERIVE               MechanismType = 0x1051
-	CKM_ECMQV_DERIVE                        MechanismType = 0x1052
-	CKM_ECDH_AES_KEY_WRAP                   MechanismType = 0x1053
-	CKM_RSA_AES_KEY_WRAP                    MechanismType = 0x1054
-	CKM_EC_EDWARDS_KEY_PAIR_GEN             MechanismType = 0x1055
-	CKM_EC_MONTGOMERY_KEY_PAIR_GEN          MechanismType = 0x1056
-	CKM_EDDSA                               MechanismType = 0x1057
-	CKM_JUNIPER_KEY_GEN                     MechanismType = 0x1060
-	CKM_JUNIPER_ECB128                      MechanismType = 0x1061
-	CKM_JUNIPER_CBC128                      MechanismType = 0x1062
-	CKM_JUNIPER_COUNTER                     MechanismType = 0x1063
-	CKM_JUNIPER_SHUFFLE                     MechanismType = 0x1064
-	CKM_JUNIPER_WRAP                        MechanismType = 0x1065
-	CKM_FASTHASH                            MechanismType = 0x1070
-	CKM_AES_XTS                             MechanismType = 0x1071
-	CKM_AES_XTS_KEY_GEN                     MechanismType = 0x1072
-	CKM_AES_KEY_GEN                         MechanismType = 0x1080
-	CKM_AES_ECB                             MechanismType = 0x1081
-	CKM_AES_CBC                             MechanismType = 0x1082
-	CKM_AES_MAC                             MechanismType = 0x1083
-	CKM_AES_MAC_GENERAL                     MechanismType = 0x1084
-	CKM_AES_CBC_PAD                         MechanismType = 0x1085
-	CKM_AES_CTR                             MechanismType = 0x1086
-	CKM_AES_GCM                             MechanismType = 0x1087
-	CKM_AES_CCM                             MechanismType = 0x1088
-	CKM_AES_CTS                             MechanismType = 0x1089
-	CKM_AES_CMAC                            MechanismType = 0x108a
-	CKM_AES_CMAC_GENERAL                    MechanismType = 0x108b
-	CKM_AES_XCBC_MAC                        MechanismType = 0x108c
-	CKM_AES_XCBC_MAC_96                     MechanismType = 0x108d
-	CKM_AES_GMAC                            MechanismType = 0x108e
-	CKM_BLOWFISH_KEY_GEN                    MechanismType = 0x1090
-	CKM_BLOWFISH_CBC                        MechanismType = 0x1091
-	CKM_TWOFISH_KEY_GEN                     MechanismType = 0x1092
-	CKM_TWOFISH_CBC                         MechanismType = 0x1093
-	CKM_BLOWFISH_CBC_PAD                    MechanismType = 0x1094
-	CKM_TWOFISH_CBC_PAD                     MechanismType = 0x1095
-	CKM_DES_ECB_ENCRYPT_DATA                MechanismType = 0x1100
-	CKM_DES_CBC_ENCRYPT_DATA                MechanismType = 0x1101
-	CKM_DES3_ECB_ENCRYPT_DATA               MechanismType = 0x1102
-	CKM_DES3_CBC_ENCRYPT_DATA               MechanismType = 0x1103
-	CKM_AES_ECB_ENCRYPT_DATA                MechanismType = 0x1104
-	CKM_AES_CBC_ENCRYPT_DATA                MechanismType = 0x1105
-	CKM_GOSTR3410_KEY_PAIR_GEN              MechanismType = 0x1200
-	CKM_GOSTR3410                           MechanismType = 0x1201
-	CKM_GOSTR3410_WITH_GOSTR3411            MechanismType = 0x1202
-	CKM_GOSTR3410_KEY_WRAP                  MechanismType = 0x1203
-	CKM_GOSTR3410_DERIVE                    MechanismType = 0x1204
-	CKM_GOSTR3411                           MechanismType = 0x1210
-	CKM_GOSTR3411_HMAC                      MechanismType = 0x1211
-	CKM_GOST28147_KEY_GEN                   MechanismType = 0x1220
-	CKM_GOST28147_ECB                       MechanismType = 0x1221
-	CKM_GOST28147                           MechanismType = 0x1222
-	CKM_GOST28147_MAC                       MechanismType = 0x1223
-	CKM_GOST28147_KEY_WRAP                  MechanismType = 0x1224
-	CKM_CHACHA20_KEY_GEN                    MechanismType = 0x1225
-	CKM_CHACHA20                            MechanismType = 0x1226
-	CKM_POLY1305_KEY_GEN                    MechanismType = 0x1227
-	CKM_POLY1305                            MechanismType = 0x1228
-	CKM_EC_KEY_PAIR_GEN_W_EXTRA_BITS        MechanismType = 0x140b
-	CKM_DSA_PARAMETER_GEN                   MechanismType = 0x2000
-	CKM_DH_PKCS_PARAMETER_GEN               MechanismType = 0x2001
-	CKM_X9_42_DH_PARAMETER_GEN              MechanismType = 0x2002
-	CKM_DSA_PROBABILISTIC_PARAMETER_GEN     MechanismType = 0x2003
-	CKM_DSA_PROBABLISTIC_PARAMETER_GEN                    = CKM_DSA_PROBABILISTIC_PARAMETER_GEN
-	CKM_DSA_SHAWE_TAYLOR_PARAMETER_GEN      MechanismType = 0x2004
-	CKM_DSA_FIPS_G_GEN                      MechanismType = 0x2005
-	CKM_AES_OFB                             MechanismType = 0x2104
-	CKM_AES_CFB64                           MechanismType = 0x2105
-	CKM_AES_CFB8                            MechanismType = 0x2106
-	CKM_AES_CFB128                          MechanismType = 0x2107
-	CKM_AES_CFB1                            MechanismType = 0x2108
-	CKM_AES_KEY_WRAP                        MechanismType = 0x2109
-	CKM_AES_KEY_WRAP_PAD                    MechanismType = 0x210a
-	CKM_AES_KEY_WRAP_KWP                    MechanismType = 0x210b
-	CKM_AES_KEY_WRAP_PKCS7                  MechanismType = 0x210c
-	CKM_RSA_PKCS_TPM_1_1                    MechanismType = 0x4001
-	CKM_RSA_PKCS_OAEP_TPM_1_1               MechanismType = 0x4002
-	CKM_SHA_1_KEY_GEN                       MechanismType = 0x4003
-	CKM_SHA224_KEY_GEN                      MechanismType = 0x4004
-	CKM_SHA256_KEY_GEN                      MechanismType = 0x4005
-	CKM_SHA384_KEY_GEN                      MechanismType = 0x4006
-	CKM_SHA512_KEY_GEN                      MechanismType = 0x4007
-	CKM_SHA512_224_KEY_GEN                  MechanismType = 0x4008
-	CKM_SHA512_256_KEY_GEN                  MechanismType = 0x4009
-	CKM_SHA512_T_KEY_GEN                    MechanismType = 0x400a
-	CKM_NULL                                MechanismType = 0x400b
-	CKM_BLAKE2B_160                         MechanismType = 0x400c
-	CKM_BLAKE2B_160_HMAC                    MechanismType = 0x400d
-	CKM_BLAKE2B_160_HMAC_GENERAL            MechanismType = 0x400e
-	CKM_BLAKE2B_160_KEY_DERIVE              MechanismType = 0x400f
-	CKM_BLAKE2B_160_KEY_GEN                 MechanismType = 0x4010
-	CKM_BLAKE2B_256                         MechanismType = 0x4011
-	CKM_BLAKE2B_256_HMAC                    MechanismType = 0x4012
-	CKM_BLAKE2B_256_HMAC_GENERAL            MechanismType = 0x4013
-	CKM_BLAKE2B_256_KEY_DERIVE              MechanismType = 0x4014
-	CKM_BLAKE2B_256_KEY_GEN                 MechanismType = 0x4015
-	CKM_BLAKE2B_384                         MechanismType = 0x4016
-	CKM_BLAKE2B_384_HMAC                    MechanismType = 0x4017
-	CKM_BLAKE2B_384_HMAC_GENERAL            MechanismType = 0x4018
-	CKM_BLAKE2B_384_KEY_DERIVE              MechanismType = 0x4019
-	CKM_BLAKE2B_384_KEY_GEN                 MechanismType = 0x401a
-	CKM_BLAKE2B_512                         MechanismType = 0x401b
-	CKM_BLAKE2B_512_HMAC                    MechanismType = 0x401c
-	CKM_BLAKE2B_512_HMAC_GENERAL            MechanismType = 0x401d
-	CKM_BLAKE2B_512_KEY_DERIVE              MechanismType = 0x401e
-	CKM_BLAKE2B_512_KEY_GEN                 MechanismType = 0x401f
-	CKM_SALSA20                             MechanismType = 0x4020
-	CKM_CHACHA20_POLY1305                   MechanismType = 0x4021
-	CKM_SALSA20_POLY1305                    MechanismType = 0x4022
-	CKM_X3DH_INITIALIZE                     MechanismType = 0x4023
-	CKM_X3DH_RESPOND                        MechanismType = 0x4024
-	CKM_X2RATCHET_INITIALIZE                MechanismType = 0x4025
-	CKM_X2RATCHET_RESPOND                   MechanismType = 0x4026
-	CKM_X2RATCHET_ENCRYPT                   MechanismType = 0x4027
-	CKM_X2RATCHET_DECRYPT                   MechanismType = 0x4028
-	CKM_XEDDSA                              MechanismType = 0x4029
-	CKM_HKDF_DERIVE                         MechanismType = 0x402a
-	CKM_HKDF_DATA                           MechanismType = 0x402b
-	CKM_HKDF_KEY_GEN                        MechanismType = 0x402c
-	CKM_SALSA20_KEY_GEN                     MechanismType = 0x402d
-	CKM_IKE2_PRF_PLUS_DERIVE                MechanismType = 0x402e
-	CKM_IKE_PRF_DERIVE                      MechanismType = 0x402f
-	CKM_IKE1_PRF_DERIVE                     MechanismType = 0x4030
-	CKM_IKE1_EXTENDED_DERIVE                MechanismType = 0x4031
-	CKM_HSS_KEY_PAIR_GEN                    MechanismType = 0x4032
-	CKM_HSS                                 MechanismType = 0x4033
-	CKM_XMSS_KEY_PAIR_GEN                   MechanismType = 0x4034
-	CKM_XMSSMT_KEY_PAIR_GEN                 MechanismType = 0x4035
-	CKM_XMSS                                MechanismType = 0x4036
-	CKM_XMSSMT                              MechanismType = 0x4037
-	CKM_ECDH_X_AES_KEY_WRAP                 MechanismType = 0x4038
-	CKM_ECDH_COF_AES_KEY_WRAP               MechanismType = 0x4039
-	CKM_PUB_KEY_FROM_PRIV_KEY               MechanismType = 0x403a
-	CKM_VENDOR_DEFINED                      MechanismType = 0x80000000
+	CKM_RSA_PKCS_KEY_PAIR_GEN                 MechanismType = 0x0
+	CKM_RSA_PKCS                              MechanismType = 0x1
+	CKM_RSA_9796                              MechanismType = 0x2
+	CKM_RSA_X_509                             MechanismType = 0x3
+	CKM_MD2_RSA_PKCS                          MechanismType = 0x4
+	CKM_MD5_RSA_PKCS                          MechanismType = 0x5
+	CKM_SHA1_RSA_PKCS                         MechanismType = 0x6
+	CKM_RIPEMD128_RSA_PKCS                    MechanismType = 0x7
+	CKM_RIPEMD160_RSA_PKCS                    MechanismType = 0x8
+	CKM_RSA_PKCS_OAEP                         MechanismType = 0x9
+	CKM_RSA_X9_31_KEY_PAIR_GEN                MechanismType = 0xa
+	CKM_RSA_X9_31                             MechanismType = 0xb
+	CKM_SHA1_RSA_X9_31                        MechanismType = 0xc
+	CKM_RSA_PKCS_PSS                          MechanismType = 0xd
+	CKM_SHA1_RSA_PKCS_PSS                     MechanismType = 0xe
+	CKM_ML_KEM_KEY_PAIR_GEN                   MechanismType = 0xf
+	CKM_DSA_KEY_PAIR_GEN                      MechanismType = 0x10
+	CKM_DSA                                   MechanismType = 0x11
+	CKM_DSA_SHA1                              MechanismType = 0x12
+	CKM_DSA_SHA224                            MechanismType = 0x13
+	CKM_DSA_SHA256                            MechanismType = 0x14
+	CKM_DSA_SHA384                            MechanismType = 0x15
+	CKM_DSA_SHA512                            MechanismType = 0x16
+	CKM_ML_KEM                                MechanismType = 0x17
+	CKM_DSA_SHA3_224                          MechanismType = 0x18
+	CKM_DSA_SHA3_256                          MechanismType = 0x19
+	CKM_DSA_SHA3_384                          MechanismType = 0x1a
+	CKM_DSA_SHA3_512                          MechanismType = 0x1b
+	CKM_ML_DSA_KEY_PAIR_GEN                   MechanismType = 0x1c
+	CKM_ML_DSA                                MechanismType = 0x1d
+	CKM_HASH_ML_DSA                           MechanismType = 0x1f
+	CKM_DH_PKCS_KEY_PAIR_GEN                  MechanismType = 0x20
+	CKM_DH_PKCS_DERIVE                        MechanismType = 0x21
+	CKM_HASH_ML_DSA_SHA224                    MechanismType = 0x23
+	CKM_HASH_ML_DSA_SHA256                    MechanismType = 0x24
+	CKM_HASH_ML_DSA_SHA384                    MechanismType = 0x25
+	CKM_HASH_ML_DSA_SHA512                    MechanismType = 0x26
+	CKM_HASH_ML_DSA_SHA3_224                  MechanismType = 0x27
+	CKM_HASH_ML_DSA_SHA3_256                  MechanismType = 0x28
+	CKM_HASH_ML_DSA_SHA3_384                  MechanismType = 0x29
+	CKM_HASH_ML_DSA_SHA3_512                  MechanismType = 0x2a
+	CKM_HASH_ML_DSA_SHAKE128                  MechanismType = 0x2b
+	CKM_HASH_ML_DSA_SHAKE256                  MechanismType = 0x2c
+	CKM_SLH_DSA_KEY_PAIR_GEN                  MechanismType = 0x2d
+	CKM_SLH_DSA                               MechanismType = 0x2e
+	CKM_X9_42_DH_KEY_PAIR_GEN                 MechanismType = 0x30
+	CKM_X9_42_DH_DERIVE                       MechanismType = 0x31
+	CKM_X9_42_DH_HYBRID_DERIVE                MechanismType = 0x32
+	CKM_X9_42_MQV_DERIVE                      MechanismType = 0x33
+	CKM_HASH_SLH_DSA                          MechanismType = 0x34
+	CKM_HASH_SLH_DSA_SHA224                   MechanismType = 0x36
+	CKM_HASH_SLH_DSA_SHA256                   MechanismType = 0x37
+	CKM_HASH_SLH_DSA_SHA384                   MechanismType = 0x38
+	CKM_HASH_SLH_DSA_SHA512                   MechanismType = 0x39
+	CKM_HASH_SLH_DSA_SHA3_224                 MechanismType = 0x3a
+	CKM_HASH_SLH_DSA_SHA3_256                 MechanismType = 0x3b
+	CKM_HASH_SLH_DSA_SHA3_384                 MechanismType = 0x3c
+	CKM_HASH_SLH_DSA_SHA3_512                 MechanismType = 0x3d
+	CKM_HASH_SLH_DSA_SHAKE128                 MechanismType = 0x3e
+	CKM_HASH_SLH_DSA_SHAKE256                 MechanismType = 0x3f
+	CKM_SHA256_RSA_PKCS                       MechanismType = 0x40
+	CKM_SHA384_RSA_PKCS                       MechanismType = 0x41
+	CKM_SHA512_RSA_PKCS                       MechanismType = 0x42
+	CKM_SHA256_RSA_PKCS_PSS                   MechanismType = 0x43
+	CKM_SHA384_RSA_PKCS_PSS                   MechanismType = 0x44
+	CKM_SHA512_RSA_PKCS_PSS                   MechanismType = 0x45
+	CKM_SHA224_RSA_PKCS                       MechanismType = 0x46
+	CKM_SHA224_RSA_PKCS_PSS                   MechanismType = 0x47
+	CKM_SHA512_224                            MechanismType = 0x48
+	CKM_SHA512_224_HMAC                       MechanismType = 0x49
+	CKM_SHA512_224_HMAC_GENERAL               MechanismType = 0x4a
+	CKM_SHA512_224_KEY_DERIVATION             MechanismType = 0x4b
+	CKM_SHA512_256                            MechanismType = 0x4c
+	CKM_SHA512_256_HMAC                       MechanismType = 0x4d
+	CKM_SHA512_256_HMAC_GENERAL               MechanismType = 0x4e
+	CKM_SHA512_256_KEY_DERIVATION             MechanismType = 0x4f
+	CKM_SHA512_T                              MechanismType = 0x50
+	CKM_SHA512_T_HMAC                         MechanismType = 0x51
+	CKM_SHA512_T_HMAC_GENERAL                 MechanismType = 0x52
+	CKM_SHA512_T_KEY_DERIVATION               MechanismType = 0x53
+	CKM_TLS12_EXTENDED_MASTER_KEY_DERIVE      MechanismType = 0x56
+	CKM_TLS12_EXTENDED_MASTER_KEY_DERIVE_DH   MechanismType = 0x57
+	CKM_SHA3_256_RSA_PKCS                     MechanismType = 0x60
+	CKM_SHA3_384_RSA_PKCS                     MechanismType = 0x61
+	CKM_SHA3_512_RSA_PKCS                     MechanismType = 0x62
+	CKM_SHA3_256_RSA_PKCS_PSS                 MechanismType = 0x63
+	CKM_SHA3_384_RSA_PKCS_PSS                 MechanismType = 0x64
+	CKM_SHA3_512_RSA_PKCS_PSS                 MechanismType = 0x65
+	CKM_SHA3_224_RSA_PKCS                     MechanismType = 0x66
+	CKM_SHA3_224_RSA_PKCS_PSS                 MechanismType = 0x67
+	CKM_RC2_KEY_GEN                           MechanismType = 0x100
+	CKM_RC2_ECB                               MechanismType = 0x101
+	CKM_RC2_CBC                               MechanismType = 0x102
+	CKM_RC2_MAC                               MechanismType = 0x103
+	CKM_RC2_MAC_GENERAL                       MechanismType = 0x104
+	CKM_RC2_CBC_PAD                           MechanismType = 0x105
+	CKM_RC4_KEY_GEN                           MechanismType = 0x110
+	CKM_RC4                                   MechanismType = 0x111
+	CKM_DES_KEY_GEN                           MechanismType = 0x120
+	CKM_DES_ECB                               MechanismType = 0x121
+	CKM_DES_CBC                               MechanismType = 0x122
+	CKM_DES_MAC                               MechanismType = 0x123
+	CKM_DES_MAC_GENERAL                       MechanismType = 0x124
+	CKM_DES_CBC_PAD                           MechanismType = 0x125
+	CKM_DES2_KEY_GEN                          MechanismType = 0x130
+	CKM_DES3_KEY_GEN                          MechanismType = 0x131
+	CKM_DES3_ECB                              MechanismType = 0x132
+	CKM_DES3_CBC                              MechanismType = 0x133
+	CKM_DES3_MAC                              MechanismType = 0x134
+	CKM_DES3_MAC_GENERAL                      MechanismType = 0x135
+	CKM_DES3_CBC_PAD                          MechanismType = 0x136
+	CKM_DES3_CMAC_GENERAL                     MechanismType = 0x137
+	CKM_DES3_CMAC                             MechanismType = 0x138
+	CKM_CDMF_KEY_GEN                          MechanismType = 0x140
+	CKM_CDMF_ECB                              MechanismType = 0x141
+	CKM_CDMF_CBC                              MechanismType = 0x142
+	CKM_CDMF_MAC                              MechanismType = 0x143
+	CKM_CDMF_MAC_GENERAL                      MechanismType = 0x144
+	CKM_CDMF_CBC_PAD                          MechanismType = 0x145
+	CKM_DES_OFB64                             MechanismType = 0x150
+	CKM_DES_OFB8                              MechanismType = 0x151
+	CKM_DES_CFB64                             MechanismType = 0x152
+	CKM_DES_CFB8                              MechanismType = 0x153
+	CKM_MD2                                   MechanismType = 0x200
+	CKM_MD2_HMAC                              MechanismType = 0x201
+	CKM_MD2_HMAC_GENERAL                      MechanismType = 0x202
+	CKM_MD5                                   MechanismType = 0x210
+	CKM_MD5_HMAC                              MechanismType = 0x211
+	CKM_MD5_HMAC_GENERAL                      MechanismType = 0x212
+	CKM_SHA_1                                 MechanismType = 0x220
+	CKM_SHA_1_HMAC                            MechanismType = 0x221
+	CKM_SHA_1_HMAC_GENERAL                    MechanismType = 0x222
+	CKM_RIPEMD128                             MechanismType = 0x230
+	CKM_RIPEMD128_HMAC                        MechanismType = 0x231
+	CKM_RIPEMD128_HMAC_GENERAL                MechanismType = 0x232
+	CKM_RIPEMD160                             MechanismType = 0x240
+	CKM_RIPEMD160_HMAC                        MechanismType = 0x241
+	CKM_RIPEMD160_HMAC_GENERAL                MechanismType = 0x242
+	CKM_SHA256                                MechanismType = 0x250
+	CKM_SHA256_HMAC                           MechanismType = 0x251
+	CKM_SHA256_HMAC_GENERAL                   MechanismType = 0x252
+	CKM_SHA224                                MechanismType = 0x255
+	CKM_SHA224_HMAC                           MechanismType = 0x256
+	CKM_SHA224_HMAC_GENERAL                   MechanismType = 0x257
+	CKM_SHA384                                MechanismType = 0x260
+	CKM_SHA384_HMAC                           MechanismType = 0x261
+	CKM_SHA384_HMAC_GENERAL                   MechanismType = 0x262
+	CKM_SHA512                                MechanismType = 0x270
+	CKM_SHA512_HMAC                           MechanismType = 0x271
+	CKM_SHA512_HMAC_GENERAL                   MechanismType = 0x272
+	CKM_SECURID_KEY_GEN                       MechanismType = 0x280
+	CKM_SECURID                               MechanismType = 0x282
+	CKM_HOTP_KEY_GEN                          MechanismType = 0x290
+	CKM_HOTP                                  MechanismType = 0x291
+	CKM_ACTI                                  MechanismType = 0x2a0
+	CKM_ACTI_KEY_GEN                          MechanismType = 0x2a1
+	CKM_SHA3_256                              MechanismType = 0x2b0
+	CKM_SHA3_256_HMAC                         MechanismType = 0x2b1
+	CKM_SHA3_256_HMAC_GENERAL                 MechanismType = 0x2b2
+	CKM_SHA3_256_KEY_GEN                      MechanismType = 0x2b3
+	CKM_SHA3_224                              MechanismType = 0x2b5
+	CKM_SHA3_224_HMAC                         MechanismType = 0x2b6
+	CKM_SHA3_224_HMAC_GENERAL                 MechanismType = 0x2b7
+	CKM_SHA3_224_KEY_GEN                      MechanismType = 0x2b8
+	CKM_SHA3_384                              MechanismType = 0x2c0
+	CKM_SHA3_384_HMAC                         MechanismType = 0x2c1
+	CKM_SHA3_384_HMAC_GENERAL                 MechanismType = 0x2c2
+	CKM_SHA3_384_KEY_GEN                      MechanismType = 0x2c3
+	CKM_SHA3_512                              MechanismType = 0x2d0
+	CKM_SHA3_512_HMAC                         MechanismType = 0x2d1
+	CKM_SHA3_512_HMAC_GENERAL                 MechanismType = 0x2d2
+	CKM_SHA3_512_KEY_GEN                      MechanismType = 0x2d3
+	CKM_CAST_KEY_GEN                          MechanismType = 0x300
+	CKM_CAST_ECB                              MechanismType = 0x301
+	CKM_CAST_CBC                              MechanismType = 0x302
+	CKM_CAST_MAC                              MechanismType = 0x303
+	CKM_CAST_MAC_GENERAL                      MechanismType = 0x304
+	CKM_CAST_CBC_PAD                          MechanismType = 0x305
+	CKM_CAST3_KEY_GEN                         MechanismType = 0x310
+	CKM_CAST3_ECB                             MechanismType = 0x311
+	CKM_CAST3_CBC                             MechanismType = 0x312
+	CKM_CAST3_MAC                             MechanismType = 0x313
+	CKM_CAST3_MAC_GENERAL                     MechanismType = 0x314
+	CKM_CAST3_CBC_PAD                         MechanismType = 0x315
+	CKM_CAST128_KEY_GEN                       MechanismType = 0x320
+	CKM_CAST5_KEY_GEN                                       = CKM_CAST128_KEY_GEN
+	CKM_CAST128_ECB                           MechanismType = 0x321
+	CKM_CAST5_ECB                                           = CKM_CAST128_ECB
+	CKM_CAST128_CBC                           MechanismType = 0x322
+	CKM_CAST5_CBC                                           = CKM_CAST128_CBC
+	CKM_CAST128_MAC                           MechanismType = 0x323
+	CKM_CAST5_MAC                                           = CKM_CAST128_MAC
+	CKM_CAST128_MAC_GENERAL                   MechanismType = 0x324
+	CKM_CAST5_MAC_GENERAL                                   = CKM_CAST128_MAC_GENERAL
+	CKM_CAST128_CBC_PAD                       MechanismType = 0x325
+	CKM_CAST5_CBC_PAD                                       = CKM_CAST128_CBC_PAD
+	CKM_RC5_KEY_GEN                           MechanismType = 0x330
+	CKM_RC5_ECB                               MechanismType = 0x331
+	CKM_RC5_CBC                               MechanismType = 0x332
+	CKM_RC5_MAC                               MechanismType = 0x333
+	CKM_RC5_MAC_GENERAL                       MechanismType = 0x334
+	CKM_RC5_CBC_PAD                           MechanismType = 0x335
+	CKM_IDEA_KEY_GEN                          MechanismType = 0x340
+	CKM_IDEA_ECB                              MechanismType = 0x341
+	CKM_IDEA_CBC                              MechanismType = 0x342
+	CKM_IDEA_MAC                              MechanismType = 0x343
+	CKM_IDEA_MAC_GENERAL                      MechanismType = 0x344
+	CKM_IDEA_CBC_PAD                          MechanismType = 0x345
+	CKM_GENERIC_SECRET_KEY_GEN                MechanismType = 0x350
+	CKM_CONCATENATE_BASE_AND_KEY              MechanismType = 0x360
+	CKM_CONCATENATE_BASE_AND_DATA             MechanismType = 0x362
+	CKM_CONCATENATE_DATA_AND_BASE             MechanismType = 0x363
+	CKM_XOR_BASE_AND_DATA                     MechanismType = 0x364
+	CKM_EXTRACT_KEY_FROM_KEY                  MechanismType = 0x365
+	CKM_SSL3_PRE_MASTER_KEY_GEN               MechanismType = 0x370
+	CKM_SSL3_MASTER_KEY_DERIVE                MechanismType = 0x371
+	CKM_SSL3_KEY_AND_MAC_DERIVE               MechanismType = 0x372
+	CKM_SSL3_MASTER_KEY_DERIVE_DH             MechanismType = 0x373
+	CKM_TLS_PRE_MASTER_KEY_GEN                MechanismType = 0x374
+	CKM_TLS_MASTER_KEY_DERIVE                 MechanismType = 0x375
+	CKM_TLS_KEY_AND_MAC_DERIVE                MechanismType = 0x376
+	CKM_TLS_MASTER_KEY_DERIVE_DH              MechanismType = 0x377
+	CKM_TLS_PRF                               MechanismType = 0x378
+	CKM_SSL3_MD5_MAC                          MechanismType = 0x380
+	CKM_SSL3_SHA1_MAC                         MechanismType = 0x381
+	CKM_MD5_KEY_DERIVATION                    MechanismType = 0x390
+	CKM_MD2_KEY_DERIVATION                    MechanismType = 0x391
+	CKM_SHA1_KEY_DERIVATION                   MechanismType = 0x392
+	CKM_SHA256_KEY_DERIVATION                 MechanismType = 0x393
+	CKM_SHA384_KEY_DERIVATION                 MechanismType = 0x394
+	CKM_SHA512_KEY_DERIVATION                 MechanismType = 0x395
+	CKM_SHA224_KEY_DERIVATION                 MechanismType = 0x396
+	CKM_SHA3_256_KEY_DERIVATION               MechanismType = 0x397
+	CKM_SHA3_256_KEY_DERIVE                                 = CKM_SHA3_256_KEY_DERIVATION
+	CKM_SHA3_224_KEY_DERIVATION               MechanismType = 0x398
+	CKM_SHA3_224_KEY_DERIVE                                 = CKM_SHA3_224_KEY_DERIVATION
+	CKM_SHA3_384_KEY_DERIVATION               MechanismType = 0x399
+	CKM_SHA3_384_KEY_DERIVE                                 = CKM_SHA3_384_KEY_DERIVATION
+	CKM_SHA3_512_KEY_DERIVATION               MechanismType = 0x39a
+	CKM_SHA3_512_KEY_DERIVE                                 = CKM_SHA3_512_KEY_DERIVATION
+	CKM_SHAKE_128_KEY_DERIVATION              MechanismType = 0x39b
+	CKM_SHAKE_128_KEY_DERIVE                                = CKM_SHAKE_128_KEY_DERIVATION
+	CKM_SHAKE_256_KEY_DERIVATION              MechanismType = 0x39c
+	CKM_SHAKE_256_KEY_DERIVE                                = CKM_SHAKE_256_KEY_DERIVATION
+	CKM_PBE_MD2_DES_CBC                       MechanismType = 0x3a0
+	CKM_PBE_MD5_DES_CBC                       MechanismType = 0x3a1
+	CKM_PBE_MD5_CAST_CBC                      MechanismType = 0x3a2
+	CKM_PBE_MD5_CAST3_CBC                     MechanismType = 0x3a3
+	CKM_PBE_MD5_CAST128_CBC                   MechanismType = 0x3a4
+	CKM_PBE_MD5_CAST5_CBC                                   = CKM_PBE_MD5_CAST128_CBC
+	CKM_PBE_SHA1_CAST128_CBC                  MechanismType = 0x3a5
+	CKM_PBE_SHA1_CAST5_CBC                                  = CKM_PBE_SHA1_CAST128_CBC
+	CKM_PBE_SHA1_RC4_128                      MechanismType = 0x3a6
+	CKM_PBE_SHA1_RC4_40                       MechanismType = 0x3a7
+	CKM_PBE_SHA1_DES3_EDE_CBC                 MechanismType = 0x3a8
+	CKM_PBE_SHA1_DES2_EDE_CBC                 MechanismType = 0x3a9
+	CKM_PBE_SHA1_RC2_128_CBC                  MechanismType = 0x3aa
+	CKM_PBE_SHA1_RC2_40_CBC                   MechanismType = 0x3ab
+	CKM_SP800_108_COUNTER_KDF                 MechanismType = 0x3ac
+	CKM_SP800_108_FEEDBACK_KDF                MechanismType = 0x3ad
+	CKM_SP800_108_DOUBLE_PIPELINE_KDF         MechanismType = 0x3ae
+	CKM_PKCS5_PBKD2                           MechanismType = 0x3b0
+	CKM_PBA_SHA1_WITH_SHA1_HMAC               MechanismType = 0x3c0
+	CKM_WTLS_PRE_MASTER_KEY_GEN               MechanismType = 0x3d0
+	CKM_WTLS_MASTER_KEY_DERIVE                MechanismType = 0x3d1
+	CKM_WTLS_MASTER_KEY_DERIVE_DH_ECC         MechanismType = 0x3d2
+	CKM_WTLS_PRF                              MechanismType = 0x3d3
+	CKM_WTLS_SERVER_KEY_AND_MAC_DERIVE        MechanismType = 0x3d4
+	CKM_WTLS_CLIENT_KEY_AND_MAC_DERIVE        MechanismType = 0x3d5
+	CKM_TLS10_MAC_SERVER                      MechanismType = 0x3d6
+	CKM_TLS10_MAC_CLIENT                      MechanismType = 0x3d7
+	CKM_TLS12_MAC                             MechanismType = 0x3d8
+	CKM_TLS12_KDF                             MechanismType = 0x3d9
+	CKM_TLS12_MASTER_KEY_DERIVE               MechanismType = 0x3e0
+	CKM_TLS12_KEY_AND_MAC_DERIVE              MechanismType = 0x3e1
+	CKM_TLS12_MASTER_KEY_DERIVE_DH            MechanismType = 0x3e2
+	CKM_TLS12_KEY_SAFE_DERIVE                 MechanismType = 0x3e3
+	CKM_TLS_MAC                               MechanismType = 0x3e4
+	CKM_TLS_KDF                               MechanismType = 0x3e5
+	CKM_KEY_WRAP_LYNKS                        MechanismType = 0x400
+	CKM_KEY_WRAP_SET_OAEP                     MechanismType = 0x401
+	CKM_CMS_SIG                               MechanismType = 0x500
+	CKM_KIP_DERIVE                            MechanismType = 0x510
+	CKM_KIP_WRAP                              MechanismType = 0x511
+	CKM_KIP_MAC                               MechanismType = 0x512
+	CKM_CAMELLIA_KEY_GEN                      MechanismType = 0x550
+	CKM_CAMELLIA_ECB                          MechanismType = 0x551
+	CKM_CAMELLIA_CBC                          MechanismType = 0x552
+	CKM_CAMELLIA_MAC                          MechanismType = 0x553
+	CKM_CAMELLIA_MAC_GENERAL                  MechanismType = 0x554
+	CKM_CAMELLIA_CBC_PAD                      MechanismType = 0x555
+	CKM_CAMELLIA_ECB_ENCRYPT_DATA             MechanismType = 0x556
+	CKM_CAMELLIA_CBC_ENCRYPT_DATA             MechanismType = 0x557
+	CKM_CAMELLIA_CTR                          MechanismType = 0x558
+	CKM_ARIA_KEY_GEN                          MechanismType = 0x560
+	CKM_ARIA_ECB                              MechanismType = 0x561
+	CKM_ARIA_CBC                              MechanismType = 0x562
+	CKM_ARIA_MAC                              MechanismType = 0x563
+	CKM_ARIA_MAC_GENERAL                      MechanismType = 0x564
+	CKM_ARIA_CBC_PAD                          MechanismType = 0x565
+	CKM_ARIA_ECB_ENCRYPT_DATA                 MechanismType = 0x566
+	CKM_ARIA_CBC_ENCRYPT_DATA                 MechanismType = 0x567
+	CKM_SEED_KEY_GEN                          MechanismType = 0x650
+	CKM_SEED_ECB                              MechanismType = 0x651
+	CKM_SEED_CBC                              MechanismType = 0x652
+	CKM_SEED_MAC                              MechanismType = 0x653
+	CKM_SEED_MAC_GENERAL                      MechanismType = 0x654
+	CKM_SEED_CBC_PAD                          MechanismType = 0x655
+	CKM_SEED_ECB_ENCRYPT_DATA                 MechanismType = 0x656
+	CKM_SEED_CBC_ENCRYPT_DATA                 MechanismType = 0x657
+	CKM_SKIPJACK_KEY_GEN                      MechanismType = 0x1000
+	CKM_SKIPJACK_ECB64                        MechanismType = 0x1001
+	CKM_SKIPJACK_CBC64                        MechanismType = 0x1002
+	CKM_SKIPJACK_OFB64                        MechanismType = 0x1003
+	CKM_SKIPJACK_CFB64                        MechanismType = 0x1004
+	CKM_SKIPJACK_CFB32                        MechanismType = 0x1005
+	CKM_SKIPJACK_CFB16                        MechanismType = 0x1006
+	CKM_SKIPJACK_CFB8                         MechanismType = 0x1007
+	CKM_SKIPJACK_WRAP                         MechanismType = 0x1008
+	CKM_SKIPJACK_PRIVATE_WRAP                 MechanismType = 0x1009
+	CKM_SKIPJACK_RELAYX                       MechanismType = 0x100a
+	CKM_KEA_KEY_PAIR_GEN                      MechanismType = 0x1010
+	CKM_KEA_KEY_DERIVE                        MechanismType = 0x1011
+	CKM_KEA_DERIVE                            MechanismType = 0x1012
+	CKM_FORTEZZA_TIMESTAMP                    MechanismType = 0x1020
+	CKM_BATON_KEY_GEN                         MechanismType = 0x1030
+	CKM_BATON_ECB128                          MechanismType = 0x1031
+	CKM_BATON_ECB96                           MechanismType = 0x1032
+	CKM_BATON_CBC128                          MechanismType = 0x1033
+	CKM_BATON_COUNTER                         MechanismType = 0x1034
+	CKM_BATON_SHUFFLE                         MechanismType = 0x1035
+	CKM_BATON_WRAP                            MechanismType = 0x1036
+	CKM_EC_KEY_PAIR_GEN                       MechanismType = 0x1040
+	CKM_ECDSA_KEY_PAIR_GEN                                  = CKM_EC_KEY_PAIR_GEN
+	CKM_ECDSA                                 MechanismType = 0x1041
+	CKM_ECDSA_SHA1                            MechanismType = 0x1042
+	CKM_ECDSA_SHA224                          MechanismType = 0x1043
+	CKM_ECDSA_SHA256                          MechanismType = 0x1044
+	CKM_ECDSA_SHA384                          MechanismType = 0x1045
+	CKM_ECDSA_SHA512                          MechanismType = 0x1046
+	CKM_ECDSA_SHA3_224                        MechanismType = 0x1047
+	CKM_ECDSA_SHA3_256                        MechanismType = 0x1048
+	CKM_ECDSA_SHA3_384                        MechanismType = 0x1049
+	CKM_ECDSA_SHA3_512                        MechanismType = 0x104a
+	CKM_ECDH1_DERIVE                          MechanismType = 0x1050
+	CKM_ECDH1_COFACTOR_DERIVE                 MechanismType = 0x1051
+	CKM_ECMQV_DERIVE                          MechanismType = 0x1052
+	CKM_ECDH_AES_KEY_WRAP                     MechanismType = 0x1053
+	CKM_RSA_AES_KEY_WRAP                      MechanismType = 0x1054
+	CKM_EC_EDWARDS_KEY_PAIR_GEN               MechanismType = 0x1055
+	CKM_EC_MONTGOMERY_KEY_PAIR_GEN            MechanismType = 0x1056
+	CKM_EDDSA                                 MechanismType = 0x1057
+	CKM_JUNIPER_KEY_GEN                       MechanismType = 0x1060
+	CKM_JUNIPER_ECB128                        MechanismType = 0x1061
+	CKM_JUNIPER_CBC128                        MechanismType = 0x1062
+	CKM_JUNIPER_COUNTER                       MechanismType = 0x1063
+	CKM_JUNIPER_SHUFFLE                       MechanismType = 0x1064
+	CKM_JUNIPER_WRAP                          MechanismType = 0x1065
+	CKM_FASTHASH                              MechanismType = 0x1070
+	CKM_AES_XTS                               MechanismType = 0x1071
+	CKM_AES_XTS_KEY_GEN                       MechanismType = 0x1072
+	CKM_AES_KEY_GEN                           MechanismType = 0x1080
+	CKM_AES_ECB                               MechanismType = 0x1081
+	CKM_AES_CBC                               MechanismType = 0x1082
+	CKM_AES_MAC                               MechanismType = 0x1083
+	CKM_AES_MAC_GENERAL                       MechanismType = 0x1084
+	CKM_AES_CBC_PAD                           MechanismType = 0x1085
+	CKM_AES_CTR                               MechanismType = 0x1086
+	CKM_AES_GCM                               MechanismType = 0x1087
+	CKM_AES_CCM                               MechanismType = 0x1088
+	CKM_AES_CTS                               MechanismType = 0x1089
+	CKM_AES_CMAC                              MechanismType = 0x108a
+	CKM_AES_CMAC_GENERAL                      MechanismType = 0x108b
+	CKM_AES_XCBC_MAC                          MechanismType = 0x108c
+	CKM_AES_XCBC_MAC_96                       MechanismType = 0x108d
+	CKM_AES_GMAC                              MechanismType = 0x108e
+	CKM_BLOWFISH_KEY_GEN                      MechanismType = 0x1090
+	CKM_BLOWFISH_CBC                          MechanismType = 0x1091
+	CKM_TWOFISH_KEY_GEN                       MechanismType = 0x1092
+	CKM_TWOFISH_CBC                           MechanismType = 0x1093
+	CKM_BLOWFISH_CBC_PAD                      MechanismType = 0x1094
+	CKM_TWOFISH_CBC_PAD                       MechanismType = 0x1095
+	CKM_DES_ECB_ENCRYPT_DATA                  MechanismType = 0x1100
+	CKM_DES_CBC_ENCRYPT_DATA                  MechanismType = 0x1101
+	CKM_DES3_ECB_ENCRYPT_DATA                 MechanismType = 0x1102
+	CKM_DES3_CBC_ENCRYPT_DATA                 MechanismType = 0x1103
+	CKM_AES_ECB_ENCRYPT_DATA                  MechanismType = 0x1104
+	CKM_AES_CBC_ENCRYPT_DATA                  MechanismType = 0x1105
+	CKM_GOSTR3410_KEY_PAIR_GEN                MechanismType = 0x1200
+	CKM_GOSTR3410                             MechanismType = 0x1201
+	CKM_GOSTR3410_WITH_GOSTR3411              MechanismType = 0x1202
+	CKM_GOSTR3410_KEY_WRAP                    MechanismType = 0x1203
+	CKM_GOSTR3410_DERIVE                      MechanismType = 0x1204
+	CKM_GOSTR3411                             MechanismType = 0x1210
+	CKM_GOSTR3411_HMAC                        MechanismType = 0x1211
+	CKM_GOST28147_KEY_GEN                     MechanismType = 0x1220
+	CKM_GOST28147_ECB                         MechanismType = 0x1221
+	CKM_GOST28147                             MechanismType = 0x1222
+	CKM_GOST28147_MAC                         MechanismType = 0x1223
+	CKM_GOST28147_KEY_WRAP                    MechanismType = 0x1224
+	CKM_CHACHA20_KEY_GEN                      MechanismType = 0x1225
+	CKM_CHACHA20                              MechanismType = 0x1226
+	CKM_POLY1305_KEY_GEN                      MechanismType = 0x1227
+	CKM_POLY1305                              MechanismType = 0x1228
+	CKM_EC_KEY_PAIR_GEN_W_EXTRA_BITS          MechanismType = 0x140b
+	CKM_DSA_PARAMETER_GEN                     MechanismType = 0x2000
+	CKM_DH_PKCS_PARAMETER_GEN                 MechanismType = 0x2001
+	CKM_X9_42_DH_PARAMETER_GEN                MechanismType = 0x2002
+	CKM_DSA_PROBABILISTIC_PARAMETER_GEN       MechanismType = 0x2003
+	CKM_DSA_PROBABLISTIC_PARAMETER_GEN                      = CKM_DSA_PROBABILISTIC_PARAMETER_GEN
+	CKM_DSA_SHAWE_TAYLOR_PARAMETER_GEN        MechanismType = 0x2004
+	CKM_DSA_FIPS_G_GEN                        MechanismType = 0x2005
+	CKM_AES_OFB                               MechanismType = 0x2104
+	CKM_AES_CFB64                             MechanismType = 0x2105
+	CKM_AES_CFB8                              MechanismType = 0x2106
+	CKM_AES_CFB128                            MechanismType = 0x2107
+	CKM_AES_CFB1                              MechanismType = 0x2108
+	CKM_AES_KEY_WRAP                          MechanismType = 0x2109
+	CKM_AES_KEY_WRAP_PAD                      MechanismType = 0x210a
+	CKM_AES_KEY_WRAP_KWP                      MechanismType = 0x210b
+	CKM_AES_KEY_WRAP_PKCS7                    MechanismType = 0x210c
+	CKM_RSA_PKCS_TPM_1_1                      MechanismType = 0x4001
+	CKM_RSA_PKCS_OAEP_TPM_1_1                 MechanismType = 0x4002
+	CKM_SHA_1_KEY_GEN                         MechanismType = 0x4003
+	CKM_SHA224_KEY_GEN                        MechanismType = 0x4004
+	CKM_SHA256_KEY_GEN                        MechanismType = 0x4005
+	CKM_SHA384_KEY_GEN                        MechanismType = 0x4006
+	CKM_SHA512_KEY_GEN                        MechanismType = 0x4007
+	CKM_SHA512_224_KEY_GEN                    MechanismType = 0x4008
+	CKM_SHA512_256_KEY_GEN                    MechanismType = 0x4009
+	CKM_SHA512_T_KEY_GEN                      MechanismType = 0x400a
+	CKM_NULL                                  MechanismType = 0x400b
+	CKM_BLAKE2B_160                           MechanismType = 0x400c
+	CKM_BLAKE2B_160_HMAC                      MechanismType = 0x400d
+	CKM_BLAKE2B_160_HMAC_GENERAL              MechanismType = 0x400e
+	CKM_BLAKE2B_160_KEY_DERIVE                MechanismType = 0x400f
+	CKM_BLAKE2B_160_KEY_GEN                   MechanismType = 0x4010
+	CKM_BLAKE2B_256                           MechanismType = 0x4011
+	CKM_BLAKE2B_256_HMAC                      MechanismType = 0x4012
+	CKM_BLAKE2B_256_HMAC_GENERAL              MechanismType = 0x4013
+	CKM_BLAKE2B_256_KEY_DERIVE                MechanismType = 0x4014
+	CKM_BLAKE2B_256_KEY_GEN                   MechanismType = 0x4015
+	CKM_BLAKE2B_384                           MechanismType = 0x4016
+	CKM_BLAKE2B_384_HMAC                      MechanismType = 0x4017
+	CKM_BLAKE2B_384_HMAC_GENERAL              MechanismType = 0x4018
+	CKM_BLAKE2B_384_KEY_DERIVE                MechanismType = 0x4019
+	CKM_BLAKE2B_384_KEY_GEN                   MechanismType = 0x401a
+	CKM_BLAKE2B_512                           MechanismType = 0x401b
+	CKM_BLAKE2B_512_HMAC                      MechanismType = 0x401c
+	CKM_BLAKE2B_512_HMAC_GENERAL              MechanismType = 0x401d
+	CKM_BLAKE2B_512_KEY_DERIVE                MechanismType = 0x401e
+	CKM_BLAKE2B_512_KEY_GEN                   MechanismType = 0x401f
+	CKM_SALSA20                               MechanismType = 0x4020
+	CKM_CHACHA20_POLY1305                     MechanismType = 0x4021
+	CKM_SALSA20_POLY1305                      MechanismType = 0x4022
+	CKM_X3DH_INITIALIZE                       MechanismType = 0x4023
+	CKM_X3DH_RESPOND                          MechanismType = 0x4024
+	CKM_X2RATCHET_INITIALIZE                  MechanismType = 0x4025
+	CKM_X2RATCHET_RESPOND                     MechanismType = 0x4026
+	CKM_X2RATCHET_ENCRYPT                     MechanismType = 0x4027
+	CKM_X2RATCHET_DECRYPT                     MechanismType = 0x4028
+	CKM_XEDDSA                                MechanismType = 0x4029
+	CKM_HKDF_DERIVE                           MechanismType = 0x402a
+	CKM_HKDF_DATA                             MechanismType = 0x402b
+	CKM_HKDF_KEY_GEN                          MechanismType = 0x402c
+	CKM_SALSA20_KEY_GEN                       MechanismType = 0x402d
+	CKM_IKE2_PRF_PLUS_DERIVE                  MechanismType = 0x402e
+	CKM_IKE_PRF_DERIVE                        MechanismType = 0x402f
+	CKM_IKE1_PRF_DERIVE                       MechanismType = 0x4030
+	CKM_IKE1_EXTENDED_DERIVE                  MechanismType = 0x4031
+	CKM_HSS_KEY_PAIR_GEN                      MechanismType = 0x4032
+	CKM_HSS                                   MechanismType = 0x4033
+	CKM_XMSS_KEY_PAIR_GEN                     MechanismType = 0x4034
+	CKM_XMSSMT_KEY_PAIR_GEN                   MechanismType = 0x4035
+	CKM_XMSS                                  MechanismType = 0x4036
+	CKM_XMSSMT                                MechanismType = 0x4037
+	CKM_ECDH_X_AES_KEY_WRAP                   MechanismType = 0x4038
+	CKM_ECDH_COF_AES_KEY_WRAP                 MechanismType = 0x4039
+	CKM_PUB_KEY_FROM_PRIV_KEY                 MechanismType = 0x403a
+	CKM_VENDOR_DEFINED                        MechanismType = 0x80000000
+	CKM_PBE_SHA1_DES3_EDE_CBC_OLD             MechanismType = 0x801e
+	CKM_PBE_SHA1_DES2_EDE_CBC_OLD             MechanismType = 0x801f
+	CKM_CONCATENATE_KEY_AND_BASE              MechanismType = 0x800d
+	CKM_HAS160                                MechanismType = 0x80000100
+	CKM_KCDSA_KEY_PAIR_GEN                    MechanismType = 0x80000101
+	CKM_KCDSA_HAS160                          MechanismType = 0x80000102
+	CKM_SEED_KEY_GEN_OLD                      MechanismType = 0x80000103
+	CKM_SEED_ECB_OLD                          MechanismType = 0x80000104
+	CKM_SEED_CBC_OLD                          MechanismType = 0x80000105
+	CKM_SEED_CBC_PAD_OLD                      MechanismType = 0x80000106
+	CKM_SEED_MAC_OLD                          MechanismType = 0x80000107
+	CKM_SEED_MAC_GENERAL_OLD                  MechanismType = 0x80000108
+	CKM_KCDSA_SHA1                            MechanismType = 0x80000109
+	CKM_KCDSA_SHA224                          MechanismType = 0x8000010a
+	CKM_KCDSA_SHA256                          MechanismType = 0x8000010b
+	CKM_KCDSA_SHA384                          MechanismType = 0x8000010c
+	CKM_KCDSA_SHA512                          MechanismType = 0x8000010d
+	CKM_KCDSA_PARAMETER_GEN                   MechanismType = 0x8000010f
+	CKM_SEED_CTR                              MechanismType = 0x80000144
+	CKM_KCDSA_HAS160_NO_PAD                   MechanismType = 0x80000145
+	CKM_KCDSA_SHA1_NO_PAD                     MechanismType = 0x80000146
+	CKM_KCDSA_SHA224_NO_PAD                   MechanismType = 0x80000147
+	CKM_KCDSA_SHA256_NO_PAD                   MechanismType = 0x80000148
+	CKM_KCDSA_SHA384_NO_PAD                   MechanismType = 0x80000149
+	CKM_KCDSA_SHA512_NO_PAD                   MechanismType = 0x80000151
+	CKM_SEED_CMAC                             MechanismType = 0x8000012c
+	CKM_SEED_CMAC_GENERAL                     MechanismType = 0x8000012d
+	CKM_DES3_CTR                              MechanismType = 0x80000116
+	CKM_AES_CFB8_OLD                          MechanismType = 0x80000118
+	CKM_AES_CFB128_OLD                        MechanismType = 0x80000119
+	CKM_AES_OFB_OLD                           MechanismType = 0x8000011a
+	CKM_AES_GCM_OLD                           MechanismType = 0x8000011c
+	CKM_ARIA_CFB8                             MechanismType = 0x8000011d
+	CKM_ARIA_CFB128                           MechanismType = 0x8000011e
+	CKM_ARIA_OFB                              MechanismType = 0x8000011f
+	CKM_ARIA_CTR                              MechanismType = 0x80000120
+	CKM_AES_GMAC_OLD                          MechanismType = 0x80000126
+	CKM_ARIA_CMAC                             MechanismType = 0x80000128
+	CKM_ARIA_CMAC_GENERAL                     MechanismType = 0x80000129
+	CKM_DES3_CBC_PAD_IPSEC                    MechanismType = 0x8000012e
+	CKM_AES_CBC_PAD_IPSEC                     MechanismType = 0x8000012f
+	CKM_ARIA_L_ECB                            MechanismType = 0x80000130
+	CKM_ARIA_L_CBC                            MechanismType = 0x80000131
+	CKM_ARIA_L_CBC_PAD                        MechanismType = 0x80000132
+	CKM_ARIA_L_MAC                            MechanismType = 0x80000133
+	CKM_ARIA_L_MAC_GENERAL                    MechanismType = 0x80000134
+	CKM_DES3_X919_MAC                         MechanismType = 0x80000150
+	CKM_AES_KW                                MechanismType = 0x80000170
+	CKM_AES_KWP                               MechanismType = 0x80000171
+	CKM_AES_XTS_OLD                           MechanismType = 0x80000a04
+	CKM_SHA224_RSA_X9_31                      MechanismType = 0x80000135
+	CKM_SHA256_RSA_X9_31                      MechanismType = 0x80000136
+	CKM_SHA384_RSA_X9_31                      MechanismType = 0x80000137
+	CKM_SHA512_RSA_X9_31                      MechanismType = 0x80000138
+	CKM_SHA1_RSA_X9_31_NON_FIPS               MechanismType = 0x80000139
+	CKM_SHA224_RSA_X9_31_NON_FIPS             MechanismType = 0x8000013a
+	CKM_SHA256_RSA_X9_31_NON_FIPS             MechanismType = 0x8000013b
+	CKM_SHA384_RSA_X9_31_NON_FIPS             MechanismType = 0x8000013c
+	CKM_SHA512_RSA_X9_31_NON_FIPS             MechanismType = 0x8000013d
+	CKM_RSA_X9_31_NON_FIPS                    MechanismType = 0x8000013e
+	CKM_DSA_SHA224_OLD                        MechanismType = 0x80000140
+	CKM_DSA_SHA256_OLD                        MechanismType = 0x80000141
+	CKM_RSA_FIPS_186_3_AUX_PRIME_KEY_PAIR_GEN MechanismType = 0x80000142
+	CKM_RSA_FIPS_186_3_PRIME_KEY_PAIR_GEN     MechanismType = 0x80000143
+	CKM_ECDSA_SHA224_OLD                      MechanismType = 0x80000122
+	CKM_ECDSA_SHA256_OLD                      MechanismType = 0x80000123
+	CKM_ECDSA_SHA384_OLD                      MechanismType = 0x80000124
+	CKM_ECDSA_SHA512_OLD                      MechanismType = 0x80000125
+	CKM_ECDSA_KEY_PAIR_GEN_W_EXTRA_BITS       MechanismType = 0x80000160
+	CKM_ECDSA_GBCS_SHA256                     MechanismType = 0x80000161
+	CKM_ECIES                                 MechanismType = 0x80000a00
+	CKM_EC_EDWARDS_KEY_PAIR_GEN_OLD           MechanismType = 0x80000c01
+	CKM_EDDSA_NACL                            MechanismType = 0x80000c02
+	CKM_EDDSA_OLD                             MechanismType = 0x80000c03
+	CKM_SHA1_EDDSA_NACL                       MechanismType = 0x80000c04
+	CKM_SHA224_EDDSA_NACL                     MechanismType = 0x80000c05
+	CKM_SHA256_EDDSA_NACL                     MechanismType = 0x80000c06
+	CKM_SHA384_EDDSA_NACL                     MechanismType = 0x80000c07
+	CKM_SHA512_EDDSA_NACL                     MechanismType = 0x80000c08
+	CKM_SHA1_EDDSA                            MechanismType = 0x80000c09
+	CKM_SHA224_EDDSA                          MechanismType = 0x80000c0a
+	CKM_SHA256_EDDSA                          MechanismType = 0x80000c0b
+	CKM_SHA384_EDDSA                          MechanismType = 0x80000c0c
+	CKM_SHA512_EDDSA                          MechanismType = 0x80000c0d
+	CKM_EC_MONTGOMERY_KEY_PAIR_GEN_OLD        MechanismType = 0x80000d01
+	CKM_BIP32_MASTER_DERIVE                   MechanismType = 0x80000e00
+	CKM_BIP32_CHILD_DERIVE                    MechanismType = 0x80000e01
+	CKM_DES2_DUKPT_PIN                        MechanismType = 0x80000611
+	CKM_DES2_DUKPT_MAC                        MechanismType = 0x80000612
+	CKM_DES2_DUKPT_MAC_RESP                   MechanismType = 0x80000613
+	CKM_DES2_DUKPT_DATA                       MechanismType = 0x80000614
+	CKM_DES2_DUKPT_DATA_RESP                  MechanismType = 0x80000615
+	CKM_XOR_BASE_AND_DATA_W_KDF               MechanismType = 0x80000a01
+	CKM_NIST_PRF_KDF                          MechanismType = 0x80000a02
+	CKM_PRF_KDF                               MechanismType = 0x80000a03
+	CKM_SM3                                   MechanismType = 0x80000b01
+	CKM_SM3_HMAC                              MechanismType = 0x80000b02
+	CKM_SM3_HMAC_GENERAL                      MechanismType = 0x80000b03
+	CKM_SM3_KEY_DERIVATION                    MechanismType = 0x80000b04
+	CKM_SHAKE_128                             MechanismType = 0x80504c01
+	CKM_SHAKE_256                             MechanismType = 0x80504c02
+	CKM_KMAC_128                              MechanismType = 0x80504c03
+	CKM_KMAC_256                              MechanismType = 0x80504c04
+	CKM_HAS160_HMAC                           MechanismType = 0x80504c05
+	CKM_HAS160_HMAC_GENERAL                   MechanismType = 0x80504c06
+	CKM_HAS160_KEY_DERIVATION                 MechanismType = 0x80504c07
+	CKM_RIPEMD160_KEY_DERIVATION              MechanismType = 0x80504c08
+	CKM_DES3_CFB8                             MechanismType = 0x80504c09
+	CKM_DES3_CFB64                            MechanismType = 0x80504c0a
+	CKM_DES3_OFB64                            MechanismType = 0x80504c0b
+	CKM_ARIA_GCM                              MechanismType = 0x80504c0d
+	CKM_ARIA_CCM                              MechanismType = 0x80504c0e
+	CKM_ARIA_KEY_WRAP                         MechanismType = 0x80504c0f
+	CKM_ARIA_KEY_WRAP_PAD                     MechanismType = 0x80504c10
+	CKM_SEED_GCM                              MechanismType = 0x80504c11
+	CKM_SEED_CCM                              MechanismType = 0x80504c12
+	CKM_SEED_KEY_WRAP                         MechanismType = 0x80504c13
+	CKM_SEED_OFB                              MechanismType = 0x80504c14
+	CKM_SEED_CFB128                           MechanismType = 0x80504c15
+	CKM_SEED_CFB8                             MechanismType = 0x80504c16
+	CKM_CAMELLIA_CMAC                         MechanismType = 0x80504c17
+	CKM_CAMELLIA_GCM                          MechanismType = 0x80504c18
+	CKM_CAMELLIA_CCM                          MechanismType = 0x80504c19
+	CKM_CAMELLIA_KEY_WRAP                     MechanismType = 0x80504c1a
+	CKM_CAMELLIA_OFB                          MechanismType = 0x80504c1b
+	CKM_CAMELLIA_CFB128                       MechanismType = 0x80504c1c
+	CKM_SM4_KEY_GEN                           MechanismType = 0x80504c1d
+	CKM_SM4_ECB                               MechanismType = 0x80504c1e
+	CKM_SM4_CBC                               MechanismType = 0x80504c1f
+	CKM_SM4_CBC_PAD                           MechanismType = 0x80504c20
+	CKM_SM4_CTR                               MechanismType = 0x80504c21
+	CKM_SM4_OFB                               MechanismType = 0x80504c22
+	CKM_SM4_CFB128                            MechanismType = 0x80504c23
+	CKM_SM4_GCM                               MechanismType = 0x80504c24
+	CKM_SM4_CCM                               MechanismType = 0x80504c25
+	CKM_SM4_CMAC                              MechanismType = 0x80504c26
+	CKM_SM4_CMAC_GENERAL                      MechanismType = 0x80504c27
+	CKM_SM4_KEY_WRAP                          MechanismType = 0x80504c28
+	CKM_SM4_XTS                               MechanismType = 0x80504c29
+	CKM_SM2                                   MechanismType = 0x80504c2a
+	CKM_SM2_SM3                               MechanismType = 0x80504c2b
+	CKM_SM2_ENCRYPT                           MechanismType = 0x80504c2c
+	CKM_SM2_KEY_EXCHANGE                      MechanismType = 0x80504c2d
+	CKM_EC_KCDSA_KEY_PAIR_GEN                 MechanismType = 0x80504c2e
+	CKM_EC_KCDSA_SHA224                       MechanismType = 0x80504c2f
+	CKM_EC_KCDSA_SHA256                       MechanismType = 0x80504c30
+	CKM_EC_KCDSA_SHA384                       MechanismType = 0x80504c31
+	CKM_EC_KCDSA_SHA512                       MechanismType = 0x80504c32
+	CKM_XCHACHA20_POLY1305                    MechanismType = 0x80504c35
 )
 
 // CKN constants.
@@ -993,6 +1161,7 @@ const (
 	CKP_PKCS5_PBKD2_HMAC_SHA512     PRF       = 0x6
 	CKP_PKCS5_PBKD2_HMAC_SHA512_224 PRF       = 0x7
 	CKP_PKCS5_PBKD2_HMAC_SHA512_256 PRF       = 0x8
+	CKP_PKCS5_PBKD2_HMAC_SM3        PRF       = 0x80000b01
 )
 
 // CKR constants.
@@ -1762,7 +1931,26 @@ var namesMechanismType = nameTable{
 		0x401c, 0x401d, 0x401e, 0x401f, 0x4020, 0x4021, 0x4022, 0x4023,
 		0x4024, 0x4025, 0x4026, 0x4027, 0x4028, 0x4029, 0x402a, 0x402b,
 		0x402c, 0x402d, 0x402e, 0x402f, 0x4030, 0x4031, 0x4032, 0x4033,
-		0x4034, 0x4035, 0x4036, 0x4037, 0x4038, 0x4039, 0x403a, 0x80000000,
+		0x4034, 0x4035, 0x4036, 0x4037, 0x4038, 0x4039, 0x403a, 0x800d,
+		0x801e, 0x801f, 0x80000000, 0x80000100, 0x80000101, 0x80000102, 0x80000103, 0x80000104,
+		0x80000105, 0x80000106, 0x80000107, 0x80000108, 0x80000109, 0x8000010a, 0x8000010b, 0x8000010c,
+		0x8000010d, 0x8000010f, 0x80000116, 0x80000118, 0x80000119, 0x8000011a, 0x8000011c, 0x8000011d,
+		0x8000011e, 0x8000011f, 0x80000120, 0x80000122, 0x80000123, 0x80000124, 0x80000125, 0x80000126,
+		0x80000128, 0x80000129, 0x8000012c, 0x8000012d, 0x8000012e, 0x8000012f, 0x80000130, 0x80000131,
+		0x80000132, 0x80000133, 0x80000134, 0x80000135, 0x80000136, 0x80000137, 0x80000138, 0x80000139,
+		0x8000013a, 0x8000013b, 0x8000013c, 0x8000013d, 0x8000013e, 0x80000140, 0x80000141, 0x80000142,
+		0x80000143, 0x80000144, 0x80000145, 0x80000146, 0x80000147, 0x80000148, 0x80000149, 0x80000150,
+		0x80000151, 0x80000160, 0x80000161, 0x80000170, 0x80000171, 0x80000611, 0x80000612, 0x80000613,
+		0x80000614, 0x80000615, 0x80000a00, 0x80000a01, 0x80000a02, 0x80000a03, 0x80000a04, 0x80000b01,
+		0x80000b02, 0x80000b03, 0x80000b04, 0x80000c01, 0x80000c02, 0x80000c03, 0x80000c04, 0x80000c05,
+		0x80000c06, 0x80000c07, 0x80000c08, 0x80000c09, 0x80000c0a, 0x80000c0b, 0x80000c0c, 0x80000c0d,
+		0x80000d01, 0x80000e00, 0x80000e01, 0x80504c01, 0x80504c02, 0x80504c03, 0x80504c04, 0x80504c05,
+		0x80504c06, 0x80504c07, 0x80504c08, 0x80504c09, 0x80504c0a, 0x80504c0b, 0x80504c0d, 0x80504c0e,
+		0x80504c0f, 0x80504c10, 0x80504c11, 0x80504c12, 0x80504c13, 0x80504c14, 0x80504c15, 0x80504c16,
+		0x80504c17, 0x80504c18, 0x80504c19, 0x80504c1a, 0x80504c1b, 0x80504c1c, 0x80504c1d, 0x80504c1e,
+		0x80504c1f, 0x80504c20, 0x80504c21, 0x80504c22, 0x80504c23, 0x80504c24, 0x80504c25, 0x80504c26,
+		0x80504c27, 0x80504c28, 0x80504c29, 0x80504c2a, 0x80504c2b, 0x80504c2c, 0x80504c2d, 0x80504c2e,
+		0x80504c2f, 0x80504c30, 0x80504c31, 0x80504c32, 0x80504c35,
 	},
 	ends: []uint16{
 		25, 37, 49, 62, 78, 94, 111, 133, 155, 172, 198, 211,
@@ -1803,7 +1991,20 @@ var namesMechanismType = nameTable{
 		7907, 7922, 7942, 7970, 7996, 8019, 8034, 8054, 8082, 8108, 8131, 8146,
 		8166, 8194, 8220, 8243, 8254, 8275, 8295, 8314, 8330, 8354, 8375, 8396,
 		8417, 8427, 8442, 8455, 8471, 8490, 8514, 8532, 8551, 8575, 8595, 8602,
-		8623, 8646, 8654, 8664, 8687, 8712, 8737, 8755,
+		8623, 8646, 8654, 8664, 8687, 8712, 8737, 8765, 8794, 8823, 8841, 8851,
+		8873, 8889, 8909, 8925, 8941, 8961, 8977, 9001, 9015, 9031, 9047, 9063,
+		9079, 9102, 9114, 9130, 9148, 9163, 9178, 9191, 9206, 9218, 9230, 9250,
+		9270, 9290, 9310, 9326, 9339, 9360, 9373, 9394, 9416, 9437, 9451, 9465,
+		9483, 9497, 9519, 9539, 9559, 9579, 9599, 9626, 9655, 9684, 9713, 9742,
+		9764, 9782, 9800, 9841, 9878, 9890, 9913, 9934, 9957, 9980, 10003, 10020,
+		10043, 10078, 10099, 10109, 10120, 10138, 10156, 10179, 10198, 10222, 10231, 10258,
+		10274, 10285, 10300, 10307, 10319, 10339, 10361, 10392, 10406, 10419, 10438, 10459,
+		10480, 10501, 10522, 10536, 10552, 10568, 10584, 10600, 10634, 10657, 10679, 10692,
+		10705, 10717, 10729, 10744, 10767, 10792, 10820, 10833, 10847, 10861, 10873, 10885,
+		10902, 10923, 10935, 10947, 10964, 10976, 10991, 11004, 11021, 11037, 11053, 11074,
+		11090, 11109, 11124, 11135, 11146, 11161, 11172, 11183, 11197, 11208, 11219, 11231,
+		11251, 11267, 11278, 11285, 11296, 11311, 11331, 11356, 11375, 11394, 11413, 11432,
+		11454,
 	},
 	names: "" +
 		"CKM_RSA_PKCS_KEY_PAIR_GEN" +
@@ -2269,7 +2470,156 @@ var namesMechanismType = nameTable{
 		"CKM_ECDH_X_AES_KEY_WRAP" +
 		"CKM_ECDH_COF_AES_KEY_WRAP" +
 		"CKM_PUB_KEY_FROM_PRIV_KEY" +
-		"CKM_VENDOR_DEFINED",
+		"CKM_CONCATENATE_KEY_AND_BASE" +
+		"CKM_PBE_SHA1_DES3_EDE_CBC_OLD" +
+		"CKM_PBE_SHA1_DES2_EDE_CBC_OLD" +
+		"CKM_VENDOR_DEFINED" +
+		"CKM_HAS160" +
+		"CKM_KCDSA_KEY_PAIR_GEN" +
+		"CKM_KCDSA_HAS160" +
+		"CKM_SEED_KEY_GEN_OLD" +
+		"CKM_SEED_ECB_OLD" +
+		"CKM_SEED_CBC_OLD" +
+		"CKM_SEED_CBC_PAD_OLD" +
+		"CKM_SEED_MAC_OLD" +
+		"CKM_SEED_MAC_GENERAL_OLD" +
+		"CKM_KCDSA_SHA1" +
+		"CKM_KCDSA_SHA224" +
+		"CKM_KCDSA_SHA256" +
+		"CKM_KCDSA_SHA384" +
+		"CKM_KCDSA_SHA512" +
+		"CKM_KCDSA_PARAMETER_GEN" +
+		"CKM_DES3_CTR" +
+		"CKM_AES_CFB8_OLD" +
+		"CKM_AES_CFB128_OLD" +
+		"CKM_AES_OFB_OLD" +
+		"CKM_AES_GCM_OLD" +
+		"CKM_ARIA_CFB8" +
+		"CKM_ARIA_CFB128" +
+		"CKM_ARIA_OFB" +
+		"CKM_ARIA_CTR" +
+		"CKM_ECDSA_SHA224_OLD" +
+		"CKM_ECDSA_SHA256_OLD" +
+		"CKM_ECDSA_SHA384_OLD" +
+		"CKM_ECDSA_SHA512_OLD" +
+		"CKM_AES_GMAC_OLD" +
+		"CKM_ARIA_CMAC" +
+		"CKM_ARIA_CMAC_GENERAL" +
+		"CKM_SEED_CMAC" +
+		"CKM_SEED_CMAC_GENERAL" +
+		"CKM_DES3_CBC_PAD_IPSEC" +
+		"CKM_AES_CBC_PAD_IPSEC" +
+		"CKM_ARIA_L_ECB" +
+		"CKM_ARIA_L_CBC" +
+		"CKM_ARIA_L_CBC_PAD" +
+		"CKM_ARIA_L_MAC" +
+		"CKM_ARIA_L_MAC_GENERAL" +
+		"CKM_SHA224_RSA_X9_31" +
+		"CKM_SHA256_RSA_X9_31" +
+		"CKM_SHA384_RSA_X9_31" +
+		"CKM_SHA512_RSA_X9_31" +
+		"CKM_SHA1_RSA_X9_31_NON_FIPS" +
+		"CKM_SHA224_RSA_X9_31_NON_FIPS" +
+		"CKM_SHA256_RSA_X9_31_NON_FIPS" +
+		"CKM_SHA384_RSA_X9_31_NON_FIPS" +
+		"CKM_SHA512_RSA_X9_31_NON_FIPS" +
+		"CKM_RSA_X9_31_NON_FIPS" +
+		"CKM_DSA_SHA224_OLD" +
+		"CKM_DSA_SHA256_OLD" +
+		"CKM_RSA_FIPS_186_3_AUX_PRIME_KEY_PAIR_GEN" +
+		"CKM_RSA_FIPS_186_3_PRIME_KEY_PAIR_GEN" +
+		"CKM_SEED_CTR" +
+		"CKM_KCDSA_HAS160_NO_PAD" +
+		"CKM_KCDSA_SHA1_NO_PAD" +
+		"CKM_KCDSA_SHA224_NO_PAD" +
+		"CKM_KCDSA_SHA256_NO_PAD" +
+		"CKM_KCDSA_SHA384_NO_PAD" +
+		"CKM_DES3_X919_MAC" +
+		"CKM_KCDSA_SHA512_NO_PAD" +
+		"CKM_ECDSA_KEY_PAIR_GEN_W_EXTRA_BITS" +
+		"CKM_ECDSA_GBCS_SHA256" +
+		"CKM_AES_KW" +
+		"CKM_AES_KWP" +
+		"CKM_DES2_DUKPT_PIN" +
+		"CKM_DES2_DUKPT_MAC" +
+		"CKM_DES2_DUKPT_MAC_RESP" +
+		"CKM_DES2_DUKPT_DATA" +
+		"CKM_DES2_DUKPT_DATA_RESP" +
+		"CKM_ECIES" +
+		"CKM_XOR_BASE_AND_DATA_W_KDF" +
+		"CKM_NIST_PRF_KDF" +
+		"CKM_PRF_KDF" +
+		"CKM_AES_XTS_OLD" +
+		"CKM_SM3" +
+		"CKM_SM3_HMAC" +
+		"CKM_SM3_HMAC_GENERAL" +
+		"CKM_SM3_KEY_DERIVATION" +
+		"CKM_EC_EDWARDS_KEY_PAIR_GEN_OLD" +
+		"CKM_EDDSA_NACL" +
+		"CKM_EDDSA_OLD" +
+		"CKM_SHA1_EDDSA_NACL" +
+		"CKM_SHA224_EDDSA_NACL" +
+		"CKM_SHA256_EDDSA_NACL" +
+		"CKM_SHA384_EDDSA_NACL" +
+		"CKM_SHA512_EDDSA_NACL" +
+		"CKM_SHA1_EDDSA" +
+		"CKM_SHA224_EDDSA" +
+		"CKM_SHA256_EDDSA" +
+		"CKM_SHA384_EDDSA" +
+		"CKM_SHA512_EDDSA" +
+		"CKM_EC_MONTGOMERY_KEY_PAIR_GEN_OLD" +
+		"CKM_BIP32_MASTER_DERIVE" +
+		"CKM_BIP32_CHILD_DERIVE" +
+		"CKM_SHAKE_128" +
+		"CKM_SHAKE_256" +
+		"CKM_KMAC_128" +
+		"CKM_KMAC_256" +
+		"CKM_HAS160_HMAC" +
+		"CKM_HAS160_HMAC_GENERAL" +
+		"CKM_HAS160_KEY_DERIVATION" +
+		"CKM_RIPEMD160_KEY_DERIVATION" +
+		"CKM_DES3_CFB8" +
+		"CKM_DES3_CFB64" +
+		"CKM_DES3_OFB64" +
+		"CKM_ARIA_GCM" +
+		"CKM_ARIA_CCM" +
+		"CKM_ARIA_KEY_WRAP" +
+		"CKM_ARIA_KEY_WRAP_PAD" +
+		"CKM_SEED_GCM" +
+		"CKM_SEED_CCM" +
+		"CKM_SEED_KEY_WRAP" +
+		"CKM_SEED_OFB" +
+		"CKM_SEED_CFB128" +
+		"CKM_SEED_CFB8" +
+		"CKM_CAMELLIA_CMAC" +
+		"CKM_CAMELLIA_GCM" +
+		"CKM_CAMELLIA_CCM" +
+		"CKM_CAMELLIA_KEY_WRAP" +
+		"CKM_CAMELLIA_OFB" +
+		"CKM_CAMELLIA_CFB128" +
+		"CKM_SM4_KEY_GEN" +
+		"CKM_SM4_ECB" +
+		"CKM_SM4_CBC" +
+		"CKM_SM4_CBC_PAD" +
+		"CKM_SM4_CTR" +
+		"CKM_SM4_OFB" +
+		"CKM_SM4_CFB128" +
+		"CKM_SM4_GCM" +
+		"CKM_SM4_CCM" +
+		"CKM_SM4_CMAC" +
+		"CKM_SM4_CMAC_GENERAL" +
+		"CKM_SM4_KEY_WRAP" +
+		"CKM_SM4_XTS" +
+		"CKM_SM2" +
+		"CKM_SM2_SM3" +
+		"CKM_SM2_ENCRYPT" +
+		"CKM_SM2_KEY_EXCHANGE" +
+		"CKM_EC_KCDSA_KEY_PAIR_GEN" +
+		"CKM_EC_KCDSA_SHA224" +
+		"CKM_EC_KCDSA_SHA256" +
+		"CKM_EC_KCDSA_SHA384" +
+		"CKM_EC_KCDSA_SHA512" +
+		"CKM_XCHACHA20_POLY1305",
 }
 
 // Name returns the name of the standard for x, or "" if it has none.
@@ -2558,7 +2908,8 @@ var namesKeyType = nameTable{
 		0x32, 0x33, 0x34, 0x35, 0x36, 0x37, 0x38, 0x39,
 		0x3a, 0x3b, 0x3c, 0x3d, 0x3e, 0x3f, 0x40, 0x41,
 		0x42, 0x43, 0x44, 0x45, 0x46, 0x47, 0x48, 0x49,
-		0x4a, 0x4b, 0x80000000,
+		0x4a, 0x4b, 0x80000000, 0x80000010, 0x80000011, 0x80000012, 0x80000013, 0x80000014,
+		0x80504c01, 0x80504c02,
 	},
 	ends: []uint16{
 		7, 14, 20, 26, 38, 45, 63, 70, 77, 84, 92, 100,
@@ -2566,7 +2917,8 @@ var namesKeyType = nameTable{
 		224, 232, 240, 252, 260, 272, 286, 304, 322, 337, 352, 367,
 		382, 390, 403, 416, 429, 441, 453, 464, 481, 498, 515, 532,
 		552, 572, 592, 612, 623, 636, 650, 667, 675, 694, 713, 730,
-		737, 745, 755, 765, 775, 786, 804,
+		737, 745, 755, 765, 775, 786, 804, 813, 825, 843, 864, 873,
+		880, 892,
 	},
 	names: "" +
 		"CKK_RSA" +
@@ -2635,7 +2987,14 @@ var namesKeyType = nameTable{
 		"CKK_ML_KEM" +
 		"CKK_ML_DSA" +
 		"CKK_SLH_DSA" +
-		"CKK_VENDOR_DEFINED",
+		"CKK_VENDOR_DEFINED" +
+		"CKK_KCDSA" +
+		"CKK_SEED_OLD" +
+		"CKK_EC_EDWARDS_OLD" +
+		"CKK_EC_MONTGOMERY_OLD" +
+		"CKK_BIP32" +
+		"CKK_SM4" +
+		"CKK_EC_KCDSA",
 }
 
 // Name returns the name of the standard for x, or "" if it has none.

@@ -110,7 +110,7 @@ func deriveDraft(row *engine.Mechanism, base *object, others []*object, template
 		return nil, 0, err
 	}
 	d := &draft{
-		origin: originDerive, class: derivedClass(row.Type), template: template,
+		origin: originDerive, class: derivedClass(row), template: template,
 		base: past, from: base,
 	}
 	kt, ok, err := w.ulong(ck.CKA_KEY_TYPE)
@@ -130,14 +130,14 @@ func deriveDraft(row *engine.Mechanism, base *object, others []*object, template
 	if length == 0 {
 		length = fixedLength(d.keyType)
 	}
-	if inherits(row.Type) {
+	if row.Inherits {
 		err = d.inherit()
 	}
 	return d, length, err
 }
 
-func derivedClass(m ck.MechanismType) ck.ObjectClass {
-	if m == ck.CKM_HKDF_DATA {
+func derivedClass(row *engine.Mechanism) ck.ObjectClass {
+	if row.DerivesData {
 		return ck.CKO_DATA
 	}
 	return ck.CKO_SECRET_KEY
@@ -166,18 +166,6 @@ func history(base *object, others []*object) (*object, error) {
 		attrs.put(ck.NewBool(t, v))
 	}
 	return newObject(flatten(attrs))
-}
-
-// inherits reports whether the derived key must be as sensitive, and as little
-// extractable, as the keys it comes from: where it shows their very bytes
-// (sections 6.43.3 to 6.43.7).
-func inherits(m ck.MechanismType) bool {
-	switch m {
-	case ck.CKM_CONCATENATE_BASE_AND_KEY, ck.CKM_CONCATENATE_BASE_AND_DATA,
-		ck.CKM_CONCATENATE_DATA_AND_BASE, ck.CKM_XOR_BASE_AND_DATA, ck.CKM_EXTRACT_KEY_FROM_KEY:
-		return true
-	}
-	return false
 }
 
 // inherit makes the new key sensitive if the old ones are, and unextractable if

@@ -80,7 +80,7 @@ func checkParam(row *engine.Mechanism, param any) error {
 func checkUse(row *engine.Mechanism, u use, key *object) error {
 	rule := &useRules[u]
 	kt := key.keyType()
-	if !slices.Contains(row.Keys, kt) {
+	if !row.Takes(key.class, kt) {
 		return fmt.Errorf("%v does not work with keys of type %v: %w", row.Type, kt, ck.CKR_KEY_TYPE_INCONSISTENT)
 	}
 	switch {

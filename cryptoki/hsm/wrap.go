@@ -10,50 +10,6 @@ import (
 	"github.com/perilune/perilune/engine"
 )
 
-// cut says what of an unwrapped secret is the key, for mechanisms that do not
-// recover its length.
-type cut uint8
-
-const (
-	cutNone  cut = iota // the length is recovered
-	cutBlock            // the key comes first, and zeros up to a whole block follow
-	cutLast             // the key comes last: raw RSA (PKCS#11 v3.1 section 6.1.12)
-)
-
-// wrapRule is what the standard says of a mechanism that wraps.
-type wrapRule struct {
-	cut cut
-	pad int // for cutBlock: how many zeros there can be
-	// secretOnly: it wraps secret keys only, for it would not give the end of
-	// an encoded private key back, or because the standard says so.
-	secretOnly bool
-}
-
-// wrapRules has the mechanisms that differ from those that wrap any key and
-// recover its length.
-var wrapRules = map[ck.MechanismType]wrapRule{
-	ck.CKM_RSA_PKCS:      {secretOnly: true},
-	ck.CKM_RSA_PKCS_OAEP: {secretOnly: true},
-	ck.CKM_RSA_X_509:     {cut: cutLast, secretOnly: true},
-	ck.CKM_AES_KEY_WRAP:  {cut: cutBlock, pad: 7},
-	ck.CKM_AES_ECB:       {cut: cutBlock, pad: 15, secretOnly: true},
-	ck.CKM_AES_CBC:       {cut: cutBlock, pad: 15, secretOnly: true},
-	ck.CKM_CAMELLIA_ECB:  {cut: cutBlock, pad: 15, secretOnly: true},
-	ck.CKM_CAMELLIA_CBC:  {cut: cutBlock, pad: 15, secretOnly: true},
-	ck.CKM_ARIA_ECB:      {cut: cutBlock, pad: 15, secretOnly: true},
-	ck.CKM_ARIA_CBC:      {cut: cutBlock, pad: 15, secretOnly: true},
-	ck.CKM_SEED_ECB:      {cut: cutBlock, pad: 15, secretOnly: true},
-	ck.CKM_SEED_CBC:      {cut: cutBlock, pad: 15, secretOnly: true},
-	ck.CKM_DES_ECB:       {cut: cutBlock, pad: 7, secretOnly: true},
-	ck.CKM_DES_CBC:       {cut: cutBlock, pad: 7, secretOnly: true},
-	ck.CKM_DES3_ECB:      {cut: cutBlock, pad: 7, secretOnly: true},
-	ck.CKM_DES3_CBC:      {cut: cutBlock, pad: 7, secretOnly: true},
-	ck.CKM_CAST128_ECB:   {cut: cutBlock, pad: 7, secretOnly: true},
-	ck.CKM_CAST128_CBC:   {cut: cutBlock, pad: 7, secretOnly: true},
-	ck.CKM_RC2_ECB:       {cut: cutBlock, pad: 7, secretOnly: true},
-	ck.CKM_RC2_CBC:       {cut: cutBlock, pad: 7, secretOnly: true},
-}
-
 // The names that C_WrapKey and C_UnwrapKey have for what is wrong with the key
 // that wraps, and with what is wrapped.
 var (
@@ -121,7 +77,7 @@ func wrappable(row *engine.Mechanism, wrapping, key *object) error {
 	switch key.class {
 	case ck.CKO_SECRET_KEY:
 	case ck.CKO_PRIVATE_KEY:
-		if wrapRules[row.Type].secretOnly {
+		if row.Wrapped.SecretOnly {
 			return fmt.Errorf("%v wraps secret keys only: %w", row.Type, ck.CKR_KEY_NOT_WRAPPABLE)
 		}
 	default:
@@ -221,7 +177,7 @@ func unwrapDraft(row *engine.Mechanism, from *object, template []ck.Attribute) (
 	case d.class == ck.CKO_SECRET_KEY:
 	case d.class != ck.CKO_PRIVATE_KEY:
 		return nil, 0, fmt.Errorf("CKA_CLASS %v: only secret and private keys can be unwrapped: %w", d.class, ck.CKR_TEMPLATE_INCONSISTENT)
-	case wrapRules[row.Type].secretOnly:
+	case row.Wrapped.SecretOnly:
 		return nil, 0, fmt.Errorf("CKA_CLASS CKO_PRIVATE_KEY: %v wraps secret keys only: %w", row.Type, ck.CKR_TEMPLATE_INCONSISTENT)
 	}
 	kt, ok, err := w.ulong(ck.CKA_KEY_TYPE)
@@ -258,7 +214,7 @@ func unwrappedLength(row *engine.Mechanism, kt ck.KeyType, w wishes) (int, error
 	case length == 0:
 		length = fixedLength(kt)
 	}
-	if length == 0 && wrapRules[row.Type].cut == cutLast {
+	if length == 0 && row.Wrapped.Last {
 		return 0, fmt.Errorf("CKA_VALUE_LEN is missing, and nothing else tells the length: %w", ck.CKR_TEMPLATE_INCOMPLETE)
 	}
 	return length, nil
@@ -282,7 +238,7 @@ func unwrap(row *engine.Mechanism, unwrapping *object, q *p11.UnwrapKey) ([]byte
 // recovered makes the value attributes of the new key.
 func recovered(row *engine.Mechanism, d *draft, length int, plain []byte) ([]ck.Attribute, error) {
 	if d.class == ck.CKO_SECRET_KEY {
-		value, err := secretFrom(wrapRules[row.Type], d.keyType, length, plain)
+		value, err := secretFrom(row.Wrapped, d.keyType, length, plain)
 		if err != nil {
 			return nil, err
 		}
@@ -299,7 +255,7 @@ func recovered(row *engine.Mechanism, d *draft, length int, plain []byte) ([]ck.
 // secretFrom takes the key out of what was decrypted: as long as the template
 // or the key type says, or as long as the mechanism recovered it. A conflict of
 // these is CKR_WRAPPED_KEY_LEN_RANGE (section 5.18.4).
-func secretFrom(rule wrapRule, kt ck.KeyType, length int, plain []byte) ([]byte, error) {
+func secretFrom(rule engine.Wrapped, kt ck.KeyType, length int, plain []byte) ([]byte, error) {
 	if length == 0 {
 		length = len(plain)
 	}
@@ -307,9 +263,9 @@ func secretFrom(rule wrapRule, kt ck.KeyType, length int, plain []byte) ([]byte,
 	switch {
 	case rest < 0 || length == 0 || !lengthFits(kt, length):
 		return nil, ck.CKR_WRAPPED_KEY_LEN_RANGE
-	case rule.cut == cutLast:
+	case rule.Last:
 		return plain[rest:], nil
-	case rule.cut == cutBlock && rest <= rule.pad, rest == 0:
+	case rest <= rule.Zeros:
 		return plain[:length], nil
 	}
 	return nil, ck.CKR_WRAPPED_KEY_LEN_RANGE

@@ -333,25 +333,25 @@ func TestUnwrapAlwaysAuthenticate(t *testing.T) {
 
 func TestSecretFrom(t *testing.T) {
 	plain := []byte("0123456789abcdef")
-	block := wrapRule{cut: cutBlock, pad: 7}
+	block := engine.Wrapped{Zeros: 7}
 	for _, c := range []struct {
-		rule   wrapRule
+		rule   engine.Wrapped
 		kt     ck.KeyType
 		length int
 		plain  []byte
 		want   string
 	}{
-		{wrapRule{}, ck.CKK_GENERIC_SECRET, 0, plain, "0123456789abcdef"},
-		{wrapRule{}, ck.CKK_GENERIC_SECRET, 16, plain, "0123456789abcdef"},
-		{wrapRule{}, ck.CKK_GENERIC_SECRET, 15, plain, ""},
-		{wrapRule{}, ck.CKK_GENERIC_SECRET, 17, plain, ""},
-		{wrapRule{}, ck.CKK_GENERIC_SECRET, 0, nil, ""},
-		{wrapRule{}, ck.CKK_AES, 0, plain[1:], ""},
+		{engine.Wrapped{}, ck.CKK_GENERIC_SECRET, 0, plain, "0123456789abcdef"},
+		{engine.Wrapped{}, ck.CKK_GENERIC_SECRET, 16, plain, "0123456789abcdef"},
+		{engine.Wrapped{}, ck.CKK_GENERIC_SECRET, 15, plain, ""},
+		{engine.Wrapped{}, ck.CKK_GENERIC_SECRET, 17, plain, ""},
+		{engine.Wrapped{}, ck.CKK_GENERIC_SECRET, 0, nil, ""},
+		{engine.Wrapped{}, ck.CKK_AES, 0, plain[1:], ""},
 		{block, ck.CKK_GENERIC_SECRET, 9, plain, "012345678"},
 		{block, ck.CKK_GENERIC_SECRET, 8, plain, ""},
 		{block, ck.CKK_GENERIC_SECRET, 17, plain, ""},
-		{wrapRule{cut: cutLast}, ck.CKK_GENERIC_SECRET, 3, plain, "def"},
-		{wrapRule{cut: cutLast}, ck.CKK_GENERIC_SECRET, 17, plain, ""},
+		{engine.Wrapped{Last: true}, ck.CKK_GENERIC_SECRET, 3, plain, "def"},
+		{engine.Wrapped{Last: true}, ck.CKK_GENERIC_SECRET, 17, plain, ""},
 	} {
 		got, err := secretFrom(c.rule, c.kt, c.length, c.plain)
 		if string(got) != c.want || (err == nil) != (c.want != "") || err != nil && ck.RVOf(err) != ck.CKR_WRAPPED_KEY_LEN_RANGE {

@@ -18,14 +18,14 @@ type gcmParams struct {
 	TagBits uint64
 }
 
-func prototypes(t ck.MechanismType) (param, message any, known bool) {
+func prototypes(t ck.MechanismType) (param, message, wrap any, known bool) {
 	switch t {
 	case ck.CKM_AES_GCM:
-		return (*gcmParams)(nil), nil, true
+		return (*gcmParams)(nil), nil, nil, true
 	case ck.CKM_SHA256, ck.CKM_SHA256_HMAC, ck.CKM_AES_KEY_GEN:
-		return nil, nil, true
+		return nil, nil, nil, true
 	}
-	return nil, nil, false
+	return nil, nil, nil, false
 }
 
 func init() {
