@@ -41,7 +41,8 @@ type Mechanism struct {
 
 	// MessageParam is the prototype for the message-based functions.
 	MessageParam any
-	// WrapParam is the prototype for authenticated wrapping.
+	// WrapParam is the prototype of another structure that Wrap and Unwrap
+	// take beside Param.
 	WrapParam any
 
 	// Keys lists the key types that it works with; empty for mechanisms
@@ -59,10 +60,14 @@ type Mechanism struct {
 
 	// FIPS says that the mechanism is approved in FIPS mode, with keys of
 	// FIPSMin and more (0: Min and more). Keys from LegacyMin on may still
-	// verify, decrypt, unwrap and derive there (0: none smaller than FIPSMin);
-	// with Legacy, keys of no size may do more (SP 800-131A).
+	// verify, decrypt and unwrap there (0: none smaller than FIPSMin); with
+	// Legacy, keys of no size may do more (SP 800-131A).
 	FIPS, Legacy       bool
 	FIPSMin, LegacyMin uint64
+
+	// OneMessage says that a second message under the same key and parameter
+	// would break the mechanism, so that it does not sign by messages.
+	OneMessage bool
 
 	// Leaks says what timing or caches may tell about secrets; empty for
 	// mechanisms in constant time. Vectors names what proves the mechanism
@@ -77,9 +82,6 @@ type Mechanism struct {
 
 	// Wrap and Unwrap make single-part operations over encoded key material.
 	Wrap, Unwrap func(k *Key, p any) (Op, error)
-	// WrapAuthenticated and UnwrapAuthenticated do so with associated data
-	// (PKCS#11 v3.2 sections 5.18.6 and 5.18.7).
-	WrapAuthenticated, UnwrapAuthenticated func(k *Key, p any, aad []byte) (Op, error)
 	// Wrapped says what comes back from unwrapping.
 	Wrapped Wrapped
 
@@ -162,6 +164,8 @@ type Derivation struct {
 	// Keys are the keys that the parameter's handles name, in the order of
 	// the fields; nil stands for the handle 0.
 	Keys []*Key
+	// Template is the caller's, for DeriveKeys.
+	Template []ck.Attribute
 }
 
 // Op is one operation under way: encryption, decryption, signing, digesting,
@@ -378,13 +382,15 @@ func (m *Mechanism) Info() ck.MechanismInfo {
 		{m.VerifyRecover != nil, ck.CKF_VERIFY_RECOVER},
 		{m.Generate != nil || m.GenerateParameters != nil, ck.CKF_GENERATE},
 		{m.GeneratePair != nil, ck.CKF_GENERATE_KEY_PAIR},
-		{m.Wrap != nil || m.WrapAuthenticated != nil, ck.CKF_WRAP},
-		{m.Unwrap != nil || m.UnwrapAuthenticated != nil, ck.CKF_UNWRAP},
+		{m.Wrap != nil, ck.CKF_WRAP},
+		{m.Unwrap != nil, ck.CKF_UNWRAP},
 		{m.Derive != nil || m.DeriveKeys != nil, ck.CKF_DERIVE},
 		{m.Encapsulate != nil, ck.CKF_ENCAPSULATE},
 		{m.Decapsulate != nil, ck.CKF_DECAPSULATE},
 		{m.MessageEncrypt != nil, ck.CKF_MESSAGE_ENCRYPT},
 		{m.MessageDecrypt != nil, ck.CKF_MESSAGE_DECRYPT},
+		{m.SignsMessages(), ck.CKF_MESSAGE_SIGN},
+		{m.VerifiesMessages(), ck.CKF_MESSAGE_VERIFY},
 	} {
 		if x.has {
 			f |= x.flag
@@ -392,6 +398,42 @@ func (m *Mechanism) Info() ck.MechanismInfo {
 	}
 	return ck.MechanismInfo{MinKeySize: m.Min, MaxKeySize: m.Max, Flags: f}
 }
+
+// producingFlags are the flags of functions that FIPS mode denies to what is
+// approved as a legacy only.
+const producingFlags = ck.CKF_ENCRYPT | ck.CKF_DIGEST | ck.CKF_SIGN | ck.CKF_SIGN_RECOVER | ck.CKF_GENERATE |
+	ck.CKF_GENERATE_KEY_PAIR | ck.CKF_WRAP | ck.CKF_DERIVE | ck.CKF_ENCAPSULATE |
+	ck.CKF_MESSAGE_ENCRYPT | ck.CKF_MESSAGE_SIGN
+
+// ApprovedInfo is what C_GetMechanismInfo answers for an approved row in FIPS
+// mode.
+func (m *Mechanism) ApprovedInfo() ck.MechanismInfo {
+	info := m.Info()
+	if m.Legacy {
+		info.Flags &^= producingFlags
+	}
+	info.MinKeySize = m.ApprovedMin(!m.Legacy)
+	return info
+}
+
+// Approved reports whether FIPS mode allows the mechanism to produce
+// (encryptions, signatures, keys), or to consume what was made earlier.
+func (m *Mechanism) Approved(produce bool) bool { return m.FIPS && !(m.Legacy && produce) }
+
+// ApprovedMin is the size of the smallest key with which it may do so.
+func (m *Mechanism) ApprovedMin(produce bool) uint64 {
+	strong := max(m.Min, m.FIPSMin)
+	if produce || m.LegacyMin == 0 {
+		return strong
+	}
+	return max(m.Min, min(strong, m.LegacyMin))
+}
+
+// SignsMessages reports whether the mechanism serves C_MessageSignInit.
+func (m *Mechanism) SignsMessages() bool { return m.Sign != nil && !m.OneMessage }
+
+// VerifiesMessages reports whether it serves C_MessageVerifyInit.
+func (m *Mechanism) VerifiesMessages() bool { return m.Verify != nil && !m.OneMessage }
 
 // Takes reports whether the mechanism works with keys of this class and type.
 func (m *Mechanism) Takes(class ck.ObjectClass, t ck.KeyType) bool {
@@ -405,7 +447,7 @@ func (m *Mechanism) Takes(class ck.ObjectClass, t ck.KeyType) bool {
 
 // ParamPrototypes returns the prototypes of the parameters of t, for the layer
 // that decodes them: of the mechanism, of its message-based functions, and of
-// authenticated wrapping.
+// wrapping.
 func ParamPrototypes(t ck.MechanismType) (param, message, wrap any, known bool) {
 	m := Find(t)
 	if m == nil {

@@ -31,8 +31,7 @@ func TestRows(t *testing.T) {
 		needsKey := m.Encrypt != nil || m.Decrypt != nil || m.Sign != nil || m.Verify != nil ||
 			m.SignRecover != nil || m.VerifyRecover != nil || m.Wrap != nil || m.Unwrap != nil ||
 			m.MessageEncrypt != nil || m.MessageDecrypt != nil || m.Derive != nil ||
-			m.DeriveKeys != nil || m.Encapsulate != nil || m.Decapsulate != nil ||
-			m.WrapAuthenticated != nil || m.UnwrapAuthenticated != nil
+			m.DeriveKeys != nil || m.Encapsulate != nil || m.Decapsulate != nil
 		makesKey := m.Generate != nil || m.GeneratePair != nil || m.GenerateParameters != nil
 		if needsKey && len(m.Keys) == 0 || !needsKey && !makesKey && len(m.Keys) > 0 {
 			t.Errorf("%v: needs a key: %v, key types: %v", m.Type, needsKey, m.Keys)
@@ -117,7 +116,7 @@ func TestInfo(t *testing.T) {
 			ck.CKF_MESSAGE_ENCRYPT | ck.CKF_MESSAGE_DECRYPT},
 		{ck.CKM_SHA256, 0, 0, ck.CKF_DIGEST},
 		{ck.CKM_GENERIC_SECRET_KEY_GEN, 8, 8 * maxSecret, ck.CKF_GENERATE},
-		{ck.CKM_SHA256_HMAC, 1, maxSecret, ck.CKF_SIGN | ck.CKF_VERIFY},
+		{ck.CKM_SHA256_HMAC, 1, maxSecret, ck.CKF_SIGN | ck.CKF_VERIFY | ck.CKF_MESSAGE_SIGN | ck.CKF_MESSAGE_VERIFY},
 		{ck.CKM_HKDF_DERIVE, 1, maxSecret, ck.CKF_DERIVE},
 	} {
 		got := Find(c.mech).Info()

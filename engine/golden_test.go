@@ -134,6 +134,8 @@ func flagNames(f ck.Flags) string {
 		{ck.CKF_WRAP, "wrap"},
 		{ck.CKF_UNWRAP, "unwrap"},
 		{ck.CKF_DERIVE, "derive"},
+		{ck.CKF_MESSAGE_SIGN, "message-sign"},
+		{ck.CKF_MESSAGE_VERIFY, "message-verify"},
 		{ck.CKF_ENCAPSULATE, "encapsulate"},
 		{ck.CKF_DECAPSULATE, "decapsulate"},
 	} {

@@ -29,7 +29,7 @@ func init() {
 			SelfTest: testGCM,
 		}),
 		aesRow(&Mechanism{
-			Type: ck.CKM_AES_GMAC, Param: (*GMACParams)(nil),
+			Type: ck.CKM_AES_GMAC, Param: (*GMACParams)(nil), OneMessage: true,
 			Sign:     func(k *Key, p any) (Op, error) { return newSign(newGMAC(k, p)) },
 			Verify:   func(k *Key, p any) (Verifier, error) { return newVerify(newGMAC(k, p)) },
 			SelfTest: testGMAC,

@@ -46,16 +46,16 @@ func TestConcatenate(t *testing.T) {
 		want []byte
 		rv   ck.RV
 	}{
-		{Derivation{ck.CKK_GENERIC_SECRET, 0, keys}, both, 0},
-		{Derivation{ck.CKK_GENERIC_SECRET, 26, keys}, both, 0},
-		{Derivation{ck.CKK_GENERIC_SECRET, 5, keys}, both[:5], 0},
-		{Derivation{ck.CKK_AES, 24, keys}, both[:24], 0},
-		{Derivation{ck.CKK_SHA256_HMAC, 0, keys}, both, 0},
-		{Derivation{ck.CKK_GENERIC_SECRET, 27, keys}, nil, ck.CKR_KEY_SIZE_RANGE},
-		{Derivation{ck.CKK_AES, 0, keys}, nil, ck.CKR_TEMPLATE_INCOMPLETE},
-		{Derivation{ck.CKK_GENERIC_SECRET, 0, nil}, nil, ck.CKR_MECHANISM_PARAM_INVALID},
-		{Derivation{ck.CKK_GENERIC_SECRET, 0, []*Key{nil}}, nil, ck.CKR_MECHANISM_PARAM_INVALID},
-		{Derivation{ck.CKK_GENERIC_SECRET, 0, []*Key{{Class: ck.CKO_PRIVATE_KEY}}}, nil, ck.CKR_KEY_TYPE_INCONSISTENT},
+		{Derivation{Type: ck.CKK_GENERIC_SECRET, Len: 0, Keys: keys}, both, 0},
+		{Derivation{Type: ck.CKK_GENERIC_SECRET, Len: 26, Keys: keys}, both, 0},
+		{Derivation{Type: ck.CKK_GENERIC_SECRET, Len: 5, Keys: keys}, both[:5], 0},
+		{Derivation{Type: ck.CKK_AES, Len: 24, Keys: keys}, both[:24], 0},
+		{Derivation{Type: ck.CKK_SHA256_HMAC, Len: 0, Keys: keys}, both, 0},
+		{Derivation{Type: ck.CKK_GENERIC_SECRET, Len: 27, Keys: keys}, nil, ck.CKR_KEY_SIZE_RANGE},
+		{Derivation{Type: ck.CKK_AES, Len: 0, Keys: keys}, nil, ck.CKR_TEMPLATE_INCOMPLETE},
+		{Derivation{Type: ck.CKK_GENERIC_SECRET, Len: 0, Keys: nil}, nil, ck.CKR_MECHANISM_PARAM_INVALID},
+		{Derivation{Type: ck.CKK_GENERIC_SECRET, Len: 0, Keys: []*Key{nil}}, nil, ck.CKR_MECHANISM_PARAM_INVALID},
+		{Derivation{Type: ck.CKK_GENERIC_SECRET, Len: 0, Keys: []*Key{{Class: ck.CKO_PRIVATE_KEY}}}, nil, ck.CKR_KEY_TYPE_INCONSISTENT},
 	} {
 		got, err := derive(base, ck.ObjectHandle(7), &c.d)
 		if c.rv != 0 {

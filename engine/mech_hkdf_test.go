@@ -45,7 +45,7 @@ func TestHKDFVectors(t *testing.T) {
 		run := func(base *Key, p HKDFParams, n int, want string, keys ...*Key) {
 			t.Helper()
 			for _, m := range []ck.MechanismType{ck.CKM_HKDF_DERIVE, ck.CKM_HKDF_DATA} {
-				got, err := Find(m).Derive(base, &p, &Derivation{ck.CKK_GENERIC_SECRET, n, keys})
+				got, err := Find(m).Derive(base, &p, &Derivation{Type: ck.CKK_GENERIC_SECRET, Len: n, Keys: keys})
 				if err != nil || !bytes.Equal(got, unhex(want)) {
 					t.Errorf("case %d: %x, %v; want %s", i+1, got, err, want)
 				}

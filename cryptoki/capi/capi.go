@@ -28,7 +28,7 @@ import (
 
 // Prototypes returns what the parameters of a mechanism look like, for package
 // cmem: of the mechanism itself, of its message-based functions, and of
-// authenticated wrapping.
+// wrapping.
 type Prototypes func(ck.MechanismType) (param, message, wrap any, known bool)
 
 // Provide says where the module comes from: open is called by C_Initialize.

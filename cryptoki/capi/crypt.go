@@ -162,6 +162,28 @@ func verifyFinal(c call) error {
 	return c.finish(r, 0)
 }
 
+// verifySignatureInit begins a verification that knows its signature from the
+// start (PKCS#11 v3.2 section 5.16).
+func verifySignatureInit(c call) error {
+	sig, err := c.bytes(3)
+	if err != nil {
+		return err
+	}
+	return c.begin(&p11.Begin{Session: c.session(), Op: c.op, Key: c.object(2), Signature: sig}, new(p11.None))
+}
+
+func verifySignature(c call) error {
+	in, err := c.bytes(1)
+	if err != nil {
+		return c.abandon(c.op)
+	}
+	r := c.finishing()
+	r.finish.Single, r.finish.In = true, in
+	return c.finish(r, 0)
+}
+
+func verifySignatureFinal(c call) error { return c.finish(c.finishing(), 0) }
+
 func verifyRecover(c call) error {
 	sig, err1 := c.bytes(1)
 	out, err2 := c.output(3)

@@ -117,18 +117,18 @@ var functions = [C.F_COUNT]function{
 	C.F_C_VerifyMessageNext:   {run: verifyMessageNext, op: p11.OpMessageVerify},
 	C.F_C_MessageVerifyFinal:  {run: endMessages, op: p11.OpMessageVerify},
 
-	C.F_C_EncapsulateKey:            {run: notSupported},
-	C.F_C_DecapsulateKey:            {run: notSupported},
-	C.F_C_VerifySignatureInit:       {run: notSupported},
-	C.F_C_VerifySignature:           {run: notSupported},
-	C.F_C_VerifySignatureUpdate:     {run: notSupported},
-	C.F_C_VerifySignatureFinal:      {run: notSupported},
-	C.F_C_GetSessionValidationFlags: {run: notSupported},
+	C.F_C_EncapsulateKey:            {run: encapsulateKey},
+	C.F_C_DecapsulateKey:            {run: decapsulateKey},
+	C.F_C_VerifySignatureInit:       {run: verifySignatureInit, op: p11.OpVerifySignature},
+	C.F_C_VerifySignature:           {run: verifySignature, op: p11.OpVerifySignature},
+	C.F_C_VerifySignatureUpdate:     {run: update, op: p11.OpVerifySignature},
+	C.F_C_VerifySignatureFinal:      {run: verifySignatureFinal, op: p11.OpVerifySignature},
+	C.F_C_GetSessionValidationFlags: {run: getSessionValidationFlags},
 	C.F_C_AsyncComplete:             {run: notSupported},
 	C.F_C_AsyncGetID:                {run: notSupported},
 	C.F_C_AsyncJoin:                 {run: notSupported},
-	C.F_C_WrapKeyAuthenticated:      {run: notSupported},
-	C.F_C_UnwrapKeyAuthenticated:    {run: notSupported},
+	C.F_C_WrapKeyAuthenticated:      {run: wrapKeyAuthenticated},
+	C.F_C_UnwrapKeyAuthenticated:    {run: unwrapKeyAuthenticated},
 }
 
 func notSupported(call) error { return ck.CKR_FUNCTION_NOT_SUPPORTED }

@@ -65,37 +65,70 @@ func generateKeyPair(c call) error {
 }
 
 func wrapKey(c call) error {
-	out, err := c.output(4)
+	m, raw, err := c.wrapMechanism(1)
 	if err != nil {
 		return err
 	}
-	m, raw, err := c.mechanism(1)
+	return c.wrap(p11.WrapKey{Mechanism: m}, raw, 4)
+}
+
+func wrapKeyAuthenticated(c call) error {
+	m, raw, err := c.messageMechanism(1)
 	if err != nil {
 		return err
 	}
-	defer cmem.WipeParameter(m.Param)
-	r, err := ask(c, &p11.WrapKey{
-		Session:     c.session(),
-		Mechanism:   m,
-		WrappingKey: c.object(2),
-		Key:         c.object(3),
-		Out:         out,
-	})
-	if err = c.wrote(4, &r, err); err != nil || out.Query {
+	aad, err := c.bytes(4)
+	if err != nil {
 		return err
 	}
-	return raw.WriteBack(m.Param)
+	return c.wrap(p11.WrapKey{Mechanism: m, Authenticated: true, AAD: aad}, raw, 6)
+}
+
+// wrap wraps the key that is argument 3 with the one that is argument 2, into
+// the output that is argument i.
+func (c call) wrap(req p11.WrapKey, raw cmem.Mechanism, i int) error {
+	defer cmem.WipeParameter(req.Mechanism.Param)
+	out, err := c.output(i)
+	if err != nil {
+		return err
+	}
+	req.Session, req.WrappingKey, req.Key, req.Out = c.session(), c.object(2), c.object(3), out
+	copied := apart(&req.AAD, out)
+	r, err := ask(c, &req)
+	clear(copied)
+	if err = c.wrote(i, &r, err); err != nil || out.Query {
+		return err
+	}
+	return raw.WriteBack(req.Mechanism.Param)
 }
 
 func unwrapKey(c call) error {
-	if err := c.needs(7); err != nil {
-		return err
-	}
-	m, raw, err := c.mechanism(1)
+	m, raw, err := c.wrapMechanism(1)
 	if err != nil {
 		return err
 	}
-	defer cmem.WipeParameter(m.Param)
+	return c.unwrap(p11.UnwrapKey{Mechanism: m}, raw, 7)
+}
+
+func unwrapKeyAuthenticated(c call) error {
+	m, raw, err := c.messageMechanism(1)
+	if err != nil {
+		return err
+	}
+	aad, err := c.bytes(7)
+	if err != nil {
+		return err
+	}
+	return c.unwrap(p11.UnwrapKey{Mechanism: m, Authenticated: true, AAD: aad}, raw, 9)
+}
+
+// unwrap unwraps argument 3 with the key that is argument 2 and the template
+// that is argument 5; the handle goes where argument i points.
+func (c call) unwrap(req p11.UnwrapKey, raw cmem.Mechanism, i int) error {
+	defer cmem.WipeParameter(req.Mechanism.Param)
+	if err := c.needs(i); err != nil {
+		return err
+	}
 	wrapped, err := c.bytes(3)
 	if err != nil {
 		return err
@@ -105,20 +138,76 @@ func unwrapKey(c call) error {
 		return err
 	}
 	defer cmem.Wipe(template)
-	r, err := ask(c, &p11.UnwrapKey{
-		Session:       c.session(),
-		Mechanism:     m,
-		UnwrappingKey: c.object(2),
-		Wrapped:       wrapped,
-		Template:      template,
+	req.Session, req.UnwrappingKey, req.Wrapped, req.Template = c.session(), c.object(2), wrapped, template
+	r, err := ask(c, &req)
+	return c.keyMade(i, r, err, req.Mechanism, raw)
+}
+
+func encapsulateKey(c call) error {
+	out, err := c.output(5)
+	if err != nil {
+		return err
+	}
+	if !out.Query {
+		if err := c.needs(7); err != nil {
+			return err
+		}
+	}
+	m, raw, err := c.mechanism(1)
+	if err != nil {
+		return err
+	}
+	defer cmem.WipeParameter(m.Param)
+	template, err := c.template(3)
+	if err != nil {
+		return err
+	}
+	defer cmem.Wipe(template)
+	r, err := ask(c, &p11.EncapsulateKey{
+		Session:   c.session(),
+		Mechanism: m,
+		PublicKey: c.object(2),
+		Template:  template,
+		Out:       out,
+	})
+	if err = c.wrote(5, &p11.Length{N: r.N}, err); err != nil || out.Query {
+		return err
+	}
+	set(c, 7, r.Object)
+	return raw.WriteBack(m.Param)
+}
+
+func decapsulateKey(c call) error {
+	if err := c.needs(7); err != nil {
+		return err
+	}
+	m, raw, err := c.mechanism(1)
+	if err != nil {
+		return err
+	}
+	defer cmem.WipeParameter(m.Param)
+	template, err := c.template(3)
+	if err != nil {
+		return err
+	}
+	defer cmem.Wipe(template)
+	ciphertext, err := c.bytes(5)
+	if err != nil {
+		return err
+	}
+	r, err := ask(c, &p11.DecapsulateKey{
+		Session:    c.session(),
+		Mechanism:  m,
+		PrivateKey: c.object(2),
+		Ciphertext: ciphertext,
+		Template:   template,
 	})
 	return c.keyMade(7, r, err, m, raw)
 }
 
+// deriveKey takes null for the handle's place from callers whose mechanism
+// returns handles in its parameter.
 func deriveKey(c call) error {
-	if err := c.needs(5); err != nil {
-		return err
-	}
 	m, raw, err := c.mechanism(1)
 	if err != nil {
 		return err
@@ -134,6 +223,13 @@ func deriveKey(c call) error {
 		Mechanism: m,
 		BaseKey:   c.object(2),
 		Template:  template,
+		NoHandle:  c.words[5] == 0,
 	})
-	return c.keyMade(5, r, err, m, raw)
+	if err != nil {
+		return err
+	}
+	if c.words[5] != 0 {
+		set(c, 5, r.Object)
+	}
+	return raw.WriteBack(m.Param)
 }

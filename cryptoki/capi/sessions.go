@@ -109,3 +109,15 @@ func loginUser(c call) error {
 func logout(c call) error {
 	return c.do(&p11.Logout{Session: c.session()}, new(p11.None))
 }
+
+func getSessionValidationFlags(c call) error {
+	if err := c.needs(2); err != nil {
+		return err
+	}
+	r, err := ask(c, &p11.GetValidationFlags{Session: c.session(), Type: c.number(1)})
+	if err != nil {
+		return err
+	}
+	set(c, 2, r.Flags)
+	return nil
+}

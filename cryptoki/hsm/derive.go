@@ -12,15 +12,18 @@ import (
 
 // handleDeriveKey serves C_DeriveKey (PKCS#11 v3.1 section 5.18.5).
 func (h *HSM) handleDeriveKey(ctx context.Context, s *session, q *p11.DeriveKey, r *p11.Handle) error {
-	row, err := mechanismFor(q.Mechanism, useDerive)
+	row, err := h.mechanismFor(q.Mechanism, useDerive)
 	if err != nil {
 		return err
+	}
+	if q.NoHandle && !row.InParam {
+		return fmt.Errorf("there is no place for the handle of the new key: %w", ck.CKR_ARGUMENTS_BAD)
 	}
 	base, err := h.keyObject(ctx, s, q.BaseKey)
 	if err != nil {
 		return err
 	}
-	if err := checkUse(row, useDerive, base); err != nil {
+	if err := h.checkUse(row, useDerive, base); err != nil {
 		return err
 	}
 	if alwaysAuthenticate(base) {
@@ -37,19 +40,72 @@ func (h *HSM) handleDeriveKey(ctx context.Context, s *session, q *p11.DeriveKey,
 	if err := h.precheck(ctx, s, d); err != nil {
 		return err
 	}
-	value, err := row.Derive(base.key(), q.Mechanism.Param, &engine.Derivation{
-		Type: d.keyType, Len: length, Keys: keysOf(others),
-	})
+	wanted := &engine.Derivation{Type: d.keyType, Len: length, Keys: keysOf(others), Template: d.template}
+	if row.DeriveKeys != nil {
+		return h.deriveKeys(ctx, s, row, q, d, wanted, r)
+	}
+	value, err := row.Derive(base.key(), q.Mechanism.Param, wanted)
 	if err != nil {
 		return err
 	}
-	d.values = []ck.Attribute{ck.NewBytes(ck.CKA_VALUE, value)}
-	handles, err := h.make(ctx, s, d)
+	r.Object, err = h.makeSecret(ctx, s, d, value)
+	return err
+}
+
+// deriveKeys is for mechanisms that derive several objects: all come into
+// being, or none. d is the draft of the one that C_DeriveKey answers with.
+func (h *HSM) deriveKeys(ctx context.Context, s *session, row *engine.Mechanism, q *p11.DeriveKey, d *draft, wanted *engine.Derivation, r *p11.Handle) error {
+	list, err := row.DeriveKeys(d.from.key(), q.Mechanism.Param, wanted)
 	if err != nil {
 		return err
 	}
-	r.Object = handles[0]
+	drafts := make([]*draft, len(list))
+	for i := range list {
+		drafts[i] = d.derived(&list[i])
+	}
+	for _, each := range drafts {
+		if row.Inherits {
+			if err := each.inherit(); err != nil {
+				wipeValues(drafts)
+				return err
+			}
+		}
+		if err := h.precheck(ctx, s, each); err != nil {
+			wipeValues(drafts)
+			return err
+		}
+	}
+	handles, err := h.make(ctx, s, drafts...)
+	if err != nil {
+		return err
+	}
+	for i, handle := range handles {
+		if to := list[i].Handle; to != nil {
+			*to = engine.NewHandle(handle)
+		} else {
+			r.Object = handle
+		}
+	}
 	return nil
+}
+
+// derived is the draft of one of several objects.
+func (d *draft) derived(one *engine.Derived) *draft {
+	each := *d
+	each.values = one.Values
+	if one.Handle == nil {
+		each.template = append(slices.Clip(d.template), one.Template...)
+		return &each
+	}
+	each.template = one.Template
+	each.class, each.keyType = one.Class, one.Type
+	if v, ok, _ := (wishes{one.Template}).ulong(ck.CKA_CLASS); ok {
+		each.class = ck.ObjectClass(v)
+	}
+	if v, ok, _ := (wishes{one.Template}).ulong(ck.CKA_KEY_TYPE); ok {
+		each.keyType = ck.KeyType(v)
+	}
+	return &each
 }
 
 // otherKeys finds the keys that the parameter names; nil for the handle 0. A
@@ -120,15 +176,9 @@ func deriveDraft(row *engine.Mechanism, base *object, others []*object, template
 	if d.keyType = ck.CKK_GENERIC_SECRET; ok {
 		d.keyType = ck.KeyType(kt)
 	}
-	length, err := w.length()
+	length, err := w.newLength(d.keyType)
 	if err != nil {
 		return nil, 0, err
-	}
-	if !lengthFits(d.keyType, length) {
-		return nil, 0, fmt.Errorf("CKA_VALUE_LEN %d: no length of %v: %w", length, d.keyType, ck.CKR_ATTRIBUTE_VALUE_INVALID)
-	}
-	if length == 0 {
-		length = fixedLength(d.keyType)
 	}
 	if row.Inherits {
 		err = d.inherit()

@@ -58,6 +58,8 @@ type HSM struct {
 	refreshing sync.Mutex    // guards moment
 	moment     uint64
 
+	fipsMode atomic.Bool // policy 12 is off; policy.go
+
 	mu     sync.RWMutex // guards what follows
 	info   hsmState
 	parts  map[ck.SlotID]*partition

@@ -11,7 +11,7 @@ import (
 // handleGenerateKey serves C_GenerateKey (PKCS#11 v3.1 section 5.18.1). The
 // template is judged before the key is made.
 func (h *HSM) handleGenerateKey(ctx context.Context, s *session, q *p11.GenerateKey, r *p11.Handle) error {
-	row, err := mechanismFor(q.Mechanism, useGenerate)
+	row, err := h.mechanismFor(q.Mechanism, useGenerate)
 	if err != nil {
 		return err
 	}
@@ -20,6 +20,9 @@ func (h *HSM) handleGenerateKey(ctx context.Context, s *session, q *p11.Generate
 		return err
 	}
 	if d.values, err = row.Generate(q.Mechanism.Param, q.Template); err != nil {
+		return err
+	}
+	if err := h.checkGenerated(row, d); err != nil {
 		return err
 	}
 	handles, err := h.make(ctx, s, d)
@@ -33,7 +36,7 @@ func (h *HSM) handleGenerateKey(ctx context.Context, s *session, q *p11.Generate
 // handleGenerateKeyPair serves C_GenerateKeyPair (section 5.18.2): both keys
 // come into being, or none.
 func (h *HSM) handleGenerateKeyPair(ctx context.Context, s *session, q *p11.GenerateKeyPair, r *p11.KeyPair) error {
-	row, err := mechanismFor(q.Mechanism, useGeneratePair)
+	row, err := h.mechanismFor(q.Mechanism, useGeneratePair)
 	if err != nil {
 		return err
 	}
@@ -48,11 +51,30 @@ func (h *HSM) handleGenerateKeyPair(ctx context.Context, s *session, q *p11.Gene
 	if err != nil {
 		return err
 	}
+	if err := h.checkGenerated(row, pub, priv); err != nil {
+		return err
+	}
 	handles, err := h.make(ctx, s, pub, priv)
 	if err != nil {
 		return err
 	}
 	r.Public, r.Private = handles[0], handles[1]
+	return nil
+}
+
+// checkGenerated refuses keys that are too small for FIPS mode. The engine has
+// judged the sizes that a mechanism can make.
+func (h *HSM) checkGenerated(row *engine.Mechanism, drafts ...*draft) error {
+	if !h.fipsMode.Load() {
+		return nil
+	}
+	for _, d := range drafts {
+		key := &engine.Key{Class: d.class, Type: d.keyType, Attrs: d.values}
+		if err := checkSize(row, key, row.ApprovedMin(true), row.Max); err != nil {
+			wipeValues(drafts)
+			return err
+		}
+	}
 	return nil
 }
 

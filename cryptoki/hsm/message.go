@@ -11,8 +11,9 @@ import (
 )
 
 // handleMessage serves C_EncryptMessage, C_EncryptMessageBegin,
-// C_EncryptMessageNext and the same for decryption (PKCS#11 v3.1 sections 5.9
-// and 5.11). An error ends the message, not the operation.
+// C_EncryptMessageNext and the same for decryption, signatures and their
+// verification (PKCS#11 v3.1 sections 5.9, 5.11, 5.14 and 5.16). An error ends
+// the message, not the operation.
 func (h *HSM) handleMessage(_ context.Context, s *session, q *p11.Message, r *p11.Length) error {
 	o, err := s.active(q.Op)
 	if err != nil {
@@ -57,8 +58,9 @@ func (o *operation) startMessage(q *p11.Message) (err error) {
 // the output is as long as the input; that is told before Begin, which makes an
 // IV and counts it.
 func (o *operation) wholeMessage(q *p11.Message) (int, error) {
-	n := len(q.In)
+	n, signs := len(q.In), o.kind == p11.OpMessageSign
 	switch {
+	case signs || o.kind == p11.OpMessageVerify:
 	case q.Out.Query:
 		return n, nil
 	case len(q.Out.Buf) < n:
@@ -68,7 +70,10 @@ func (o *operation) wholeMessage(q *p11.Message) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	n, kept, err := finishInto(op, q.In, q.Out, false)
+	if v, ok := op.(*verifyMessage); ok {
+		return 0, v.Verify(q.In, q.Signature)
+	}
+	n, kept, err := finishInto(op, q.In, q.Out, signs)
 	clear(kept)
 	return n, err
 }
@@ -96,6 +101,9 @@ func (o *operation) nextPart(q *p11.Message) (int, error) {
 			return 0, err
 		}
 	}
+	if v, ok := o.message.(*verifyMessage); ok && q.Last {
+		return 0, v.Verify(q.In, q.Signature)
+	}
 	if q.Last {
 		return o.message.Finish(q.Out.Buf[:n], q.In)
 	}
@@ -117,4 +125,65 @@ func (h *HSM) handleEndMessages(_ context.Context, s *session, q *p11.EndMessage
 	}
 	s.cancel(q.Op)
 	return nil
+}
+
+// signMessages makes a signature of each message, all with one key and
+// parameter. No mechanism has a parameter for the single message.
+type signMessages struct {
+	row   *engine.Mechanism
+	key   *engine.Key
+	param any
+}
+
+// newSignMessages refuses at once what the first message would be refused for.
+func newSignMessages(row *engine.Mechanism, key *engine.Key, param any) (engine.MessageOp, error) {
+	_, err := row.Sign(key, param)
+	return signMessages{row, key, param}, err
+}
+
+func (m signMessages) Begin(p any, _ []byte) (engine.Op, error) {
+	if err := noMessageParam(p); err != nil {
+		return nil, err
+	}
+	return m.row.Sign(m.key, m.param)
+}
+
+// verifyMessages verifies messages in the same way.
+type verifyMessages signMessages
+
+func newVerifyMessages(row *engine.Mechanism, key *engine.Key, param any) (engine.MessageOp, error) {
+	_, err := row.Verify(key, param)
+	return verifyMessages{row, key, param}, err
+}
+
+func (m verifyMessages) Begin(p any, _ []byte) (engine.Op, error) {
+	if err := noMessageParam(p); err != nil {
+		return nil, err
+	}
+	v, err := m.row.Verify(m.key, m.param)
+	if err != nil {
+		return nil, err
+	}
+	return &verifyMessage{v}, nil
+}
+
+// verifyMessage takes the parts of a message as an engine.Op does; its last
+// step is Verify.
+type verifyMessage struct{ v engine.Verifier }
+
+func (m *verifyMessage) Verify(src, sig []byte) error { return m.v.Verify(src, sig) }
+
+func (m *verifyMessage) UpdateLen(int) int { return 0 }
+
+func (m *verifyMessage) Update(_, src []byte) (int, error) { return 0, m.v.Update(src) }
+
+func (m *verifyMessage) FinishLen(int) (int, bool) { return 0, true }
+
+func (m *verifyMessage) Finish(_, _ []byte) (int, error) { return 0, ck.CKR_GENERAL_ERROR }
+
+func noMessageParam(p any) error {
+	if b, ok := p.([]byte); p == nil || ok && len(b) == 0 {
+		return nil
+	}
+	return fmt.Errorf("messages to sign or to verify have no parameter: %w", ck.CKR_MECHANISM_PARAM_INVALID)
 }

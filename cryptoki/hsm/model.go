@@ -89,6 +89,8 @@ const (
 	originGenerate
 	originUnwrap
 	originDerive
+	originEncapsulate
+	originDecapsulate
 	originCopy
 	originModify // not a new object: C_SetAttributeValue
 )
@@ -102,8 +104,8 @@ type draft struct {
 	values   []ck.Attribute   // value attributes that the engine made
 	genMech  ck.MechanismType // CKA_KEY_GEN_MECHANISM of generated keys
 	base     *object          // the key derived from, or the object copied
-	// from is the key whose CKA_DERIVE_TEMPLATE or CKA_UNWRAP_TEMPLATE binds
-	// the new object; nil for none.
+	// from is the key whose CKA_DERIVE_TEMPLATE or the like binds the new
+	// object; nil for none.
 	from *object
 }
 

@@ -192,7 +192,7 @@ func (s *session) mayMake(from origin, class ck.ObjectClass, token, private bool
 		return fmt.Errorf("private objects need the Crypto Officer: %w", ck.CKR_USER_NOT_LOGGED_IN)
 	case role == p11.RoleHSMSO, role == p11.RolePartitionSO && isKey(class):
 		return fmt.Errorf("the %s makes no keys: %w", role, ck.CKR_USER_NOT_AUTHORIZED)
-	case role == p11.RoleCryptoUser && from == originDerive && !token:
+	case role == p11.RoleCryptoUser && from.derives() && !token:
 		return nil
 	case role == p11.RoleCryptoUser && (private || isSecretKind(class)):
 		return fmt.Errorf("the Crypto User makes public objects and derived session keys only: %w", ck.CKR_USER_NOT_AUTHORIZED)

@@ -1,6 +1,7 @@
 package hsm
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -23,6 +24,8 @@ type operation struct {
 	verifier engine.Verifier
 	messages engine.MessageOp
 	message  engine.Op // the message that came in parts so far; message.go
+
+	signature []byte // what OpVerifySignature verifies
 
 	mode mode
 
@@ -80,7 +83,7 @@ func (h *HSM) handleBegin(ctx context.Context, s *session, q *p11.Begin, _ *p11.
 		}
 		s.cancel(q.Op)
 	}
-	row, err := mechanismFor(q.Mechanism, use(q.Op))
+	row, err := h.mechanismFor(q.Mechanism, use(q.Op))
 	if err != nil {
 		return err
 	}
@@ -92,7 +95,7 @@ func (h *HSM) handleBegin(ctx context.Context, s *session, q *p11.Begin, _ *p11.
 		if key, err = h.keyObject(ctx, s, q.Key); err != nil {
 			return err
 		}
-		if err := checkUse(row, use(q.Op), key); err != nil {
+		if err := h.checkUse(row, use(q.Op), key); err != nil {
 			return err
 		}
 	}
@@ -100,6 +103,7 @@ func (h *HSM) handleBegin(ctx context.Context, s *session, q *p11.Begin, _ *p11.
 	if err != nil {
 		return err
 	}
+	o.signature = bytes.Clone(q.Signature)
 	s.ops[q.Op] = o
 	return nil
 }
@@ -136,7 +140,7 @@ func (o *operation) start() (err error) {
 		o.op, err = o.row.Decrypt(key, o.param)
 	case p11.OpSign:
 		o.op, err = o.row.Sign(key, o.param)
-	case p11.OpVerify:
+	case p11.OpVerify, p11.OpVerifySignature:
 		o.verifier, err = o.row.Verify(key, o.param)
 	case p11.OpSignRecover:
 		o.op, err = o.row.SignRecover(key, o.param)
@@ -146,6 +150,10 @@ func (o *operation) start() (err error) {
 		o.messages, err = o.row.MessageEncrypt(key, o.param)
 	case p11.OpMessageDecrypt:
 		o.messages, err = o.row.MessageDecrypt(key, o.param)
+	case p11.OpMessageSign:
+		o.messages, err = newSignMessages(o.row, key, o.param)
+	case p11.OpMessageVerify:
+		o.messages, err = newVerifyMessages(o.row, key, o.param)
 	default:
 		err = ck.CKR_MECHANISM_INVALID
 	}
@@ -192,7 +200,7 @@ func (h *HSM) handleUpdate(_ context.Context, s *session, q *p11.Update, r *p11.
 // inParts finds the operation that a multi-part call is for.
 func (s *session) inParts(op p11.Operation) (*operation, error) {
 	switch op {
-	case p11.OpEncrypt, p11.OpDecrypt, p11.OpDigest, p11.OpSign, p11.OpVerify:
+	case p11.OpEncrypt, p11.OpDecrypt, p11.OpDigest, p11.OpSign, p11.OpVerify, p11.OpVerifySignature:
 		return s.active(op)
 	}
 	return nil, ck.CKR_ARGUMENTS_BAD
@@ -303,7 +311,11 @@ func (o *operation) finish(q *p11.Finish, single bool) (n int, err error) {
 		o.mode = modeSingle
 	}
 	if o.verifier != nil {
-		return 0, o.verifier.Verify(q.In, q.Signature)
+		sig := q.Signature
+		if o.kind == p11.OpVerifySignature {
+			sig = o.signature
+		}
+		return 0, o.verifier.Verify(q.In, sig)
 	}
 	in := q.In
 	if o.kind == p11.OpVerifyRecover {
@@ -419,17 +431,18 @@ func sameStart(a, b []byte) bool { return len(a) > 0 && len(b) > 0 && &a[0] == &
 
 // cancelFlags says which operation each flag of C_SessionCancel means.
 var cancelFlags = [p11.NumOperations]ck.Flags{
-	p11.OpEncrypt:        ck.CKF_ENCRYPT,
-	p11.OpDecrypt:        ck.CKF_DECRYPT,
-	p11.OpDigest:         ck.CKF_DIGEST,
-	p11.OpSign:           ck.CKF_SIGN,
-	p11.OpVerify:         ck.CKF_VERIFY,
-	p11.OpSignRecover:    ck.CKF_SIGN_RECOVER,
-	p11.OpVerifyRecover:  ck.CKF_VERIFY_RECOVER,
-	p11.OpMessageEncrypt: ck.CKF_MESSAGE_ENCRYPT,
-	p11.OpMessageDecrypt: ck.CKF_MESSAGE_DECRYPT,
-	p11.OpMessageSign:    ck.CKF_MESSAGE_SIGN,
-	p11.OpMessageVerify:  ck.CKF_MESSAGE_VERIFY,
+	p11.OpEncrypt:         ck.CKF_ENCRYPT,
+	p11.OpDecrypt:         ck.CKF_DECRYPT,
+	p11.OpDigest:          ck.CKF_DIGEST,
+	p11.OpSign:            ck.CKF_SIGN,
+	p11.OpVerify:          ck.CKF_VERIFY,
+	p11.OpSignRecover:     ck.CKF_SIGN_RECOVER,
+	p11.OpVerifyRecover:   ck.CKF_VERIFY_RECOVER,
+	p11.OpMessageEncrypt:  ck.CKF_MESSAGE_ENCRYPT,
+	p11.OpMessageDecrypt:  ck.CKF_MESSAGE_DECRYPT,
+	p11.OpMessageSign:     ck.CKF_MESSAGE_SIGN,
+	p11.OpMessageVerify:   ck.CKF_MESSAGE_VERIFY,
+	p11.OpVerifySignature: ck.CKF_VERIFY,
 }
 
 // handleSessionCancel serves C_SessionCancel (section 5.6.5): flags of

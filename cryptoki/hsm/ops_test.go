@@ -435,7 +435,7 @@ func TestBeginRefusals(t *testing.T) {
 		{"unknown mechanism", p11.OpEncrypt, mech(0x7fffffff), key, ck.CKR_MECHANISM_INVALID},
 		{"mechanism of another function", p11.OpSign, cbcMech, key, ck.CKR_MECHANISM_INVALID},
 		{"digest as cipher", p11.OpEncrypt, mech(ck.CKM_SHA256), key, ck.CKR_MECHANISM_INVALID},
-		{"message signing", p11.OpMessageSign, mech(ck.CKM_ECDSA), ec.Private, ck.CKR_MECHANISM_INVALID},
+		{"message signing", p11.OpMessageSign, mech(ck.CKM_AES_GMAC, make([]byte, 12)), key, ck.CKR_MECHANISM_INVALID},
 		{"no key", p11.OpEncrypt, cbcMech, 0, ck.CKR_KEY_HANDLE_INVALID},
 		{"no such key", p11.OpEncrypt, cbcMech, 987654, ck.CKR_KEY_HANDLE_INVALID},
 		{"data object", p11.OpEncrypt, cbcMech, data, ck.CKR_KEY_HANDLE_INVALID},
@@ -470,15 +470,15 @@ func TestKeySizes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := checkUse(&row, use(p11.OpEncrypt), o); ck.RVOf(err) != ck.CKR_KEY_SIZE_RANGE {
+	if err := new(HSM).checkUse(&row, use(p11.OpEncrypt), o); ck.RVOf(err) != ck.CKR_KEY_SIZE_RANGE {
 		t.Errorf("key shorter than Min: %v", err)
 	}
 	row.Min, row.Max = 1, 15
-	if err := checkUse(&row, use(p11.OpEncrypt), o); ck.RVOf(err) != ck.CKR_KEY_SIZE_RANGE {
+	if err := new(HSM).checkUse(&row, use(p11.OpEncrypt), o); ck.RVOf(err) != ck.CKR_KEY_SIZE_RANGE {
 		t.Errorf("key longer than Max: %v", err)
 	}
 	row.Min, row.Max = 16, 16
-	if err := checkUse(&row, use(p11.OpEncrypt), o); err != nil {
+	if err := new(HSM).checkUse(&row, use(p11.OpEncrypt), o); err != nil {
 		t.Error(err)
 	}
 }

@@ -27,6 +27,8 @@ type hsmState struct {
 	Profile       string
 	Created       string
 	NextPartition uint64 // number of the next partition, from 1, never reused
+	// Policies holds the settings that were changed, by id.
+	Policies map[uint64]uint64 `json:",omitempty"`
 }
 
 // partitionState is the record of a partition.
@@ -207,6 +209,7 @@ func (h *HSM) applyMeta(m *metaState) error {
 	var lost []*partition
 	h.mu.Lock()
 	h.info = m.hsm
+	h.applyPolicies()
 	for _, s := range m.parts {
 		slot := slotOf(spaceOf(s.Number))
 		seen[slot] = true

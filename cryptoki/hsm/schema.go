@@ -72,7 +72,7 @@ func (r *row) refused(o origin) bool {
 		return r.rules&noGenerate != 0
 	case originUnwrap:
 		return r.rules&noUnwrap != 0
-	case originDerive:
+	case originDerive, originEncapsulate, originDecapsulate:
 		return r.rules&noDerive != 0
 	case originCopy:
 		return r.rules&(mutable|copyGives|bySO|erasable) == 0
@@ -294,4 +294,10 @@ func canonicalTemplate(a ck.Attribute, depth int) (ck.Attribute, error) {
 		list.put(inner)
 	}
 	return ck.Attribute{Type: a.Type, Template: list}, nil
+}
+
+// derives reports whether the object comes from a key by mathematics, and
+// brings nothing into the token from outside.
+func (o origin) derives() bool {
+	return o == originDerive || o == originEncapsulate || o == originDecapsulate
 }

@@ -163,7 +163,9 @@ var publicKeyRows = []row{
 	{t: ck.CKA_VERIFY_RECOVER, shape: shapeBool, rules: mutable, def: defNo},
 	{t: ck.CKA_WRAP, shape: shapeBool, rules: mutable, def: defNo},
 	{t: ck.CKA_TRUSTED, shape: shapeBool, rules: bySO, def: defNo},
+	{t: ck.CKA_ENCAPSULATE, shape: shapeBool, rules: mutable, def: defNo},
 	{t: ck.CKA_WRAP_TEMPLATE, shape: shapeTemplate},
+	{t: ck.CKA_ENCAPSULATE_TEMPLATE, shape: shapeTemplate},
 	{t: ck.CKA_PUBLIC_KEY_INFO},
 }
 
@@ -173,7 +175,9 @@ var publicKeyRows = []row{
 var secretKindRows = []row{
 	{t: ck.CKA_SENSITIVE, shape: shapeBool, rules: mutable | onlyToTrue, def: defNo},
 	{t: ck.CKA_EXTRACTABLE, shape: shapeBool, rules: mutable | onlyToFalse,
-		def: func(o origin) []byte { return ck.PutBool(o == originUnwrap) }},
+		def: func(o origin) []byte {
+			return ck.PutBool(o == originUnwrap || o == originEncapsulate || o == originDecapsulate)
+		}},
 	{t: ck.CKA_ALWAYS_SENSITIVE, shape: shapeBool, rules: readOnly},
 	{t: ck.CKA_NEVER_EXTRACTABLE, shape: shapeBool, rules: readOnly},
 	{t: ck.CKA_WRAP_WITH_TRUSTED, shape: shapeBool, rules: mutable | onlyToTrue, def: defNo},
@@ -190,6 +194,8 @@ var privateKeyRows = []row{
 	{t: ck.CKA_SIGN, shape: shapeBool, rules: mutable, def: defNo},
 	{t: ck.CKA_SIGN_RECOVER, shape: shapeBool, rules: mutable, def: defNo},
 	{t: ck.CKA_UNWRAP, shape: shapeBool, rules: mutable, def: defNo},
+	{t: ck.CKA_DECAPSULATE, shape: shapeBool, rules: mutable, def: defNo},
+	{t: ck.CKA_DECAPSULATE_TEMPLATE, shape: shapeTemplate},
 	{t: ck.CKA_ALWAYS_AUTHENTICATE, shape: shapeBool, def: defNo},
 	{t: ck.CKA_PUBLIC_KEY_INFO, rules: mutable},
 	// The type can be told from what is unwrapped.

@@ -257,7 +257,7 @@ func (h *HSM) restoreKey(ctx context.Context, s *session, row *engine.Mechanism,
 	if string(key.bytes(ck.CKA_UNIQUE_ID)) != string(one.Key) {
 		return nil, ck.CKR_KEY_CHANGED
 	}
-	return key, checkUse(row, use(one.Kind), key)
+	return key, h.checkUse(row, use(one.Kind), key)
 }
 
 func (one *savedOperation) restoreParam(row *engine.Mechanism) (any, error) {

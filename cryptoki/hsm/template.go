@@ -204,15 +204,15 @@ func (s *schema) complete(o origin, l attrList) error {
 // bindingTemplate is what the unwrapping or base key prescribes for the new
 // one (sections 5.18.4 and 5.18.5), nil for nothing.
 func (d *draft) bindingTemplate() []ck.Attribute {
-	switch {
-	case d.from == nil:
+	if d.from == nil {
 		return nil
-	case d.origin == originUnwrap:
-		return d.from.template(ck.CKA_UNWRAP_TEMPLATE)
-	case d.origin == originDerive:
-		return d.from.template(ck.CKA_DERIVE_TEMPLATE)
 	}
-	return nil
+	return d.from.template(map[origin]ck.AttributeType{
+		originUnwrap:      ck.CKA_UNWRAP_TEMPLATE,
+		originDerive:      ck.CKA_DERIVE_TEMPLATE,
+		originEncapsulate: ck.CKA_ENCAPSULATE_TEMPLATE,
+		originDecapsulate: ck.CKA_DECAPSULATE_TEMPLATE,
+	}[d.origin])
 }
 
 // bind adds what is prescribed, and refuses what contradicts it. What a caller

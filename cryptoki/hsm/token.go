@@ -225,8 +225,11 @@ func (h *HSM) handleGetMechanismList(_ context.Context, q *p11.GetMechanismList,
 	if _, err := h.partition(q.Slot); err != nil {
 		return err
 	}
+	fips := h.fipsMode.Load()
 	for _, m := range engine.Mechanisms() {
-		r.Mechanisms = append(r.Mechanisms, m.Type)
+		if m.FIPS || !fips {
+			r.Mechanisms = append(r.Mechanisms, m.Type)
+		}
 	}
 	return nil
 }
@@ -236,10 +239,14 @@ func (h *HSM) handleGetMechanismInfo(_ context.Context, q *p11.GetMechanismInfo,
 		return err
 	}
 	m := engine.Find(q.Type)
-	if m == nil {
+	switch fips := h.fipsMode.Load(); {
+	case m == nil || fips && !m.FIPS:
 		return fmt.Errorf("%v: %w", q.Type, ck.CKR_MECHANISM_INVALID)
+	case fips:
+		*r = m.ApprovedInfo()
+	default:
+		*r = m.Info()
 	}
-	*r = m.Info()
 	return nil
 }
 

@@ -16,7 +16,11 @@ type use uint8
 const (
 	useWrap use = use(p11.NumOperations) + iota
 	useUnwrap
+	useWrapAuthenticated
+	useUnwrapAuthenticated
 	useDerive
+	useEncapsulate
+	useDecapsulate
 	useGenerate
 	useGeneratePair
 	numUses = iota + p11.NumOperations
@@ -29,24 +33,41 @@ var useRules = [numUses]struct {
 	half ck.ObjectClass
 	able func(m *engine.Mechanism) bool
 }{
-	p11.OpEncrypt:        {ck.CKA_ENCRYPT, ck.CKO_PUBLIC_KEY, func(m *engine.Mechanism) bool { return m.Encrypt != nil }},
-	p11.OpDecrypt:        {ck.CKA_DECRYPT, ck.CKO_PRIVATE_KEY, func(m *engine.Mechanism) bool { return m.Decrypt != nil }},
-	p11.OpDigest:         {able: func(m *engine.Mechanism) bool { return m.Digest != nil }},
-	p11.OpSign:           {ck.CKA_SIGN, ck.CKO_PRIVATE_KEY, func(m *engine.Mechanism) bool { return m.Sign != nil }},
-	p11.OpVerify:         {ck.CKA_VERIFY, ck.CKO_PUBLIC_KEY, func(m *engine.Mechanism) bool { return m.Verify != nil }},
-	p11.OpSignRecover:    {ck.CKA_SIGN_RECOVER, ck.CKO_PRIVATE_KEY, func(m *engine.Mechanism) bool { return m.SignRecover != nil }},
-	p11.OpVerifyRecover:  {ck.CKA_VERIFY_RECOVER, ck.CKO_PUBLIC_KEY, func(m *engine.Mechanism) bool { return m.VerifyRecover != nil }},
-	p11.OpMessageEncrypt: {ck.CKA_ENCRYPT, ck.CKO_PUBLIC_KEY, func(m *engine.Mechanism) bool { return m.MessageEncrypt != nil }},
-	p11.OpMessageDecrypt: {ck.CKA_DECRYPT, ck.CKO_PRIVATE_KEY, func(m *engine.Mechanism) bool { return m.MessageDecrypt != nil }},
-	useWrap:              {ck.CKA_WRAP, ck.CKO_PUBLIC_KEY, func(m *engine.Mechanism) bool { return m.Wrap != nil }},
-	useUnwrap:            {ck.CKA_UNWRAP, ck.CKO_PRIVATE_KEY, func(m *engine.Mechanism) bool { return m.Unwrap != nil }},
-	useDerive:            {ck.CKA_DERIVE, ck.CKO_PRIVATE_KEY, func(m *engine.Mechanism) bool { return m.Derive != nil }},
-	useGenerate:          {able: func(m *engine.Mechanism) bool { return m.Generate != nil }},
-	useGeneratePair:      {able: func(m *engine.Mechanism) bool { return m.GeneratePair != nil }},
+	p11.OpEncrypt:          {ck.CKA_ENCRYPT, ck.CKO_PUBLIC_KEY, func(m *engine.Mechanism) bool { return m.Encrypt != nil }},
+	p11.OpDecrypt:          {ck.CKA_DECRYPT, ck.CKO_PRIVATE_KEY, func(m *engine.Mechanism) bool { return m.Decrypt != nil }},
+	p11.OpDigest:           {able: func(m *engine.Mechanism) bool { return m.Digest != nil }},
+	p11.OpSign:             {ck.CKA_SIGN, ck.CKO_PRIVATE_KEY, func(m *engine.Mechanism) bool { return m.Sign != nil }},
+	p11.OpVerify:           {ck.CKA_VERIFY, ck.CKO_PUBLIC_KEY, func(m *engine.Mechanism) bool { return m.Verify != nil }},
+	p11.OpSignRecover:      {ck.CKA_SIGN_RECOVER, ck.CKO_PRIVATE_KEY, func(m *engine.Mechanism) bool { return m.SignRecover != nil }},
+	p11.OpVerifyRecover:    {ck.CKA_VERIFY_RECOVER, ck.CKO_PUBLIC_KEY, func(m *engine.Mechanism) bool { return m.VerifyRecover != nil }},
+	p11.OpMessageEncrypt:   {ck.CKA_ENCRYPT, ck.CKO_PUBLIC_KEY, func(m *engine.Mechanism) bool { return m.MessageEncrypt != nil }},
+	p11.OpMessageDecrypt:   {ck.CKA_DECRYPT, ck.CKO_PRIVATE_KEY, func(m *engine.Mechanism) bool { return m.MessageDecrypt != nil }},
+	p11.OpMessageSign:      {ck.CKA_SIGN, ck.CKO_PRIVATE_KEY, (*engine.Mechanism).SignsMessages},
+	p11.OpMessageVerify:    {ck.CKA_VERIFY, ck.CKO_PUBLIC_KEY, (*engine.Mechanism).VerifiesMessages},
+	p11.OpVerifySignature:  {ck.CKA_VERIFY, ck.CKO_PUBLIC_KEY, func(m *engine.Mechanism) bool { return m.Verify != nil }},
+	useWrap:                {ck.CKA_WRAP, ck.CKO_PUBLIC_KEY, func(m *engine.Mechanism) bool { return m.Wrap != nil }},
+	useUnwrap:              {ck.CKA_UNWRAP, ck.CKO_PRIVATE_KEY, func(m *engine.Mechanism) bool { return m.Unwrap != nil }},
+	useWrapAuthenticated:   {ck.CKA_WRAP, ck.CKO_PUBLIC_KEY, func(m *engine.Mechanism) bool { return m.MessageEncrypt != nil }},
+	useUnwrapAuthenticated: {ck.CKA_UNWRAP, ck.CKO_PRIVATE_KEY, func(m *engine.Mechanism) bool { return m.MessageDecrypt != nil }},
+	useDerive:              {ck.CKA_DERIVE, ck.CKO_PRIVATE_KEY, func(m *engine.Mechanism) bool { return m.Derive != nil || m.DeriveKeys != nil }},
+	useEncapsulate:         {ck.CKA_ENCAPSULATE, ck.CKO_PUBLIC_KEY, func(m *engine.Mechanism) bool { return m.Encapsulate != nil }},
+	useDecapsulate:         {ck.CKA_DECAPSULATE, ck.CKO_PRIVATE_KEY, func(m *engine.Mechanism) bool { return m.Decapsulate != nil }},
+	useGenerate:            {able: func(m *engine.Mechanism) bool { return m.Generate != nil }},
+	useGeneratePair:        {able: func(m *engine.Mechanism) bool { return m.GeneratePair != nil }},
 }
 
-// mechanismFor finds the row of a mechanism that has the use.
-func mechanismFor(m *ck.Mechanism, u use) (*engine.Mechanism, error) {
+// producing are the uses that FIPS mode allows to keys and mechanisms of its own
+// strength only; the others, which take what was made earlier, it allows to
+// weaker ones too (SP 800-131A).
+var producing = [numUses]bool{
+	p11.OpEncrypt: true, p11.OpSign: true, p11.OpSignRecover: true,
+	p11.OpMessageEncrypt: true, p11.OpMessageSign: true, p11.OpDigest: true,
+	useWrap: true, useWrapAuthenticated: true, useDerive: true, useEncapsulate: true, useGenerate: true, useGeneratePair: true,
+}
+
+// mechanismFor finds the row of a mechanism that has the use, and may be used
+// so.
+func (h *HSM) mechanismFor(m *ck.Mechanism, u use) (*engine.Mechanism, error) {
 	if m == nil {
 		return nil, ck.CKR_ARGUMENTS_BAD
 	}
@@ -56,6 +77,9 @@ func mechanismFor(m *ck.Mechanism, u use) (*engine.Mechanism, error) {
 	}
 	if able := useRules[u].able; able == nil || !able(row) {
 		return nil, fmt.Errorf("%v does not serve this function: %w", m.Type, ck.CKR_MECHANISM_INVALID)
+	}
+	if h.fipsMode.Load() && !row.Approved(producing[u]) {
+		return nil, fmt.Errorf("FIPS mode does not allow %v for this function: %w", m.Type, ck.CKR_MECHANISM_INVALID)
 	}
 	return row, checkParam(row, m.Param)
 }
@@ -68,7 +92,7 @@ func checkParam(row *engine.Mechanism, param any) error {
 		return nil
 	}
 	t := reflect.TypeOf(param)
-	if t == reflect.TypeOf(row.Param) || t == reflect.TypeOf(row.MessageParam) {
+	if t == reflect.TypeOf(row.Param) || t == reflect.TypeOf(row.MessageParam) || t == reflect.TypeOf(row.WrapParam) {
 		return nil
 	}
 	return fmt.Errorf("parameter of type %T: %w", param, ck.CKR_MECHANISM_PARAM_INVALID)
@@ -77,7 +101,7 @@ func checkParam(row *engine.Mechanism, param any) error {
 // checkUse is the one check of whether a key may be used, in the order of
 // precedence that section 5.1.6 gives: type before permission. The codes are
 // those of operations; wrapping and unwrapping rename them.
-func checkUse(row *engine.Mechanism, u use, key *object) error {
+func (h *HSM) checkUse(row *engine.Mechanism, u use, key *object) error {
 	rule := &useRules[u]
 	kt := key.keyType()
 	if !row.Takes(key.class, kt) {
@@ -98,7 +122,11 @@ func checkUse(row *engine.Mechanism, u use, key *object) error {
 	if err := checkAllowed(row.Type, key); err != nil {
 		return err
 	}
-	return checkSize(row, kt, key)
+	min, max := row.Min, row.Max
+	if h.fipsMode.Load() {
+		min = row.ApprovedMin(producing[u])
+	}
+	return checkSize(row, key.key(), min, max)
 }
 
 // checkAllowed enforces CKA_ALLOWED_MECHANISMS. An empty list is no
@@ -115,17 +143,17 @@ func checkAllowed(m ck.MechanismType, key *object) error {
 }
 
 // checkSize compares the size of the key with what the mechanism bears.
-func checkSize(row *engine.Mechanism, t ck.KeyType, key *object) error {
-	if row.Min == 0 && row.Max == 0 {
+func checkSize(row *engine.Mechanism, key *engine.Key, min, max uint64) error {
+	if min == 0 && max == 0 {
 		return nil
 	}
-	kt := engine.FindKeyType(t)
+	kt := engine.FindKeyType(key.Type)
 	if kt == nil || kt.Size == nil {
 		return nil
 	}
-	size := kt.Size(key.key())
-	if size < row.Min || row.Max != 0 && size > row.Max {
-		return fmt.Errorf("key of size %d where %v takes %d to %d: %w", size, row.Type, row.Min, row.Max, ck.CKR_KEY_SIZE_RANGE)
+	size := kt.Size(key)
+	if size < min || max != 0 && size > max {
+		return fmt.Errorf("key of size %d where %v takes %d to %d: %w", size, row.Type, min, max, ck.CKR_KEY_SIZE_RANGE)
 	}
 	return nil
 }

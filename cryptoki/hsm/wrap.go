@@ -39,7 +39,11 @@ var (
 
 // handleWrapKey serves C_WrapKey (section 5.18.3).
 func (h *HSM) handleWrapKey(ctx context.Context, s *session, q *p11.WrapKey, r *p11.Length) error {
-	row, err := mechanismFor(q.Mechanism, useWrap)
+	u := useWrap
+	if q.Authenticated {
+		u = useWrapAuthenticated
+	}
+	row, err := h.mechanismFor(q.Mechanism, u)
 	if err != nil {
 		return err
 	}
@@ -51,25 +55,61 @@ func (h *HSM) handleWrapKey(ctx context.Context, s *session, q *p11.WrapKey, r *
 	if err != nil {
 		return err
 	}
-	if err := checkUse(row, useWrap, wrapping); err != nil {
+	if err := h.checkUse(row, u, wrapping); err != nil {
 		return renamed(err, wrappingKeyCodes)
 	}
 	if err := wrappable(row, wrapping, key); err != nil {
 		return err
-	}
-	op, err := row.Wrap(wrapping.key(), q.Mechanism.Param)
-	if err != nil {
-		return renamed(err, wrappingKeyCodes)
 	}
 	payload, wipe, err := payloadOf(key)
 	if err != nil {
 		return err
 	}
 	defer wipe()
+	if q.Authenticated {
+		r.N, err = wrapAuthenticated(row, wrapping, payload, q)
+		return err
+	}
+	op, err := row.Wrap(wrapping.key(), q.Mechanism.Param)
+	if err != nil {
+		return renamed(err, wrappingKeyCodes)
+	}
 	n, kept, err := finishInto(op, payload, q.Out, true)
 	clear(kept)
 	r.N = n
 	return renamed(err, payloadCodes)
+}
+
+// wrapAuthenticated is C_WrapKeyAuthenticated (PKCS#11 v3.2 section 5.18.6): one
+// message of message-based encryption, whose parameter takes the IV and the
+// tag. The ciphertext is as long as the key.
+func wrapAuthenticated(row *engine.Mechanism, wrapping *object, payload []byte, q *p11.WrapKey) (int, error) {
+	switch n := len(payload); {
+	case q.Out.Query:
+		return n, nil
+	case len(q.Out.Buf) < n:
+		return n, ck.CKR_BUFFER_TOO_SMALL
+	}
+	messages, err := row.MessageEncrypt(wrapping.key(), nil)
+	if err != nil {
+		return 0, renamed(err, wrappingKeyCodes)
+	}
+	op, err := messages.Begin(q.Mechanism.Param, q.AAD)
+	if err != nil {
+		return 0, err
+	}
+	n, kept, err := finishInto(op, payload, q.Out, false)
+	clear(kept)
+	return n, renamed(err, payloadCodes)
+}
+
+// unwrapAuthenticated begins the contrary.
+func unwrapAuthenticated(row *engine.Mechanism, unwrapping *object, q *p11.UnwrapKey) (engine.Op, error) {
+	messages, err := row.MessageDecrypt(unwrapping.key(), nil)
+	if err != nil {
+		return nil, err
+	}
+	return messages.Begin(q.Mechanism.Param, q.AAD)
 }
 
 // wrappable checks whether key may leave the token under this wrapping key.
@@ -118,7 +158,11 @@ func payloadOf(key *object) (payload []byte, wipe func(), err error) {
 
 // handleUnwrapKey serves C_UnwrapKey (section 5.18.4).
 func (h *HSM) handleUnwrapKey(ctx context.Context, s *session, q *p11.UnwrapKey, r *p11.Handle) error {
-	row, err := mechanismFor(q.Mechanism, useUnwrap)
+	u := useUnwrap
+	if q.Authenticated {
+		u = useUnwrapAuthenticated
+	}
+	row, err := h.mechanismFor(q.Mechanism, u)
 	if err != nil {
 		return err
 	}
@@ -126,7 +170,7 @@ func (h *HSM) handleUnwrapKey(ctx context.Context, s *session, q *p11.UnwrapKey,
 	if err != nil {
 		return renamed(err, unwrappingKeyCodes)
 	}
-	if err := checkUse(row, useUnwrap, unwrapping); err != nil {
+	if err := h.checkUse(row, u, unwrapping); err != nil {
 		return renamed(err, unwrappingKeyCodes)
 	}
 	if alwaysAuthenticate(unwrapping) {
@@ -222,7 +266,12 @@ func unwrappedLength(row *engine.Mechanism, kt ck.KeyType, w wishes) (int, error
 
 // unwrap decrypts.
 func unwrap(row *engine.Mechanism, unwrapping *object, q *p11.UnwrapKey) ([]byte, error) {
-	op, err := row.Unwrap(unwrapping.key(), q.Mechanism.Param)
+	op, err := engine.Op(nil), error(nil)
+	if q.Authenticated {
+		op, err = unwrapAuthenticated(row, unwrapping, q)
+	} else {
+		op, err = row.Unwrap(unwrapping.key(), q.Mechanism.Param)
+	}
 	if err != nil {
 		return nil, renamed(err, unwrappingKeyCodes)
 	}

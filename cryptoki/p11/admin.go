@@ -61,6 +61,21 @@ type (
 	// ZeroizeHSM destroys all keys, roles and partitions. Whoever can write
 	// the store may call it, for he could delete its files.
 	ZeroizeHSM struct{}
+	// ListHSMPolicies asks for the policies of the HSM.
+	ListHSMPolicies struct{}
+	// PolicyList is its reply, in the order of the ids.
+	PolicyList struct{ Policies []PolicyInfo }
+	// PolicyInfo is one policy and its setting; off is 0, on is 1.
+	PolicyInfo struct {
+		ID    uint64
+		Text  string
+		Value uint64
+	}
+	// SetHSMPolicy changes a policy of the HSM.
+	SetHSMPolicy struct {
+		Session   ck.SessionHandle
+		ID, Value uint64
+	}
 	// CreatePartition makes an empty partition, to be initialised on its
 	// slot. Name is unique on the HSM.
 	CreatePartition struct {

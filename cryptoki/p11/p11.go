@@ -71,6 +71,7 @@ const (
 	OpMessageDecrypt
 	OpMessageSign
 	OpMessageVerify
+	OpVerifySignature
 	NumOperations int = iota
 )
 
@@ -153,6 +154,14 @@ type (
 	CloseAllSessions struct{ Slot ck.SlotID }
 	// GetSessionInfo asks about a session.
 	GetSessionInfo struct{ Session ck.SessionHandle }
+	// GetValidationFlags asks under which validations of the module the last
+	// operation of the session ran (C_GetSessionValidationFlags).
+	GetValidationFlags struct {
+		Session ck.SessionHandle
+		Type    uint64
+	}
+	// ValidationFlags is its reply.
+	ValidationFlags struct{ Flags ck.Flags }
 	// SessionCancel ends the operations that Flags name (CKF_ENCRYPT,
 	// CKF_FIND_OBJECTS and so on).
 	SessionCancel struct {
@@ -250,11 +259,13 @@ type (
 	// Begin starts an operation. A nil Mechanism cancels the one under way
 	// (PKCS#11 v3.0). Key is 0 for digests. The module keeps the parameter of
 	// the mechanism, which the caller must not change any more.
+	// Signature is what OpVerifySignature will verify.
 	Begin struct {
 		Session   ck.SessionHandle
 		Op        Operation
 		Mechanism *ck.Mechanism
 		Key       ck.ObjectHandle
+		Signature []byte
 	}
 	// Update passes a part. Out is unused for digests, signing and verifying.
 	Update struct {
@@ -323,13 +334,16 @@ type (
 	}
 	// KeyPair is its reply.
 	KeyPair struct{ Public, Private ck.ObjectHandle }
-	// WrapKey wraps a key.
+	// WrapKey wraps a key. Authenticated is C_WrapKeyAuthenticated, whose
+	// mechanism has the parameter of message-based encryption.
 	WrapKey struct {
-		Session     ck.SessionHandle
-		Mechanism   *ck.Mechanism
-		WrappingKey ck.ObjectHandle
-		Key         ck.ObjectHandle
-		Out         Output
+		Session       ck.SessionHandle
+		Mechanism     *ck.Mechanism
+		WrappingKey   ck.ObjectHandle
+		Key           ck.ObjectHandle
+		Authenticated bool
+		AAD           []byte
+		Out           Output
 	}
 	// UnwrapKey unwraps a key into an object.
 	UnwrapKey struct {
@@ -337,14 +351,42 @@ type (
 		Mechanism     *ck.Mechanism
 		UnwrappingKey ck.ObjectHandle
 		Wrapped       []byte
+		Authenticated bool
+		AAD           []byte
 		Template      []ck.Attribute
 	}
-	// DeriveKey derives a key.
+	// DeriveKey derives keys. NoHandle says that the caller has no place for
+	// the handle of a key, which suits mechanisms that return what they make
+	// in their parameter.
 	DeriveKey struct {
 		Session   ck.SessionHandle
 		Mechanism *ck.Mechanism
 		BaseKey   ck.ObjectHandle
 		Template  []ck.Attribute
+		NoHandle  bool
+	}
+	// EncapsulateKey makes a secret key and its ciphertext for the holder of
+	// a private key.
+	EncapsulateKey struct {
+		Session   ck.SessionHandle
+		Mechanism *ck.Mechanism
+		PublicKey ck.ObjectHandle
+		Template  []ck.Attribute
+		Out       Output
+	}
+	// Encapsulated is its reply: the length of the ciphertext, which comes
+	// with CKR_BUFFER_TOO_SMALL too, and the key.
+	Encapsulated struct {
+		N      int
+		Object ck.ObjectHandle
+	}
+	// DecapsulateKey finds that key from the ciphertext.
+	DecapsulateKey struct {
+		Session    ck.SessionHandle
+		Mechanism  *ck.Mechanism
+		PrivateKey ck.ObjectHandle
+		Ciphertext []byte
+		Template   []ck.Attribute
 	}
 	// SeedRandom adds to the generator's state.
 	SeedRandom struct {

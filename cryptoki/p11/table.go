@@ -21,6 +21,7 @@ const (
 	KindCloseSession
 	KindCloseAllSessions
 	KindGetSessionInfo
+	KindGetValidationFlags
 	KindSessionCancel
 	KindGetOperationState
 	KindSetOperationState
@@ -47,11 +48,15 @@ const (
 	KindWrapKey
 	KindUnwrapKey
 	KindDeriveKey
+	KindEncapsulateKey
+	KindDecapsulateKey
 	KindSeedRandom
 	KindGenerateRandom
 	KindGetHSMInfo
 	KindInitHSM
 	KindZeroizeHSM
+	KindListHSMPolicies
+	KindSetHSMPolicy
 	KindCreatePartition
 	KindDeletePartition
 	KindListPartitions
@@ -80,57 +85,62 @@ type Row struct {
 
 // Table has a row for every request, at the index of its Kind.
 var Table = [NumKinds]Row{
-	KindGetInfo:           {KindGetInfo, "GetInfo", ChangesNothing},
-	KindGetSlotList:       {KindGetSlotList, "GetSlotList", ChangesNothing},
-	KindGetSlotInfo:       {KindGetSlotInfo, "GetSlotInfo", ChangesNothing},
-	KindGetTokenInfo:      {KindGetTokenInfo, "GetTokenInfo", ChangesNothing},
-	KindWaitForSlotEvent:  {KindWaitForSlotEvent, "WaitForSlotEvent", ChangesNothing},
-	KindGetMechanismList:  {KindGetMechanismList, "GetMechanismList", ChangesNothing},
-	KindGetMechanismInfo:  {KindGetMechanismInfo, "GetMechanismInfo", ChangesNothing},
-	KindInitToken:         {KindInitToken, "InitToken", ChangesToken},
-	KindInitPIN:           {KindInitPIN, "InitPIN", ChangesToken},
-	KindSetPIN:            {KindSetPIN, "SetPIN", ChangesToken},
-	KindOpenSession:       {KindOpenSession, "OpenSession", ChangesSessions},
-	KindCloseSession:      {KindCloseSession, "CloseSession", ChangesSessions},
-	KindCloseAllSessions:  {KindCloseAllSessions, "CloseAllSessions", ChangesSessions},
-	KindGetSessionInfo:    {KindGetSessionInfo, "GetSessionInfo", ChangesNothing},
-	KindSessionCancel:     {KindSessionCancel, "SessionCancel", ChangesSessions},
-	KindGetOperationState: {KindGetOperationState, "GetOperationState", ChangesNothing},
-	KindSetOperationState: {KindSetOperationState, "SetOperationState", ChangesSessions},
-	KindLogin:             {KindLogin, "Login", ChangesToken},
-	KindLogout:            {KindLogout, "Logout", ChangesSessions},
-	KindCreateObject:      {KindCreateObject, "CreateObject", ChangesToken},
-	KindCopyObject:        {KindCopyObject, "CopyObject", ChangesToken},
-	KindDestroyObject:     {KindDestroyObject, "DestroyObject", ChangesToken},
-	KindGetObjectSize:     {KindGetObjectSize, "GetObjectSize", ChangesNothing},
-	KindGetAttributeValue: {KindGetAttributeValue, "GetAttributeValue", ChangesNothing},
-	KindSetAttributeValue: {KindSetAttributeValue, "SetAttributeValue", ChangesToken},
-	KindFindObjectsInit:   {KindFindObjectsInit, "FindObjectsInit", ChangesSessions},
-	KindFindObjects:       {KindFindObjects, "FindObjects", ChangesSessions},
-	KindFindObjectsFinal:  {KindFindObjectsFinal, "FindObjectsFinal", ChangesSessions},
-	KindBegin:             {KindBegin, "Begin", ChangesSessions},
-	KindUpdate:            {KindUpdate, "Update", ChangesSessions},
-	KindDigestKey:         {KindDigestKey, "DigestKey", ChangesSessions},
-	KindFinish:            {KindFinish, "Finish", ChangesSessions},
-	KindDualUpdate:        {KindDualUpdate, "DualUpdate", ChangesSessions},
-	KindMessage:           {KindMessage, "Message", ChangesSessions},
-	KindEndMessages:       {KindEndMessages, "EndMessages", ChangesSessions},
-	KindGenerateKey:       {KindGenerateKey, "GenerateKey", ChangesToken},
-	KindGenerateKeyPair:   {KindGenerateKeyPair, "GenerateKeyPair", ChangesToken},
-	KindWrapKey:           {KindWrapKey, "WrapKey", ChangesNothing},
-	KindUnwrapKey:         {KindUnwrapKey, "UnwrapKey", ChangesToken},
-	KindDeriveKey:         {KindDeriveKey, "DeriveKey", ChangesToken},
-	KindSeedRandom:        {KindSeedRandom, "SeedRandom", ChangesNothing},
-	KindGenerateRandom:    {KindGenerateRandom, "GenerateRandom", ChangesNothing},
-	KindGetHSMInfo:        {KindGetHSMInfo, "GetHSMInfo", ChangesNothing},
-	KindInitHSM:           {KindInitHSM, "InitHSM", ChangesToken},
-	KindZeroizeHSM:        {KindZeroizeHSM, "ZeroizeHSM", ChangesToken},
-	KindCreatePartition:   {KindCreatePartition, "CreatePartition", ChangesToken},
-	KindDeletePartition:   {KindDeletePartition, "DeletePartition", ChangesToken},
-	KindListPartitions:    {KindListPartitions, "ListPartitions", ChangesNothing},
-	KindListRoles:         {KindListRoles, "ListRoles", ChangesNothing},
-	KindInitRole:          {KindInitRole, "InitRole", ChangesToken},
-	KindResetRole:         {KindResetRole, "ResetRole", ChangesToken},
+	KindGetInfo:            {KindGetInfo, "GetInfo", ChangesNothing},
+	KindGetSlotList:        {KindGetSlotList, "GetSlotList", ChangesNothing},
+	KindGetSlotInfo:        {KindGetSlotInfo, "GetSlotInfo", ChangesNothing},
+	KindGetTokenInfo:       {KindGetTokenInfo, "GetTokenInfo", ChangesNothing},
+	KindWaitForSlotEvent:   {KindWaitForSlotEvent, "WaitForSlotEvent", ChangesNothing},
+	KindGetMechanismList:   {KindGetMechanismList, "GetMechanismList", ChangesNothing},
+	KindGetMechanismInfo:   {KindGetMechanismInfo, "GetMechanismInfo", ChangesNothing},
+	KindInitToken:          {KindInitToken, "InitToken", ChangesToken},
+	KindInitPIN:            {KindInitPIN, "InitPIN", ChangesToken},
+	KindSetPIN:             {KindSetPIN, "SetPIN", ChangesToken},
+	KindOpenSession:        {KindOpenSession, "OpenSession", ChangesSessions},
+	KindCloseSession:       {KindCloseSession, "CloseSession", ChangesSessions},
+	KindCloseAllSessions:   {KindCloseAllSessions, "CloseAllSessions", ChangesSessions},
+	KindGetSessionInfo:     {KindGetSessionInfo, "GetSessionInfo", ChangesNothing},
+	KindGetValidationFlags: {KindGetValidationFlags, "GetValidationFlags", ChangesNothing},
+	KindSessionCancel:      {KindSessionCancel, "SessionCancel", ChangesSessions},
+	KindGetOperationState:  {KindGetOperationState, "GetOperationState", ChangesNothing},
+	KindSetOperationState:  {KindSetOperationState, "SetOperationState", ChangesSessions},
+	KindLogin:              {KindLogin, "Login", ChangesToken},
+	KindLogout:             {KindLogout, "Logout", ChangesSessions},
+	KindCreateObject:       {KindCreateObject, "CreateObject", ChangesToken},
+	KindCopyObject:         {KindCopyObject, "CopyObject", ChangesToken},
+	KindDestroyObject:      {KindDestroyObject, "DestroyObject", ChangesToken},
+	KindGetObjectSize:      {KindGetObjectSize, "GetObjectSize", ChangesNothing},
+	KindGetAttributeValue:  {KindGetAttributeValue, "GetAttributeValue", ChangesNothing},
+	KindSetAttributeValue:  {KindSetAttributeValue, "SetAttributeValue", ChangesToken},
+	KindFindObjectsInit:    {KindFindObjectsInit, "FindObjectsInit", ChangesSessions},
+	KindFindObjects:        {KindFindObjects, "FindObjects", ChangesSessions},
+	KindFindObjectsFinal:   {KindFindObjectsFinal, "FindObjectsFinal", ChangesSessions},
+	KindBegin:              {KindBegin, "Begin", ChangesSessions},
+	KindUpdate:             {KindUpdate, "Update", ChangesSessions},
+	KindDigestKey:          {KindDigestKey, "DigestKey", ChangesSessions},
+	KindFinish:             {KindFinish, "Finish", ChangesSessions},
+	KindDualUpdate:         {KindDualUpdate, "DualUpdate", ChangesSessions},
+	KindMessage:            {KindMessage, "Message", ChangesSessions},
+	KindEndMessages:        {KindEndMessages, "EndMessages", ChangesSessions},
+	KindGenerateKey:        {KindGenerateKey, "GenerateKey", ChangesToken},
+	KindGenerateKeyPair:    {KindGenerateKeyPair, "GenerateKeyPair", ChangesToken},
+	KindWrapKey:            {KindWrapKey, "WrapKey", ChangesNothing},
+	KindUnwrapKey:          {KindUnwrapKey, "UnwrapKey", ChangesToken},
+	KindDeriveKey:          {KindDeriveKey, "DeriveKey", ChangesToken},
+	KindEncapsulateKey:     {KindEncapsulateKey, "EncapsulateKey", ChangesToken},
+	KindDecapsulateKey:     {KindDecapsulateKey, "DecapsulateKey", ChangesToken},
+	KindSeedRandom:         {KindSeedRandom, "SeedRandom", ChangesNothing},
+	KindGenerateRandom:     {KindGenerateRandom, "GenerateRandom", ChangesNothing},
+	KindGetHSMInfo:         {KindGetHSMInfo, "GetHSMInfo", ChangesNothing},
+	KindInitHSM:            {KindInitHSM, "InitHSM", ChangesToken},
+	KindZeroizeHSM:         {KindZeroizeHSM, "ZeroizeHSM", ChangesToken},
+	KindListHSMPolicies:    {KindListHSMPolicies, "ListHSMPolicies", ChangesNothing},
+	KindSetHSMPolicy:       {KindSetHSMPolicy, "SetHSMPolicy", ChangesToken},
+	KindCreatePartition:    {KindCreatePartition, "CreatePartition", ChangesToken},
+	KindDeletePartition:    {KindDeletePartition, "DeletePartition", ChangesToken},
+	KindListPartitions:     {KindListPartitions, "ListPartitions", ChangesNothing},
+	KindListRoles:          {KindListRoles, "ListRoles", ChangesNothing},
+	KindInitRole:           {KindInitRole, "InitRole", ChangesToken},
+	KindResetRole:          {KindResetRole, "ResetRole", ChangesToken},
 }
 
 // String is the request's name.
@@ -142,143 +152,157 @@ func (k Kind) String() string {
 }
 
 // The kind of every request, and the type of its reply.
-func (*GetInfo) Kind() Kind                        { return KindGetInfo }
-func (*GetInfo) returns(ck.Info)                   {}
-func (*GetSlotList) Kind() Kind                    { return KindGetSlotList }
-func (*GetSlotList) returns(SlotList)              {}
-func (*GetSlotInfo) Kind() Kind                    { return KindGetSlotInfo }
-func (*GetSlotInfo) returns(ck.SlotInfo)           {}
-func (*GetTokenInfo) Kind() Kind                   { return KindGetTokenInfo }
-func (*GetTokenInfo) returns(ck.TokenInfo)         {}
-func (*WaitForSlotEvent) Kind() Kind               { return KindWaitForSlotEvent }
-func (*WaitForSlotEvent) returns(SlotEvent)        {}
-func (*GetMechanismList) Kind() Kind               { return KindGetMechanismList }
-func (*GetMechanismList) returns(MechanismList)    {}
-func (*GetMechanismInfo) Kind() Kind               { return KindGetMechanismInfo }
-func (*GetMechanismInfo) returns(ck.MechanismInfo) {}
-func (*InitToken) Kind() Kind                      { return KindInitToken }
-func (*InitToken) returns(None)                    {}
-func (*InitPIN) Kind() Kind                        { return KindInitPIN }
-func (*InitPIN) returns(None)                      {}
-func (*SetPIN) Kind() Kind                         { return KindSetPIN }
-func (*SetPIN) returns(None)                       {}
-func (*OpenSession) Kind() Kind                    { return KindOpenSession }
-func (*OpenSession) returns(Session)               {}
-func (*CloseSession) Kind() Kind                   { return KindCloseSession }
-func (*CloseSession) returns(None)                 {}
-func (*CloseAllSessions) Kind() Kind               { return KindCloseAllSessions }
-func (*CloseAllSessions) returns(None)             {}
-func (*GetSessionInfo) Kind() Kind                 { return KindGetSessionInfo }
-func (*GetSessionInfo) returns(ck.SessionInfo)     {}
-func (*SessionCancel) Kind() Kind                  { return KindSessionCancel }
-func (*SessionCancel) returns(None)                {}
-func (*GetOperationState) Kind() Kind              { return KindGetOperationState }
-func (*GetOperationState) returns(Length)          {}
-func (*SetOperationState) Kind() Kind              { return KindSetOperationState }
-func (*SetOperationState) returns(None)            {}
-func (*Login) Kind() Kind                          { return KindLogin }
-func (*Login) returns(None)                        {}
-func (*Logout) Kind() Kind                         { return KindLogout }
-func (*Logout) returns(None)                       {}
-func (*CreateObject) Kind() Kind                   { return KindCreateObject }
-func (*CreateObject) returns(Handle)               {}
-func (*CopyObject) Kind() Kind                     { return KindCopyObject }
-func (*CopyObject) returns(Handle)                 {}
-func (*DestroyObject) Kind() Kind                  { return KindDestroyObject }
-func (*DestroyObject) returns(None)                {}
-func (*GetObjectSize) Kind() Kind                  { return KindGetObjectSize }
-func (*GetObjectSize) returns(Size)                {}
-func (*GetAttributeValue) Kind() Kind              { return KindGetAttributeValue }
-func (*GetAttributeValue) returns(Attributes)      {}
-func (*SetAttributeValue) Kind() Kind              { return KindSetAttributeValue }
-func (*SetAttributeValue) returns(None)            {}
-func (*FindObjectsInit) Kind() Kind                { return KindFindObjectsInit }
-func (*FindObjectsInit) returns(None)              {}
-func (*FindObjects) Kind() Kind                    { return KindFindObjects }
-func (*FindObjects) returns(Handles)               {}
-func (*FindObjectsFinal) Kind() Kind               { return KindFindObjectsFinal }
-func (*FindObjectsFinal) returns(None)             {}
-func (*Begin) Kind() Kind                          { return KindBegin }
-func (*Begin) returns(None)                        {}
-func (*Update) Kind() Kind                         { return KindUpdate }
-func (*Update) returns(Length)                     {}
-func (*DigestKey) Kind() Kind                      { return KindDigestKey }
-func (*DigestKey) returns(None)                    {}
-func (*Finish) Kind() Kind                         { return KindFinish }
-func (*Finish) returns(Length)                     {}
-func (*DualUpdate) Kind() Kind                     { return KindDualUpdate }
-func (*DualUpdate) returns(Length)                 {}
-func (*Message) Kind() Kind                        { return KindMessage }
-func (*Message) returns(Length)                    {}
-func (*EndMessages) Kind() Kind                    { return KindEndMessages }
-func (*EndMessages) returns(None)                  {}
-func (*GenerateKey) Kind() Kind                    { return KindGenerateKey }
-func (*GenerateKey) returns(Handle)                {}
-func (*GenerateKeyPair) Kind() Kind                { return KindGenerateKeyPair }
-func (*GenerateKeyPair) returns(KeyPair)           {}
-func (*WrapKey) Kind() Kind                        { return KindWrapKey }
-func (*WrapKey) returns(Length)                    {}
-func (*UnwrapKey) Kind() Kind                      { return KindUnwrapKey }
-func (*UnwrapKey) returns(Handle)                  {}
-func (*DeriveKey) Kind() Kind                      { return KindDeriveKey }
-func (*DeriveKey) returns(Handle)                  {}
-func (*SeedRandom) Kind() Kind                     { return KindSeedRandom }
-func (*SeedRandom) returns(None)                   {}
-func (*GenerateRandom) Kind() Kind                 { return KindGenerateRandom }
-func (*GenerateRandom) returns(None)               {}
-func (*GetHSMInfo) Kind() Kind                     { return KindGetHSMInfo }
-func (*GetHSMInfo) returns(HSMInfo)                {}
-func (*InitHSM) Kind() Kind                        { return KindInitHSM }
-func (*InitHSM) returns(None)                      {}
-func (*ZeroizeHSM) Kind() Kind                     { return KindZeroizeHSM }
-func (*ZeroizeHSM) returns(None)                   {}
-func (*CreatePartition) Kind() Kind                { return KindCreatePartition }
-func (*CreatePartition) returns(PartitionInfo)     {}
-func (*DeletePartition) Kind() Kind                { return KindDeletePartition }
-func (*DeletePartition) returns(None)              {}
-func (*ListPartitions) Kind() Kind                 { return KindListPartitions }
-func (*ListPartitions) returns(PartitionList)      {}
-func (*ListRoles) Kind() Kind                      { return KindListRoles }
-func (*ListRoles) returns(RoleList)                {}
-func (*InitRole) Kind() Kind                       { return KindInitRole }
-func (*InitRole) returns(None)                     {}
-func (*ResetRole) Kind() Kind                      { return KindResetRole }
-func (*ResetRole) returns(None)                    {}
+func (*GetInfo) Kind() Kind                         { return KindGetInfo }
+func (*GetInfo) returns(ck.Info)                    {}
+func (*GetSlotList) Kind() Kind                     { return KindGetSlotList }
+func (*GetSlotList) returns(SlotList)               {}
+func (*GetSlotInfo) Kind() Kind                     { return KindGetSlotInfo }
+func (*GetSlotInfo) returns(ck.SlotInfo)            {}
+func (*GetTokenInfo) Kind() Kind                    { return KindGetTokenInfo }
+func (*GetTokenInfo) returns(ck.TokenInfo)          {}
+func (*WaitForSlotEvent) Kind() Kind                { return KindWaitForSlotEvent }
+func (*WaitForSlotEvent) returns(SlotEvent)         {}
+func (*GetMechanismList) Kind() Kind                { return KindGetMechanismList }
+func (*GetMechanismList) returns(MechanismList)     {}
+func (*GetMechanismInfo) Kind() Kind                { return KindGetMechanismInfo }
+func (*GetMechanismInfo) returns(ck.MechanismInfo)  {}
+func (*InitToken) Kind() Kind                       { return KindInitToken }
+func (*InitToken) returns(None)                     {}
+func (*InitPIN) Kind() Kind                         { return KindInitPIN }
+func (*InitPIN) returns(None)                       {}
+func (*SetPIN) Kind() Kind                          { return KindSetPIN }
+func (*SetPIN) returns(None)                        {}
+func (*OpenSession) Kind() Kind                     { return KindOpenSession }
+func (*OpenSession) returns(Session)                {}
+func (*CloseSession) Kind() Kind                    { return KindCloseSession }
+func (*CloseSession) returns(None)                  {}
+func (*CloseAllSessions) Kind() Kind                { return KindCloseAllSessions }
+func (*CloseAllSessions) returns(None)              {}
+func (*GetSessionInfo) Kind() Kind                  { return KindGetSessionInfo }
+func (*GetSessionInfo) returns(ck.SessionInfo)      {}
+func (*SessionCancel) Kind() Kind                   { return KindSessionCancel }
+func (*SessionCancel) returns(None)                 {}
+func (*GetOperationState) Kind() Kind               { return KindGetOperationState }
+func (*GetOperationState) returns(Length)           {}
+func (*SetOperationState) Kind() Kind               { return KindSetOperationState }
+func (*SetOperationState) returns(None)             {}
+func (*Login) Kind() Kind                           { return KindLogin }
+func (*Login) returns(None)                         {}
+func (*Logout) Kind() Kind                          { return KindLogout }
+func (*Logout) returns(None)                        {}
+func (*CreateObject) Kind() Kind                    { return KindCreateObject }
+func (*CreateObject) returns(Handle)                {}
+func (*CopyObject) Kind() Kind                      { return KindCopyObject }
+func (*CopyObject) returns(Handle)                  {}
+func (*DestroyObject) Kind() Kind                   { return KindDestroyObject }
+func (*DestroyObject) returns(None)                 {}
+func (*GetObjectSize) Kind() Kind                   { return KindGetObjectSize }
+func (*GetObjectSize) returns(Size)                 {}
+func (*GetAttributeValue) Kind() Kind               { return KindGetAttributeValue }
+func (*GetAttributeValue) returns(Attributes)       {}
+func (*SetAttributeValue) Kind() Kind               { return KindSetAttributeValue }
+func (*SetAttributeValue) returns(None)             {}
+func (*FindObjectsInit) Kind() Kind                 { return KindFindObjectsInit }
+func (*FindObjectsInit) returns(None)               {}
+func (*FindObjects) Kind() Kind                     { return KindFindObjects }
+func (*FindObjects) returns(Handles)                {}
+func (*FindObjectsFinal) Kind() Kind                { return KindFindObjectsFinal }
+func (*FindObjectsFinal) returns(None)              {}
+func (*Begin) Kind() Kind                           { return KindBegin }
+func (*Begin) returns(None)                         {}
+func (*Update) Kind() Kind                          { return KindUpdate }
+func (*Update) returns(Length)                      {}
+func (*DigestKey) Kind() Kind                       { return KindDigestKey }
+func (*DigestKey) returns(None)                     {}
+func (*Finish) Kind() Kind                          { return KindFinish }
+func (*Finish) returns(Length)                      {}
+func (*DualUpdate) Kind() Kind                      { return KindDualUpdate }
+func (*DualUpdate) returns(Length)                  {}
+func (*Message) Kind() Kind                         { return KindMessage }
+func (*Message) returns(Length)                     {}
+func (*EndMessages) Kind() Kind                     { return KindEndMessages }
+func (*EndMessages) returns(None)                   {}
+func (*GenerateKey) Kind() Kind                     { return KindGenerateKey }
+func (*GenerateKey) returns(Handle)                 {}
+func (*GenerateKeyPair) Kind() Kind                 { return KindGenerateKeyPair }
+func (*GenerateKeyPair) returns(KeyPair)            {}
+func (*WrapKey) Kind() Kind                         { return KindWrapKey }
+func (*WrapKey) returns(Length)                     {}
+func (*UnwrapKey) Kind() Kind                       { return KindUnwrapKey }
+func (*UnwrapKey) returns(Handle)                   {}
+func (*DeriveKey) Kind() Kind                       { return KindDeriveKey }
+func (*DeriveKey) returns(Handle)                   {}
+func (*EncapsulateKey) Kind() Kind                  { return KindEncapsulateKey }
+func (*EncapsulateKey) returns(Encapsulated)        {}
+func (*DecapsulateKey) Kind() Kind                  { return KindDecapsulateKey }
+func (*DecapsulateKey) returns(Handle)              {}
+func (*GetValidationFlags) Kind() Kind              { return KindGetValidationFlags }
+func (*GetValidationFlags) returns(ValidationFlags) {}
+func (*SeedRandom) Kind() Kind                      { return KindSeedRandom }
+func (*SeedRandom) returns(None)                    {}
+func (*GenerateRandom) Kind() Kind                  { return KindGenerateRandom }
+func (*GenerateRandom) returns(None)                {}
+func (*GetHSMInfo) Kind() Kind                      { return KindGetHSMInfo }
+func (*GetHSMInfo) returns(HSMInfo)                 {}
+func (*InitHSM) Kind() Kind                         { return KindInitHSM }
+func (*InitHSM) returns(None)                       {}
+func (*ZeroizeHSM) Kind() Kind                      { return KindZeroizeHSM }
+func (*ZeroizeHSM) returns(None)                    {}
+func (*ListHSMPolicies) Kind() Kind                 { return KindListHSMPolicies }
+func (*ListHSMPolicies) returns(PolicyList)         {}
+func (*SetHSMPolicy) Kind() Kind                    { return KindSetHSMPolicy }
+func (*SetHSMPolicy) returns(None)                  {}
+func (*CreatePartition) Kind() Kind                 { return KindCreatePartition }
+func (*CreatePartition) returns(PartitionInfo)      {}
+func (*DeletePartition) Kind() Kind                 { return KindDeletePartition }
+func (*DeletePartition) returns(None)               {}
+func (*ListPartitions) Kind() Kind                  { return KindListPartitions }
+func (*ListPartitions) returns(PartitionList)       {}
+func (*ListRoles) Kind() Kind                       { return KindListRoles }
+func (*ListRoles) returns(RoleList)                 {}
+func (*InitRole) Kind() Kind                        { return KindInitRole }
+func (*InitRole) returns(None)                      {}
+func (*ResetRole) Kind() Kind                       { return KindResetRole }
+func (*ResetRole) returns(None)                     {}
 
 // On is the session of a request that names one: see [OnSession].
-func (q *InitPIN) On() ck.SessionHandle           { return q.Session }
-func (q *SetPIN) On() ck.SessionHandle            { return q.Session }
-func (q *CloseSession) On() ck.SessionHandle      { return q.Session }
-func (q *GetSessionInfo) On() ck.SessionHandle    { return q.Session }
-func (q *SessionCancel) On() ck.SessionHandle     { return q.Session }
-func (q *GetOperationState) On() ck.SessionHandle { return q.Session }
-func (q *SetOperationState) On() ck.SessionHandle { return q.Session }
-func (q *Login) On() ck.SessionHandle             { return q.Session }
-func (q *Logout) On() ck.SessionHandle            { return q.Session }
-func (q *CreateObject) On() ck.SessionHandle      { return q.Session }
-func (q *CopyObject) On() ck.SessionHandle        { return q.Session }
-func (q *DestroyObject) On() ck.SessionHandle     { return q.Session }
-func (q *GetObjectSize) On() ck.SessionHandle     { return q.Session }
-func (q *GetAttributeValue) On() ck.SessionHandle { return q.Session }
-func (q *SetAttributeValue) On() ck.SessionHandle { return q.Session }
-func (q *FindObjectsInit) On() ck.SessionHandle   { return q.Session }
-func (q *FindObjects) On() ck.SessionHandle       { return q.Session }
-func (q *FindObjectsFinal) On() ck.SessionHandle  { return q.Session }
-func (q *Begin) On() ck.SessionHandle             { return q.Session }
-func (q *Update) On() ck.SessionHandle            { return q.Session }
-func (q *DigestKey) On() ck.SessionHandle         { return q.Session }
-func (q *Finish) On() ck.SessionHandle            { return q.Session }
-func (q *DualUpdate) On() ck.SessionHandle        { return q.Session }
-func (q *Message) On() ck.SessionHandle           { return q.Session }
-func (q *EndMessages) On() ck.SessionHandle       { return q.Session }
-func (q *GenerateKey) On() ck.SessionHandle       { return q.Session }
-func (q *GenerateKeyPair) On() ck.SessionHandle   { return q.Session }
-func (q *WrapKey) On() ck.SessionHandle           { return q.Session }
-func (q *UnwrapKey) On() ck.SessionHandle         { return q.Session }
-func (q *DeriveKey) On() ck.SessionHandle         { return q.Session }
-func (q *SeedRandom) On() ck.SessionHandle        { return q.Session }
-func (q *GenerateRandom) On() ck.SessionHandle    { return q.Session }
-func (q *CreatePartition) On() ck.SessionHandle   { return q.Session }
-func (q *DeletePartition) On() ck.SessionHandle   { return q.Session }
-func (q *InitRole) On() ck.SessionHandle          { return q.Session }
-func (q *ResetRole) On() ck.SessionHandle         { return q.Session }
+func (q *InitPIN) On() ck.SessionHandle            { return q.Session }
+func (q *SetPIN) On() ck.SessionHandle             { return q.Session }
+func (q *CloseSession) On() ck.SessionHandle       { return q.Session }
+func (q *GetSessionInfo) On() ck.SessionHandle     { return q.Session }
+func (q *SessionCancel) On() ck.SessionHandle      { return q.Session }
+func (q *GetOperationState) On() ck.SessionHandle  { return q.Session }
+func (q *SetOperationState) On() ck.SessionHandle  { return q.Session }
+func (q *Login) On() ck.SessionHandle              { return q.Session }
+func (q *Logout) On() ck.SessionHandle             { return q.Session }
+func (q *CreateObject) On() ck.SessionHandle       { return q.Session }
+func (q *CopyObject) On() ck.SessionHandle         { return q.Session }
+func (q *DestroyObject) On() ck.SessionHandle      { return q.Session }
+func (q *GetObjectSize) On() ck.SessionHandle      { return q.Session }
+func (q *GetAttributeValue) On() ck.SessionHandle  { return q.Session }
+func (q *SetAttributeValue) On() ck.SessionHandle  { return q.Session }
+func (q *FindObjectsInit) On() ck.SessionHandle    { return q.Session }
+func (q *FindObjects) On() ck.SessionHandle        { return q.Session }
+func (q *FindObjectsFinal) On() ck.SessionHandle   { return q.Session }
+func (q *Begin) On() ck.SessionHandle              { return q.Session }
+func (q *Update) On() ck.SessionHandle             { return q.Session }
+func (q *DigestKey) On() ck.SessionHandle          { return q.Session }
+func (q *Finish) On() ck.SessionHandle             { return q.Session }
+func (q *DualUpdate) On() ck.SessionHandle         { return q.Session }
+func (q *Message) On() ck.SessionHandle            { return q.Session }
+func (q *EndMessages) On() ck.SessionHandle        { return q.Session }
+func (q *GenerateKey) On() ck.SessionHandle        { return q.Session }
+func (q *GenerateKeyPair) On() ck.SessionHandle    { return q.Session }
+func (q *WrapKey) On() ck.SessionHandle            { return q.Session }
+func (q *UnwrapKey) On() ck.SessionHandle          { return q.Session }
+func (q *DeriveKey) On() ck.SessionHandle          { return q.Session }
+func (q *EncapsulateKey) On() ck.SessionHandle     { return q.Session }
+func (q *DecapsulateKey) On() ck.SessionHandle     { return q.Session }
+func (q *GetValidationFlags) On() ck.SessionHandle { return q.Session }
+func (q *SeedRandom) On() ck.SessionHandle         { return q.Session }
+func (q *GenerateRandom) On() ck.SessionHandle     { return q.Session }
+func (q *SetHSMPolicy) On() ck.SessionHandle       { return q.Session }
+func (q *CreatePartition) On() ck.SessionHandle    { return q.Session }
+func (q *DeletePartition) On() ck.SessionHandle    { return q.Session }
+func (q *InitRole) On() ck.SessionHandle           { return q.Session }
+func (q *ResetRole) On() ck.SessionHandle          { return q.Session }
