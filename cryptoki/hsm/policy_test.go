@@ -1,0 +1,91 @@
+package hsm
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/cryptoki/p11"
+	"github.com/perilune/perilune/engine"
+)
+
+// setPolicy changes an HSM policy as the HSM SO.
+func setPolicy(t *testing.T, h *HSM, id, value uint64) {
+	t.Helper()
+	s := open(t, h, p11.AdminSlot, true)
+	must(t, h, &p11.Login{Session: s, User: ck.CKU_SO, PIN: []byte("hsm so pin")})
+	must(t, h, &p11.SetHSMPolicy{Session: s, ID: id, Value: value})
+	must(t, h, &p11.CloseSession{Session: s})
+}
+
+func TestPolicies(t *testing.T) {
+	host := newTestHost()
+	h := host.process(t)
+	other := host.process(t)
+	must(t, h, &p11.InitHSM{Label: "policies", PIN: []byte("hsm so pin")})
+	s := open(t, h, p11.AdminSlot, true)
+	want(t, h, ck.CKR_USER_NOT_LOGGED_IN, &p11.SetHSMPolicy{Session: s, ID: policyNonFIPS})
+	must(t, h, &p11.Login{Session: s, User: ck.CKU_SO, PIN: []byte("hsm so pin")})
+	want(t, h, ck.CKR_POLICY_ID_INVALID, &p11.SetHSMPolicy{Session: s, ID: 99})
+	want(t, h, ck.CKR_CONFIG_ILLEGAL, &p11.SetHSMPolicy{Session: s, ID: policyNonFIPS, Value: 2})
+	for _, v := range []uint64{0, 1, 0} {
+		must(t, h, &p11.SetHSMPolicy{Session: s, ID: policyNonFIPS, Value: v})
+		for _, each := range []*HSM{h, other, host.process(t)} {
+			list := must(t, each, &p11.ListHSMPolicies{}).Policies
+			i := slices.IndexFunc(list, func(p p11.PolicyInfo) bool { return p.ID == policyNonFIPS })
+			if list[i].Value != v || each.fipsMode.Load() != (v == 0) {
+				t.Errorf("policy 12 is %d, FIPS mode %v, want %d", list[i].Value, each.fipsMode.Load(), v)
+			}
+		}
+	}
+}
+
+// In FIPS mode the list, the sizes and the refusals follow the rows.
+func TestFIPSMode(t *testing.T) {
+	h := newTestHSM(t)
+	must(t, h, &p11.InitHSM{Label: "fips", PIN: []byte("hsm so pin")})
+	b := &bench{t, h, open(t, h, 0, true)}
+	ok(b, &p11.Login{Session: b.s, User: ck.CKU_USER, PIN: []byte(userPIN)})
+	short := b.secret(ck.CKK_GENERIC_SECRET, make([]byte, 8), ck.NewBool(ck.CKA_SIGN, true), ck.NewBool(ck.CKA_VERIFY, true))
+	all := ok(b, &p11.GetMechanismList{Slot: 0}).Mechanisms
+	setPolicy(t, h, policyNonFIPS, 0)
+	defer setPolicy(t, h, policyNonFIPS, 1)
+
+	list := ok(b, &p11.GetMechanismList{Slot: 0}).Mechanisms
+	for _, m := range all {
+		row := engine.Find(m)
+		if slices.Contains(list, m) != row.FIPS {
+			t.Errorf("%v: listed %v, approved %v", m, !row.FIPS, row.FIPS)
+		}
+		if !row.FIPS {
+			fails(b, ck.CKR_MECHANISM_INVALID, &p11.GetMechanismInfo{Slot: 0, Type: m})
+			continue
+		}
+		info := ok(b, &p11.GetMechanismInfo{Slot: 0, Type: m})
+		if info.MinKeySize < row.FIPSMin && !row.Legacy {
+			t.Errorf("%v: smallest key %d, approved are %d and more", m, info.MinKeySize, row.FIPSMin)
+		}
+		if row.Legacy && info.Flags&(ck.CKF_SIGN|ck.CKF_ENCRYPT|ck.CKF_GENERATE) != 0 {
+			t.Errorf("%v: flags %#x of a legacy mechanism", m, info.Flags)
+		}
+	}
+	fails(b, ck.CKR_MECHANISM_INVALID, &p11.Begin{Session: b.s, Op: p11.OpSign, Mechanism: mech(ck.CKM_RSA_X_509), Key: 1})
+
+	// Sizes: of a row made for this, because what is approved changes.
+	row := *engine.Find(ck.CKM_SHA256_HMAC)
+	row.FIPSMin, row.LegacyMin = 14, 6
+	key, err := h.keyObject(t.Context(), b.session(), short)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.checkUse(&row, use(p11.OpSign), key); ck.RVOf(err) != ck.CKR_KEY_SIZE_RANGE {
+		t.Errorf("a short key signs: %v", err)
+	}
+	if err := h.checkUse(&row, use(p11.OpVerify), key); err != nil {
+		t.Errorf("a short key does not verify: %v", err)
+	}
+	row.Legacy = true
+	if row.Approved(true) || !row.Approved(false) {
+		t.Error("a legacy mechanism produces, or does not consume")
+	}
+}
