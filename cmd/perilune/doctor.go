@@ -27,6 +27,7 @@ import (
 	"github.com/perilune/perilune/cryptoki/hsm"
 	"github.com/perilune/perilune/cryptoki/local"
 	"github.com/perilune/perilune/cryptoki/p11"
+	"github.com/perilune/perilune/engine"
 )
 
 // Results of a check.
@@ -107,6 +108,7 @@ func (d *doctor) print() {
 func (d *doctor) examine(ctx context.Context) {
 	v := thisVersion()
 	d.ok("program", "perilune %s, %s, SQLite %s, %s", v.Version, v.Go, v.SQLite, v.System)
+	d.ok("cryptography", "this program is served by %s", engine.Module())
 	d.library(ctx)
 	c, err := config.Load(d.env)
 	if err != nil {
@@ -448,8 +450,18 @@ func (d *doctor) library(ctx context.Context) {
 		d.warn(name, "Install both from one build: make install", "%s loads (%d functions), but is from another build than this program (%s %s, %s %s)",
 			path, exports, info.GoVersion, or(rev, "unknown"), mine.Go, or(mine.Revision, "unknown"))
 	default:
-		d.ok(name, "%s loads; %d functions; %s", path, exports, info.GoVersion)
+		d.ok(name, "%s loads; %d functions; %s; %s", path, exports, info.GoVersion, builtModule(info))
 	}
+}
+
+// builtModule says which cryptographic module a library was built with.
+func builtModule(info *buildinfo.BuildInfo) string {
+	for _, s := range info.Settings {
+		if s.Key == "GOFIPS140" && s.Value != "off" {
+			return "Go FIPS 140-3 module " + s.Value + " (on, unless a program that loads it has GODEBUG=fips140=off)"
+		}
+	}
+	return "Go's cryptography, not as FIPS 140-3 module"
 }
 
 // findLibrary looks where `make build` and `make install` put the library.

@@ -12,7 +12,7 @@ import (
 
 func (a *app) hsmCommand() *cobra.Command {
 	cmd := a.group("hsm", "The HSM as a whole", "")
-	cmd.AddCommand(a.hsmInitCommand(), a.hsmShowCommand(), a.hsmZeroizeCommand())
+	cmd.AddCommand(a.hsmInitCommand(), a.hsmShowCommand(), a.hsmPolicyCommand(), a.hsmZeroizeCommand())
 	return cmd
 }
 
@@ -30,6 +30,8 @@ type hsmJSON struct {
 	MaxPartitions  int    `json:"max_partitions"`
 	Created        string `json:"created"`
 	Home           string `json:"home"`
+	FIPSMode       bool   `json:"fips_mode"`
+	Cryptography   string `json:"cryptography"`
 }
 
 func (a *app) hsmShowCommand() *cobra.Command {
@@ -57,6 +59,7 @@ func (a *app) hsmShowCommand() *cobra.Command {
 				Initialized: info.Initialized, Zeroized: info.Zeroized, Label: info.Label, Serial: fmt.Sprint(info.Serial),
 				Profile: info.Profile, Model: token.Model, Version: version, SOAttemptsLeft: info.SOAttemptsLeft,
 				Partitions: info.Partitions, MaxPartitions: info.MaxPartitions, Created: info.Created, Home: info.StorageLocation,
+				FIPSMode: info.FIPSMode, Cryptography: info.Cryptography,
 			})
 		}
 		a.showHSM(info, token.Model, parts.Partitions)
@@ -85,6 +88,8 @@ func (a *app) showHSM(info p11.HSMInfo, model string, parts []p11.PartitionInfo)
 		{"HSM SO login attempts left", attempts},
 		{"Profile", info.Profile},
 		{"Created", info.Created},
+		{"FIPS mode", onOffWord(info.FIPSMode)},
+		{"Cryptography", info.Cryptography},
 	})
 	fmt.Fprintln(a.stdout)
 	details(a.stdout, "Partitions created on HSM", nil)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/cryptoki/p11"
+	"github.com/perilune/perilune/engine"
 	"github.com/perilune/perilune/store"
 )
 
@@ -22,6 +23,7 @@ func (h *HSM) handleGetHSMInfo(ctx context.Context, _ *p11.GetHSMInfo, r *p11.HS
 		Initialized: h.info.Initialized, Zeroized: h.info.Zeroized, Label: h.info.Label,
 		Serial: h.info.Serial, Profile: h.info.Profile, Created: h.info.Created,
 		MaxPartitions: MaxPartitions, StorageLocation: h.opts.Location,
+		FIPSMode: h.fipsMode.Load(), Cryptography: engine.Module(),
 	}
 	if so := roles[p11.RoleHSMSO]; so != nil {
 		r.SOAttemptsLeft = attemptsLeft(so)

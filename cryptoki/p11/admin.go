@@ -48,6 +48,8 @@ type (
 		MaxPartitions   int
 		Created         string // RFC 3339, UTC
 		StorageLocation string
+		FIPSMode        bool   // HSM policy 12 is off
+		Cryptography    string // which cryptographic module serves this process
 	}
 	// InitHSM makes the HSM SO. On an HSM that has one, Session must be a
 	// session of the HSM SO on the AdminSlot; everything is then destroyed
