@@ -65,7 +65,7 @@ vuln:
 
 generate:
 	$(GO) generate $(PKGS)
-	$(GO) test ./engine -run Golden -update
+	$(GO) test ./engine -run 'Golden|MechanismDocs' -update
 
 # Fails when a generated file is not what its generator makes now.
 check:

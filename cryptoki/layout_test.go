@@ -32,13 +32,27 @@ var structures = map[string]string{
 	"PSSParams":               "CK_RSA_PKCS_PSS_PARAMS",
 	"RSAAESKeyWrapParams":     "CK_RSA_AES_KEY_WRAP_PARAMS",
 	"StringDataParams":        "CK_KEY_DERIVATION_STRING_DATA",
+
+	"IKE1ExtendedDeriveParams":           "CK_IKE1_EXTENDED_DERIVE_PARAMS",
+	"IKE1PRFDeriveParams":                "CK_IKE1_PRF_DERIVE_PARAMS",
+	"IKE2PRFPlusDeriveParams":            "CK_IKE2_PRF_PLUS_DERIVE_PARAMS",
+	"IKEPRFDeriveParams":                 "CK_IKE_PRF_DERIVE_PARAMS",
+	"SSL3KeyMatParams":                   "CK_SSL3_KEY_MAT_PARAMS",
+	"SSL3MasterKeyDeriveParams":          "CK_SSL3_MASTER_KEY_DERIVE_PARAMS",
+	"SSLVersion":                         "CK_VERSION",
+	"TLS12ExtendedMasterKeyDeriveParams": "CK_TLS12_EXTENDED_MASTER_KEY_DERIVE_PARAMS",
+	"TLS12KeyMatParams":                  "CK_TLS12_KEY_MAT_PARAMS",
+	"TLS12MasterKeyDeriveParams":         "CK_TLS12_MASTER_KEY_DERIVE_PARAMS",
+	"TLSKDFParams":                       "CK_TLS_KDF_PARAMS",
+	"TLSMACParams":                       "CK_TLS_MAC_PARAMS",
+	"TLSPRFParams":                       "CK_TLS_PRF_PARAMS",
 }
 
 // prototypes are the parameter structures of all mechanisms, by name.
 func prototypes() map[string]any {
 	list := map[string]any{}
 	for _, m := range engine.Mechanisms() {
-		for _, proto := range []any{m.Param, m.MessageParam} {
+		for _, proto := range []any{m.Param, m.MessageParam, m.WrapParam} {
 			if t := reflect.TypeOf(proto); t != nil && t.Kind() == reflect.Pointer {
 				list[t.Elem().Name()] = proto
 			}

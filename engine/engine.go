@@ -29,6 +29,7 @@ type Mechanism struct {
 	// Aliases are further numbers of the mechanism: those that devices gave it
 	// before the standard did. Each becomes a row of its own.
 	Aliases []ck.MechanismType
+	alias   bool // this is such a row
 
 	// Param is the prototype of the parameter: nil for none, []byte(nil) for
 	// plain bytes such as an IV, uint64(0) for one CK_ULONG,
@@ -316,7 +317,7 @@ func register(rows ...*Mechanism) {
 		mechanisms = append(mechanisms, m)
 		for _, t := range m.Aliases {
 			alias := *m
-			alias.Type, alias.Aliases = t, nil
+			alias.Type, alias.Aliases, alias.alias = t, nil, true
 			mechanisms = append(mechanisms, &alias)
 		}
 	}

@@ -26,6 +26,8 @@
 //	*T       `c:"ptr"`       a pointer to one value, null for nil
 //	[]T      `c:"ptr,len"`   an array of values, `c:"len,ptr"` the same with
 //	                         the count first
+//	[]byte   `c:"ptr,out"`   a pointer to memory that is written only, as much
+//	                         as the slice holds after the call; empty before
 //	...      `c:"...,inout"` what it holds or points to is written back after
 //	                         the call
 //

@@ -128,6 +128,49 @@ func TestDecode(t *testing.T) {
 	})
 }
 
+// Output of a length that the structure does not tell.
+func TestOut(t *testing.T) {
+	type params struct {
+		N   uint64
+		Out []byte `c:"ptr,out"`
+	}
+	forEachABI(t, func(t *testing.T, abi ABI) {
+		a := newArena(abi)
+		room := a.put([]byte("........")...)
+		at := a.put(a.object().ulong(3).ptr(room).end()...)
+		null := a.put(a.object().ulong(3).ptr(0).end()...)
+		size, err := Size((*params)(nil), abi)
+		if err != nil {
+			t.Fatal(err)
+		}
+		decode := func(at uint64) *params {
+			v, err := a.space().decode((*params)(nil), at, uint64(size))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return v.(*params)
+		}
+		p := decode(at)
+		if p.N != 3 || p.Out == nil || len(p.Out) != 0 {
+			t.Errorf("%+v", p)
+		}
+		p.Out = append(p.Out, "abc"...)
+		if err := a.space().writeBack(p, at, uint64(size)); err != nil {
+			t.Error(err)
+		}
+		if got := a.at(room, 8); string(got) != "abc....." {
+			t.Errorf("%q", got)
+		}
+		if p = decode(null); p.Out != nil {
+			t.Errorf("%+v", p)
+		}
+		p.Out = []byte("abc")
+		if err := a.space().writeBack(p, null, uint64(size)); err != nil {
+			t.Errorf("output to nowhere: %v", err)
+		}
+	})
+}
+
 // Only what is inout is written, and not beyond the room there is.
 func TestWriteBack(t *testing.T) {
 	forEachABI(t, func(t *testing.T, abi ABI) {

@@ -35,6 +35,7 @@ const (
 	kindPointer  // *T
 	kindSlice    // []T
 	kindTemplate // []ck.Attribute
+	kindOut      // []byte, for output only
 )
 
 type field struct {
@@ -152,6 +153,12 @@ func (b *builder) add(l *layout, sf reflect.StructField, tags []string) error {
 		f.kind = kindPointer
 		f.c = b.place(l, b.abi.Ptr)
 		f.sub, err = b.build(sf.Type.Elem())
+	case "ptr,out":
+		if sf.Type != reflect.TypeFor[[]byte]() {
+			return fmt.Errorf("tag %q on %v", tag, sf.Type)
+		}
+		f.kind, f.inout = kindOut, true
+		f.c = b.place(l, b.abi.Ptr)
 	case "ptr,len", "ptr,bits", "len,ptr":
 		if sf.Type.Kind() != reflect.Slice || tag == "ptr,bits" && sf.Type.Elem().Kind() != reflect.Uint8 {
 			return fmt.Errorf("tag %q on %v", tag, sf.Type)
@@ -277,6 +284,10 @@ func (s *space) loadField(f *field, mem []byte, dst unsafe.Pointer) error {
 		return s.loadPointer(f, mem, q)
 	case kindSlice:
 		return s.loadSlice(f, mem, q)
+	case kindOut:
+		if s.ptr(mem[f.c:]) != 0 {
+			*(*[]byte)(q) = []byte{}
+		}
 	case kindTemplate:
 		t, err := s.template(s.ptr(mem[f.c:]), s.ulong(mem[f.count:]))
 		*(*[]ck.Attribute)(q) = t
@@ -379,7 +390,24 @@ func (s *space) storeField(f *field, q unsafe.Pointer, mem []byte, write bool) e
 		copy(mem[f.c:], unsafe.Slice((*byte)(q), f.size))
 	case kindBytes:
 		return s.storeBytes(f, *(*[]byte)(q), mem)
+	case kindOut:
+		return s.storeOut(f, *(*[]byte)(q), mem)
 	}
+	return nil
+}
+
+// storeOut writes as much as there is: how much room the caller must have, the
+// mechanism says.
+func (s *space) storeOut(f *field, v, mem []byte) error {
+	addr := s.ptr(mem[f.c:])
+	if addr == 0 || len(v) == 0 {
+		return nil
+	}
+	b, ok := s.bytes(addr, uint64(len(v)))
+	if !ok {
+		return badParam("a pointer for output", uint64(len(v)))
+	}
+	copy(b, v)
 	return nil
 }
 
@@ -439,7 +467,7 @@ func (l *layout) wipe(v unsafe.Pointer) {
 		f := &l.fields[i]
 		q := unsafe.Add(v, f.goOff)
 		switch f.kind {
-		case kindBytes:
+		case kindBytes, kindOut:
 			clear(*(*[]byte)(q))
 		case kindStruct:
 			f.sub.wipe(q)
