@@ -253,10 +253,10 @@ var privateECRows = []row{
 
 // secretValueRows is what secret keys of variable length have (sections 6.8.2,
 // 6.10.2). C_UnwrapKey takes a length even where the tables forbid it (section
-// 5.18.4).
+// 5.18.4); whether C_GenerateKey needs one, the mechanism knows.
 var secretValueRows = []row{
 	{t: ck.CKA_VALUE, rules: needCreate | madeOutside | hideable},
-	{t: ck.CKA_VALUE_LEN, shape: shapeULong, rules: noCreate | needGenerate | material},
+	{t: ck.CKA_VALUE_LEN, shape: shapeULong, rules: noCreate | material},
 }
 
 // domainRows are for domain parameters (section 4.11, with 6.2.4, 6.4.4 and 6.4.5).
