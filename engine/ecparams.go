@@ -18,32 +18,20 @@ import (
 // v3.1, section 6.3). On input every encoding that clients are known to use is
 // understood.
 
-// curve is what the engine knows of one curve.
-type curve struct {
-	key   ck.KeyType
-	names []string // of the curve, the first one is ours
-	oids  []string // the first one is ours
-	bits  int      // of the field
-	// size is the length in bytes of a coordinate and of a private value.
-	size int
-	// nist is set for curves in short Weierstrass form. Points of the others
-	// are plain strings of size bytes.
-	nist elliptic.Curve
-}
-
+// curves lists the curves that have a name.
 var curves = []*curve{
-	{ck.CKK_EC, []string{"secp224r1", "P-224", "wap-wsg-idm-ecid-wtls12"},
-		[]string{"1.3.132.0.33"}, 224, 28, elliptic.P224()},
-	{ck.CKK_EC, []string{"secp256r1", "prime256v1", "P-256"},
-		[]string{"1.2.840.10045.3.1.7"}, 256, 32, elliptic.P256()},
-	{ck.CKK_EC, []string{"secp384r1", "P-384"},
-		[]string{"1.3.132.0.34"}, 384, 48, elliptic.P384()},
-	{ck.CKK_EC, []string{"secp521r1", "P-521"},
-		[]string{"1.3.132.0.35"}, 521, 66, elliptic.P521()},
-	{ck.CKK_EC_EDWARDS, []string{"edwards25519", "Ed25519"},
-		[]string{oidEd25519, oidEd25519Old}, 255, 32, nil},
-	{ck.CKK_EC_MONTGOMERY, []string{"curve25519", "X25519"},
-		[]string{oidX25519, oidX25519Old}, 255, 32, nil},
+	{key: ck.CKK_EC, names: []string{"secp224r1", "P-224", "wap-wsg-idm-ecid-wtls12"},
+		oids: []string{"1.3.132.0.33"}, bits: 224, size: 28, group: p224Group, nist: elliptic.P224()},
+	{key: ck.CKK_EC, names: []string{"secp256r1", "prime256v1", "P-256"},
+		oids: []string{"1.2.840.10045.3.1.7"}, bits: 256, size: 32, group: p256Group, nist: elliptic.P256()},
+	{key: ck.CKK_EC, names: []string{"secp384r1", "P-384"},
+		oids: []string{"1.3.132.0.34"}, bits: 384, size: 48, group: p384Group, nist: elliptic.P384()},
+	{key: ck.CKK_EC, names: []string{"secp521r1", "P-521"},
+		oids: []string{"1.3.132.0.35"}, bits: 521, size: 66, group: p521Group, nist: elliptic.P521()},
+	{key: ck.CKK_EC_EDWARDS, names: []string{"edwards25519", "Ed25519"},
+		oids: []string{oidEd25519, oidEd25519Old}, bits: 255, size: 32},
+	{key: ck.CKK_EC_MONTGOMERY, names: []string{"curve25519", "X25519"},
+		oids: []string{oidX25519, oidX25519Old}, bits: 255, size: 32},
 }
 
 // Object identifiers of RFC 8410, and those in use before it.
@@ -237,7 +225,7 @@ func (c *curve) parsePoint(b []byte) ([]byte, error) {
 }
 
 func (c *curve) hasPointLength(n int) bool {
-	if c.nist == nil {
+	if c.group == nil {
 		return n == c.size
 	}
 	return n == 1+2*c.size || n == 1+c.size
@@ -249,21 +237,11 @@ func (c *curve) decodePoint(b []byte) ([]byte, error) {
 	if !c.hasPointLength(len(b)) {
 		return nil, errPoint
 	}
-	if c.nist == nil {
+	if c.group == nil {
 		return bytes.Clone(b), nil
 	}
-	if len(b) == 1+c.size {
-		x, y := elliptic.UnmarshalCompressed(c.nist, b)
-		if x == nil {
-			return nil, errPoint
-		}
-		return c.uncompressed(x, y), nil
-	}
-	point := bytes.Clone(b)
-	if b[0] == 6|b[len(b)-1]&1 { // hybrid: y in full, and its last bit
-		point[0] = 4
-	}
-	if !c.onCurve(point) {
+	point, ok := c.group().Decode(b)
+	if !ok {
 		return nil, errPoint
 	}
 	return point, nil

@@ -3,10 +3,10 @@ package engine
 import (
 	"bytes"
 	"crypto/ecdh"
-	"crypto/ecdsa"
 	"crypto/ed25519"
 	"fmt"
 	"math/big"
+	"math/bits"
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
@@ -83,25 +83,26 @@ func ecPublicPoint(k *Key, c *curve) ([]byte, error) {
 var errPrivateValue = fmt.Errorf("CKA_VALUE is no private value of the curve: %w", ck.CKR_ATTRIBUTE_VALUE_INVALID)
 
 // privateValue brings a CKA_VALUE to its length: a big integer for the curves
-// in Weierstrass form, else the bytes of RFC 7748 and RFC 8032, for which some
-// callers pass the OCTET STRING that RFC 8410 has around them.
+// whose points have coordinates, else the bytes of RFC 7748 and RFC 8032, for
+// which some callers pass the OCTET STRING that RFC 8410 has around them.
 func (c *curve) privateValue(b []byte) ([]byte, error) {
-	if c.nist == nil {
-		if len(b) == c.size+2 && b[0] == byte(asn1.OCTET_STRING) && int(b[1]) == c.size {
+	size := c.scalarSize()
+	if c.group == nil {
+		if len(b) == size+2 && b[0] == byte(asn1.OCTET_STRING) && int(b[1]) == size {
 			b = b[2:]
 		}
-		if len(b) != c.size {
+		if len(b) != size {
 			return nil, errPrivateValue
 		}
 		return bytes.Clone(b), nil
 	}
-	for len(b) > c.size && b[0] == 0 {
+	for len(b) > size && b[0] == 0 {
 		b = b[1:]
 	}
-	if len(b) > c.size {
+	if len(b) > size {
 		return nil, errPrivateValue
 	}
-	return append(make([]byte, c.size-len(b), c.size), b...), nil
+	return append(make([]byte, size-len(b), size), b...), nil
 }
 
 // pointOf computes the point of a private value and checks its range.
@@ -116,18 +117,15 @@ func (c *curve) pointOf(value []byte) ([]byte, error) {
 		}
 		return priv.PublicKey().Bytes(), nil
 	}
-	priv, err := ecdsa.ParseRawPrivateKey(c.nist, value)
-	if err != nil {
+	g := c.group()
+	if !isScalar(g, value) {
 		return nil, errPrivateValue
 	}
-	return priv.PublicKey.Bytes()
-}
-
-// onCurve reports whether an uncompressed point is on the curve, and not
-// infinity.
-func (c *curve) onCurve(point []byte) bool {
-	_, err := ecdsa.ParseUncompressedPublicKey(c.nist, point)
-	return err == nil
+	point, ok := g.BaseMult(value)
+	if !ok {
+		return nil, errPrivateValue
+	}
+	return point, nil
 }
 
 // completeEC checks a key and brings it to the form that we keep. A private
@@ -246,14 +244,14 @@ func cloneAttributes(list []ck.Attribute) []ck.Attribute {
 // generate makes a private value by testing candidates (FIPS 186-5, appendix
 // A.2.2), and its point.
 func (c *curve) generate() (value, point []byte, err error) {
-	value = make([]byte, c.size)
+	value = make([]byte, c.scalarSize())
 	for {
 		if err := Random(value); err != nil {
 			return nil, nil, err
 		}
 		switch {
-		case c.nist != nil:
-			value[0] &= 0xff >> (8*c.size - c.bits)
+		case c.group != nil: // as many bits as the order has
+			value[0] &= 0xff >> bits.LeadingZeros8(c.group().Order()[0])
 		case c.key == ck.CKK_EC_MONTGOMERY: // as RFC 7748 does at each use
 			value[0] &= 248
 			value[31] = value[31]&127 | 64
@@ -281,7 +279,7 @@ func ecPublicInfo(k *Key) ([]byte, error) {
 
 // algorithm is the OID of keys on c.
 func (c *curve) algorithm() string {
-	if c.nist != nil {
+	if c.group != nil {
 		return oidECPublicKey
 	}
 	return c.oids[0]
@@ -290,7 +288,7 @@ func (c *curve) algorithm() string {
 // algorithmParams adds the parameters of an AlgorithmIdentifier, if there are
 // any.
 func (c *curve) algorithmParams() func(*cryptobyte.Builder) {
-	if c.nist == nil {
+	if c.group == nil {
 		return nil
 	}
 	return func(b *cryptobyte.Builder) { addOID(b, c.oids[0]) }
@@ -307,7 +305,7 @@ func marshalEC(k *Key) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("no private key: %w", ck.CKR_KEY_NOT_WRAPPABLE)
 	}
-	if c.nist == nil {
+	if c.group == nil {
 		return privateKeyInfo(c.algorithm(), nil, func(b *cryptobyte.Builder) {
 			b.AddASN1OctetString(value)
 		})
