@@ -8,6 +8,7 @@ import (
 	"filippo.io/nistec"
 
 	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/engine/internal/weierstrass"
 )
 
 // curve is what the engine knows of one elliptic curve.
@@ -25,6 +26,8 @@ type curve struct {
 	group func() group
 	// nist is set where crypto/ecdsa serves.
 	nist elliptic.Curve
+	// prime are the parameters of a named curve over a prime field, else nil.
+	prime func() *weierstrass.Params
 	// ecParameters is the DER of a user-defined curve.
 	ecParameters []byte
 }
@@ -72,9 +75,10 @@ func (c *curve) scalarSize() int {
 	return len(c.group().Order())
 }
 
-// isScalar reports in constant time whether 0 < k < n.
-func isScalar(g group, k []byte) bool {
-	n := g.Order()
+// isScalar reports in constant time whether k is as long as n and 0 < k < n.
+func isScalar(g group, k []byte) bool { return inRange(g.Order(), k) }
+
+func inRange(n, k []byte) bool {
 	if len(k) != len(n) {
 		return false
 	}

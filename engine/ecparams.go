@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/elliptic"
 	"fmt"
+	"math"
 	"math/big"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	tag "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/engine/internal/weierstrass"
 )
 
 // Encodings of curves and points: CKA_EC_PARAMS and CKA_EC_POINT (PKCS#11
@@ -45,12 +47,12 @@ const (
 var (
 	errCurve    = fmt.Errorf("unknown elliptic curve: %w", ck.CKR_CURVE_NOT_SUPPORTED)
 	errECParams = fmt.Errorf("malformed CKA_EC_PARAMS: %w", ck.CKR_ATTRIBUTE_VALUE_INVALID)
-	errDomain   = fmt.Errorf("explicit curve parameters differ from the curve that they resemble: %w", ck.CKR_DOMAIN_PARAMS_INVALID)
+	errDomain   = fmt.Errorf("the explicit curve parameters are not those of a usable curve: %w", ck.CKR_DOMAIN_PARAMS_INVALID)
 	errPoint    = fmt.Errorf("not a point of the curve: %w", ck.CKR_ATTRIBUTE_VALUE_INVALID)
 )
 
 // parseECParams finds the curve that a CKA_EC_PARAMS of a key of type t means:
-// by OID, by name, or by explicit parameters of a curve that we know.
+// by OID, by name, or by explicit parameters.
 func parseECParams(der []byte, t ck.KeyType) (*curve, error) {
 	s := cryptobyte.String(der)
 	var element cryptobyte.String
@@ -126,35 +128,10 @@ func curveByName(name string) (*curve, error) {
 // primeField is the field type of explicit parameters (ANSI X9.62).
 const primeField = "1.2.840.10045.1.1"
 
-// explicit are the numbers of ECParameters (RFC 3279, section 2.3.5).
-type explicit struct {
-	p, a, b, order, cofactor, base []byte
-}
-
-// curveByParameters finds the curve with exactly these parameters. Those that
-// share a field with a known curve and nothing else are refused by name: they
-// are a well-known attack on verifiers.
+// curveByParameters takes explicit parameters (ECParameters of RFC 3279, section
+// 2.3.5): those of a curve that we know, or of one that somebody has defined.
 func curveByParameters(s cryptobyte.String) (*curve, error) {
-	e, err := readExplicit(s)
-	if err != nil {
-		return nil, err
-	}
-	err = errCurve
-	for _, c := range curves {
-		if c.nist == nil || !bytes.Equal(c.nist.Params().P.Bytes(), e.p) {
-			continue
-		}
-		if c.hasParameters(e) {
-			return c, nil
-		}
-		err = errDomain
-	}
-	return nil, err
-}
-
-func readExplicit(s cryptobyte.String) (*explicit, error) {
-	var e explicit
-	var seq, version, field, coefficients cryptobyte.String
+	var seq, version, field cryptobyte.String
 	var fieldType string
 	if !s.ReadASN1(&seq, tag.SEQUENCE) || !seq.ReadASN1(&version, tag.INTEGER) ||
 		!seq.ReadASN1(&field, tag.SEQUENCE) || !readOID(&field, &fieldType) {
@@ -163,18 +140,61 @@ func readExplicit(s cryptobyte.String) (*explicit, error) {
 	if fieldType != primeField {
 		return nil, errCurve
 	}
-	if !readInteger(&field, &e.p) || !field.Empty() || !seq.ReadASN1(&coefficients, tag.SEQUENCE) ||
-		!readOctets(&coefficients, &e.a) || !readOctets(&coefficients, &e.b) ||
-		!coefficients.SkipOptionalASN1(tag.BIT_STRING) || !coefficients.Empty() {
+	params, ok := readPrimeParams(field, seq)
+	if !ok {
 		return nil, errECParams
 	}
-	e.cofactor = []byte{1}
-	if !readOctets(&seq, &e.base) || !readInteger(&seq, &e.order) ||
-		seq.PeekASN1Tag(tag.INTEGER) && !readInteger(&seq, &e.cofactor) ||
-		!seq.SkipOptionalASN1(tag.SEQUENCE) || !seq.Empty() { // hash, in X9.62:2005
-		return nil, errECParams
+	return primeCurveOf(params)
+}
+
+// readPrimeParams reads the parameters of the field, and what follows it.
+func readPrimeParams(field, rest cryptobyte.String) (*weierstrass.Params, bool) {
+	var params weierstrass.Params
+	var coefficients cryptobyte.String
+	if !readInteger(&field, &params.P) || !field.Empty() || !rest.ReadASN1(&coefficients, tag.SEQUENCE) ||
+		!readOctets(&coefficients, &params.A) || !readOctets(&coefficients, &params.B) ||
+		!coefficients.SkipOptionalASN1(tag.BIT_STRING) || !coefficients.Empty() || // the seed
+		!readOctets(&rest, &params.Base) || !readInteger(&rest, &params.N) {
+		return nil, false
 	}
-	return &e, nil
+	if rest.PeekASN1Tag(tag.INTEGER) {
+		var h []byte
+		if !readInteger(&rest, &h) {
+			return nil, false
+		}
+		params.H = math.MaxUint64 // of no curve that we take
+		if len(h) < 8 {
+			params.H = new(big.Int).SetBytes(h).Uint64()
+		}
+	}
+	return &params, rest.SkipOptionalASN1(tag.SEQUENCE) && rest.Empty() // a hash, in X9.62:2005
+}
+
+// ecParameters writes ECParameters of a curve over a prime field.
+func ecParameters(params *weierstrass.Params, base []byte) []byte {
+	var b cryptobyte.Builder
+	size := len(trimZeros(params.P))
+	b.AddASN1(tag.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddASN1Uint64(1)
+		b.AddASN1(tag.SEQUENCE, func(b *cryptobyte.Builder) {
+			addOID(b, primeField)
+			addInteger(b, params.P)
+		})
+		b.AddASN1(tag.SEQUENCE, func(b *cryptobyte.Builder) {
+			b.AddASN1OctetString(padded(params.A, size))
+			b.AddASN1OctetString(padded(params.B, size))
+		})
+		b.AddASN1OctetString(base)
+		addInteger(b, params.N)
+		b.AddASN1Uint64(params.H)
+	})
+	return b.BytesOrPanic()
+}
+
+// padded brings a number to n bytes, unless it is longer.
+func padded(b []byte, n int) []byte {
+	b = trimZeros(b)
+	return append(make([]byte, max(0, n-len(b)), max(n, len(b))), b...)
 }
 
 func readOctets(s *cryptobyte.String, b *[]byte) bool {
@@ -186,18 +206,11 @@ func readOctets(s *cryptobyte.String, b *[]byte) bool {
 	return true
 }
 
-// hasParameters compares all of e but the field.
-func (c *curve) hasParameters(e *explicit) bool {
-	p := c.nist.Params()
-	a := new(big.Int).Sub(p.P, big.NewInt(3))
-	g, err := c.decodePoint(e.base)
-	return err == nil && bytes.Equal(g, c.uncompressed(p.Gx, p.Gy)) &&
-		bytes.Equal(trimZeros(e.a), a.Bytes()) && bytes.Equal(trimZeros(e.b), p.B.Bytes()) &&
-		bytes.Equal(e.order, p.N.Bytes()) && string(e.cofactor) == "\x01"
-}
-
-// params is the canonical CKA_EC_PARAMS, the OID.
+// params is the canonical CKA_EC_PARAMS, the OID if there is one.
 func (c *curve) params() []byte {
+	if c.ecParameters != nil {
+		return c.ecParameters
+	}
 	var b cryptobyte.Builder
 	addOID(&b, c.oids[0])
 	return b.BytesOrPanic()
@@ -245,15 +258,6 @@ func (c *curve) decodePoint(b []byte) ([]byte, error) {
 		return nil, errPoint
 	}
 	return point, nil
-}
-
-// uncompressed encodes a point.
-func (c *curve) uncompressed(x, y *big.Int) []byte {
-	b := make([]byte, 1+2*c.size)
-	b[0] = 4
-	x.FillBytes(b[1 : 1+c.size])
-	y.FillBytes(b[1+c.size:])
-	return b
 }
 
 // storedPoint is the CKA_EC_POINT that we keep, for all key types: the point in

@@ -60,9 +60,17 @@ func ecSize(k *Key) uint64 {
 	return uint64(c.bits)
 }
 
-// ecPoint is the point of a public key, or of a private key that has kept it.
+// ecPoint is the point of a public key, or of a private key that has kept it. It
+// must be a multiple of the base.
 func ecPoint(k *Key, c *curve) ([]byte, error) {
-	return c.parsePoint(k.Bytes(ck.CKA_EC_POINT))
+	point, err := c.parsePoint(k.Bytes(ck.CKA_EC_POINT))
+	if err != nil {
+		return nil, err
+	}
+	if c.group != nil && !c.group().InSubgroup(point) {
+		return nil, errPoint
+	}
+	return point, nil
 }
 
 // ecPublicPoint is the point of a public or private key.
@@ -208,6 +216,13 @@ func onEdwards25519(b []byte) bool {
 // generateEC makes a key pair on the curve that CKA_EC_PARAMS of the public
 // template names (PKCS#11 v3.1, section 6.3).
 func generateEC(t ck.KeyType) func(p any, public, private []ck.Attribute) (pub, priv []ck.Attribute, err error) {
+	return generateECBy(t, (*curve).generate)
+}
+
+// generateECExtraBits does so by another method.
+var generateECExtraBits = generateECBy(ck.CKK_EC, (*curve).generateExtraBits)
+
+func generateECBy(t ck.KeyType, generate func(*curve) (value, point []byte, err error)) func(p any, public, private []ck.Attribute) (pub, priv []ck.Attribute, err error) {
 	return func(p any, public, _ []ck.Attribute) (pub, priv []ck.Attribute, err error) {
 		if err := noParam(p); err != nil {
 			return nil, nil, err
@@ -220,7 +235,7 @@ func generateEC(t ck.KeyType) func(p any, public, private []ck.Attribute) (pub, 
 		if err != nil {
 			return nil, nil, err
 		}
-		value, point, err := c.generate()
+		value, point, err := generate(c)
 		if err != nil {
 			return nil, nil, fmt.Errorf("cannot generate a key: %w", ck.CKR_FUNCTION_FAILED)
 		}
@@ -262,6 +277,55 @@ func (c *curve) generate() (value, point []byte, err error) {
 	}
 }
 
+// generateExtraBits makes a private value of 64 bits more than the order has
+// (FIPS 186-5, appendix A.2.1), and its point.
+func (c *curve) generateExtraBits() (value, point []byte, err error) {
+	wide := make([]byte, c.scalarSize()+8)
+	if err := Random(wide); err != nil {
+		return nil, nil, err
+	}
+	value = reduceToScalar(wide, c.group().Order())
+	point, err = c.pointOf(value)
+	return value, point, err
+}
+
+// reduceToScalar returns b mod (n-1) + 1 in constant time. The modulus is even,
+// so this is long division by bits: the remainder is doubled, takes the next
+// bit, and loses the modulus if that is not larger.
+func reduceToScalar(b, n []byte) []byte {
+	m := bytes.Clone(n)
+	m[len(m)-1]-- // n is odd
+	r := make([]byte, len(m)+1)
+	m = append([]byte{0}, m...)
+	for i := range 8 * len(b) {
+		carry := b[i/8] >> (7 - i%8) & 1
+		for j := len(r) - 1; j >= 0; j-- {
+			carry, r[j] = r[j]>>7, r[j]<<1|carry
+		}
+		subtractIfNotLess(r, m)
+	}
+	carry := 1
+	for j := len(r) - 1; j >= 0; j-- {
+		carry += int(r[j])
+		r[j], carry = byte(carry), carry>>8
+	}
+	return r[1:]
+}
+
+// subtractIfNotLess makes r -= m if r >= m.
+func subtractIfNotLess(r, m []byte) {
+	borrow := 0
+	for j := len(r) - 1; j >= 0; j-- {
+		borrow = (int(r[j]) - int(m[j]) - borrow) >> 8 & 1
+	}
+	mask := byte(borrow - 1)
+	borrow = 0
+	for j := len(r) - 1; j >= 0; j-- {
+		d := int(r[j]) - int(m[j]&mask) - borrow
+		r[j], borrow = byte(d), d>>8&1
+	}
+}
+
 // ecPublicInfo is SubjectPublicKeyInfo (RFC 5480, RFC 8410).
 func ecPublicInfo(k *Key) ([]byte, error) {
 	c, err := ecCurve(k)
@@ -291,7 +355,7 @@ func (c *curve) algorithmParams() func(*cryptobyte.Builder) {
 	if c.group == nil {
 		return nil
 	}
-	return func(b *cryptobyte.Builder) { addOID(b, c.oids[0]) }
+	return func(b *cryptobyte.Builder) { b.AddBytes(c.params()) }
 }
 
 // marshalEC is PrivateKeyInfo with an ECPrivateKey (RFC 5915), which holds the
@@ -387,7 +451,7 @@ func sameECParams(outer, inner cryptobyte.String) (cryptobyte.String, error) {
 		return nil, err
 	}
 	if len(inner) > 0 {
-		if c2, err := parseECParams(inner, ck.CKK_EC); err != nil || c2 != c {
+		if c2, err := parseECParams(inner, ck.CKK_EC); err != nil || !bytes.Equal(c2.params(), c.params()) {
 			return nil, errPKCS8
 		}
 	}

@@ -2,16 +2,13 @@ package engine
 
 import (
 	"crypto/ecdh"
-	"encoding/binary"
+	"crypto/elliptic"
 	"fmt"
-	"hash"
-
-	"filippo.io/nistec"
 
 	"github.com/perilune/perilune/cryptoki/ck"
 )
 
-// Elliptic curve Diffie-Hellman (PKCS#11 v3.1, section 6.3).
+// Elliptic curve Diffie-Hellman (PKCS#11 v3.2, section 6.3).
 
 // ECDH1DeriveParams is CK_ECDH1_DERIVE_PARAMS (PKCS#11 v3.1, section 6.3).
 type ECDH1DeriveParams struct {
@@ -21,129 +18,131 @@ type ECDH1DeriveParams struct {
 }
 
 func init() {
-	for _, m := range []ck.MechanismType{
-		ck.CKM_ECDH1_DERIVE,
-		ck.CKM_ECDH1_COFACTOR_DERIVE, // the same: all our curves with points have cofactor 1
-	} {
-		register(&Mechanism{
-			Type:  m,
-			Param: (*ECDH1DeriveParams)(nil),
-			Keys:  []ck.KeyType{ck.CKK_EC, ck.CKK_EC_MONTGOMERY},
-			Min:   ecMinBits, Max: ecMaxBits, Flags: ecFlags, FIPS: true,
-			Derive:   ecdhDerive,
-			SelfTest: testECDH,
-		})
-	}
+	register(
+		ecdhRow(ck.CKM_ECDH1_DERIVE, false, ck.CKK_EC, ck.CKK_EC_MONTGOMERY),
+		ecdhRow(ck.CKM_ECDH1_COFACTOR_DERIVE, true, ck.CKK_EC),
+	)
 }
 
-// ecKDF is a key derivation function of ECDH.
-type ecKDF struct {
-	hash ck.MechanismType
-	// counterFirst tells the function of SP 800-56C, one-step, from that of
-	// ANSI X9.63: the counter goes before the shared secret.
-	counterFirst bool
-}
-
-var ecKDFs = map[ck.KDF]ecKDF{
-	ck.CKD_SHA1_KDF:           {ck.CKM_SHA_1, false},
-	ck.CKD_SHA224_KDF:         {ck.CKM_SHA224, false},
-	ck.CKD_SHA256_KDF:         {ck.CKM_SHA256, false},
-	ck.CKD_SHA384_KDF:         {ck.CKM_SHA384, false},
-	ck.CKD_SHA512_KDF:         {ck.CKM_SHA512, false},
-	ck.CKD_SHA3_224_KDF:       {ck.CKM_SHA3_224, false},
-	ck.CKD_SHA3_256_KDF:       {ck.CKM_SHA3_256, false},
-	ck.CKD_SHA3_384_KDF:       {ck.CKM_SHA3_384, false},
-	ck.CKD_SHA3_512_KDF:       {ck.CKM_SHA3_512, false},
-	ck.CKD_SHA1_KDF_SP800:     {ck.CKM_SHA_1, true},
-	ck.CKD_SHA224_KDF_SP800:   {ck.CKM_SHA224, true},
-	ck.CKD_SHA256_KDF_SP800:   {ck.CKM_SHA256, true},
-	ck.CKD_SHA384_KDF_SP800:   {ck.CKM_SHA384, true},
-	ck.CKD_SHA512_KDF_SP800:   {ck.CKM_SHA512, true},
-	ck.CKD_SHA3_224_KDF_SP800: {ck.CKM_SHA3_224, true},
-	ck.CKD_SHA3_256_KDF_SP800: {ck.CKM_SHA3_256, true},
-	ck.CKD_SHA3_384_KDF_SP800: {ck.CKM_SHA3_384, true},
-	ck.CKD_SHA3_512_KDF_SP800: {ck.CKM_SHA3_512, true},
+func ecdhRow(m ck.MechanismType, cofactor bool, keys ...ck.KeyType) *Mechanism {
+	row := ecRow(&Mechanism{
+		Type:    m,
+		Param:   (*ECDH1DeriveParams)(nil),
+		Vectors: "NIST CAVP; RFC 7027; RFC 7748; Wycheproof",
+		Derive: func(base *Key, p any, d *Derivation) ([]byte, error) {
+			return ecdhDerive(base, p, d, cofactor)
+		},
+		Encapsulate: func(public *Key, p any, d *Derivation) ([]byte, []byte, error) {
+			return ecdhEncapsulate(public, p, d, cofactor)
+		},
+		CiphertextLen: ecdhCiphertextLen,
+		Decapsulate: func(private *Key, p any, d *Derivation, ciphertext []byte) ([]byte, error) {
+			return ecdhDecapsulate(private, p, d, ciphertext, cofactor)
+		},
+		SelfTest: func() error { return testECDH(m) },
+	})
+	row.Keys = keys
+	return row
 }
 
 // maxDerived bounds what one derivation gives.
 const maxDerived = 1 << 20
 
-func ecdhDerive(base *Key, p any, d *Derivation) ([]byte, error) {
+func ecdhDerive(base *Key, p any, d *Derivation, cofactor bool) ([]byte, error) {
 	params, err := structParam[ECDH1DeriveParams](p)
 	if err != nil {
 		return nil, err
 	}
-	kdf, known := ecKDFs[params.KDF]
-	plain := params.KDF == ck.CKD_NULL
-	if !known && !plain || plain && len(params.SharedData) > 0 {
-		return nil, fmt.Errorf("unknown key derivation function, or shared data without one: %w", ck.CKR_MECHANISM_PARAM_INVALID)
-	}
-	if d.Len < 0 || d.Len > maxDerived {
-		return nil, ck.CKR_KEY_SIZE_RANGE
+	if err := checkECKDF(params.KDF, params.SharedData, d.Len); err != nil {
+		return nil, err
 	}
 	key, err := ecdhPrivate(base)
 	if err != nil {
 		return nil, err
 	}
-	secret, err := key.agree(params.PublicData)
+	secret, err := key.agreeWith(params.PublicData, cofactor)
 	if err != nil {
 		return nil, err
 	}
-	if plain {
-		return lastBytes(secret, d.Len)
-	}
-	defer clear(secret)
-	if d.Len == 0 {
-		return nil, fmt.Errorf("CKA_VALUE_LEN is missing: %w", ck.CKR_TEMPLATE_INCOMPLETE)
-	}
-	return kdf.derive(secret, params.SharedData, d.Len), nil
+	return deriveECKey(params.KDF, secret, params.SharedData, d.Len)
 }
 
-// lastBytes truncates a shared secret to n bytes (all of it for 0), from the
-// leading end as the standard says.
-func lastBytes(secret []byte, n int) ([]byte, error) {
-	if n == 0 {
-		return secret, nil
+// As a KEM, the ciphertext is the public key of a pair made for the occasion,
+// and the parameter has none. It is written as C_DeriveKey takes it.
+
+// kemParams is the parameter of a KEM.
+func kemParams(p any, d *Derivation) (*ECDH1DeriveParams, error) {
+	params, err := structParam[ECDH1DeriveParams](p)
+	if err != nil {
+		return nil, err
 	}
-	if n > len(secret) {
-		return nil, fmt.Errorf("the shared secret has %d bytes only: %w", len(secret), ck.CKR_KEY_SIZE_RANGE)
+	if len(params.PublicData) > 0 {
+		return nil, fmt.Errorf("public data with a KEM: %w", ck.CKR_MECHANISM_PARAM_INVALID)
 	}
-	return secret[len(secret)-n:], nil
+	return params, checkECKDF(params.KDF, params.SharedData, d.Len)
 }
 
-func (f ecKDF) derive(secret, info []byte, n int) []byte {
-	h := findHash(f.hash)
-	return concatKDF(h.new(), secret, info, n, f.counterFirst)
+func ecdhCiphertextLen(public *Key, _ any) (int, error) {
+	c, err := ecCurve(public)
+	if err != nil {
+		return 0, err
+	}
+	if c.group == nil {
+		return c.size, nil
+	}
+	return 1 + 2*c.size, nil
 }
 
-// concatKDF hashes secret, a counter from 1 and info until there are n bytes:
-// ANSI X9.63 (SEC 1, section 3.6.1), or with the counter in front NIST SP
-// 800-56C, section 4.1, option 1.
-func concatKDF(h hash.Hash, secret, info []byte, n int, counterFirst bool) []byte {
-	out := make([]byte, 0, n+h.Size())
-	var counter [4]byte
-	for i := uint32(1); len(out) < n; i++ {
-		binary.BigEndian.PutUint32(counter[:], i)
-		h.Reset()
-		if counterFirst {
-			h.Write(counter[:])
-			h.Write(secret)
-		} else {
-			h.Write(secret)
-			h.Write(counter[:])
-		}
-		h.Write(info)
-		out = h.Sum(out)
+func ecdhEncapsulate(public *Key, p any, d *Derivation, cofactor bool) (ciphertext, secret []byte, err error) {
+	params, err := kemParams(p, d)
+	if err != nil {
+		return nil, nil, err
 	}
-	return out[:n:n]
+	c, err := ecCurve(public)
+	if err != nil {
+		return nil, nil, err
+	}
+	value, point, err := c.generate()
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot generate a key: %w", ck.CKR_FUNCTION_FAILED)
+	}
+	defer clear(value)
+	key, err := newECDHKey(c, value)
+	if err != nil {
+		return nil, nil, err
+	}
+	z, err := key.agreeWith(public.Bytes(ck.CKA_EC_POINT), cofactor)
+	if err != nil {
+		return nil, nil, fmt.Errorf("unusable EC public key: %w", ck.CKR_KEY_TYPE_INCONSISTENT)
+	}
+	secret, err = deriveECKey(params.KDF, z, params.SharedData, d.Len)
+	return point, secret, err
+}
+
+func ecdhDecapsulate(private *Key, p any, d *Derivation, ciphertext []byte, cofactor bool) ([]byte, error) {
+	params, err := kemParams(p, d)
+	if err != nil {
+		return nil, err
+	}
+	key, err := ecdhPrivate(private)
+	if err != nil {
+		return nil, err
+	}
+	if n, err := ecdhCiphertextLen(private, p); err != nil || len(ciphertext) != n {
+		return nil, ck.CKR_ENCRYPTED_DATA_LEN_RANGE
+	}
+	secret, err := key.agreeWith(ciphertext, cofactor)
+	if err != nil {
+		return nil, fmt.Errorf("the ciphertext is no point of the curve: %w", ck.CKR_ENCRYPTED_DATA_INVALID)
+	}
+	return deriveECKey(params.KDF, secret, params.SharedData, d.Len)
 }
 
 // ecdhKey is a private key ready for key agreement.
 type ecdhKey struct {
 	curve *curve
-	std   *ecdh.PrivateKey
-	// p224 is the private value on the curve that crypto/ecdh leaves out.
-	p224 []byte
+	std   *ecdh.PrivateKey // of a curve of crypto/ecdh, or nil
+	value []byte
 }
 
 func ecdhPrivate(k *Key) (*ecdhKey, error) {
@@ -161,30 +160,30 @@ func ecdhPrivate(k *Key) (*ecdhKey, error) {
 }
 
 func newECDHKey(c *curve, value []byte) (*ecdhKey, error) {
-	std := c.ecdh()
-	if std == nil {
-		if _, err := c.pointOf(value); err != nil || c.bits != 224 {
-			return nil, fmt.Errorf("unusable EC private key: %w", ck.CKR_KEY_TYPE_INCONSISTENT)
+	key := &ecdhKey{curve: c, value: value}
+	if std := c.ecdh(); std != nil {
+		var err error
+		if key.std, err = std.NewPrivateKey(value); err != nil {
+			return nil, errUnusablePrivate
 		}
-		return &ecdhKey{curve: c, p224: value}, nil
+		return key, nil
 	}
-	priv, err := std.NewPrivateKey(value)
-	if err != nil {
-		return nil, fmt.Errorf("unusable EC private key: %w", ck.CKR_KEY_TYPE_INCONSISTENT)
+	if c.group == nil || !isScalar(c.group(), value) {
+		return nil, errUnusablePrivate
 	}
-	return &ecdhKey{curve: c, std: priv}, nil
+	return key, nil
 }
 
 // ecdh is the curve of crypto/ecdh, or nil.
 func (c *curve) ecdh() ecdh.Curve {
 	switch {
-	case c.key == ck.CKK_EC_MONTGOMERY:
+	case c.key == ck.CKK_EC_MONTGOMERY && c.size == 32:
 		return ecdh.X25519()
-	case c.key == ck.CKK_EC && c.bits == 256:
+	case c.nist == elliptic.P256():
 		return ecdh.P256()
-	case c.key == ck.CKK_EC && c.bits == 384:
+	case c.nist == elliptic.P384():
 		return ecdh.P384()
-	case c.key == ck.CKK_EC && c.bits == 521:
+	case c.nist == elliptic.P521():
 		return ecdh.P521()
 	}
 	return nil
@@ -194,13 +193,16 @@ var errPublicData = fmt.Errorf("the other party's public key is no point of the 
 
 // agree returns the shared secret with the point of the other party. The
 // result zero, which X25519 gives for points of small order, is refused.
-func (e *ecdhKey) agree(public []byte) ([]byte, error) {
+func (e *ecdhKey) agree(public []byte) ([]byte, error) { return e.agreeWith(public, false) }
+
+// agreeWith multiplies by the cofactor too, if asked to.
+func (e *ecdhKey) agreeWith(public []byte, cofactor bool) ([]byte, error) {
 	point, err := e.curve.parsePoint(public)
 	if err != nil {
 		return nil, errPublicData
 	}
 	if e.std == nil {
-		return e.agreeP224(point)
+		return agreeInGroup(e.curve.group(), e.value, point, cofactor)
 	}
 	peer, err := e.std.Curve().NewPublicKey(point)
 	if err != nil {
@@ -213,17 +215,36 @@ func (e *ecdhKey) agree(public []byte) ([]byte, error) {
 	return secret, nil
 }
 
-func (e *ecdhKey) agreeP224(point []byte) ([]byte, error) {
-	peer, err := nistec.NewP224Point().SetBytes(point)
-	if err != nil {
+// agreeInGroup multiplies by the cofactor first, which leads into the subgroup
+// from wherever the point is. Without the cofactor it must be there already.
+func agreeInGroup(g group, value, point []byte, cofactor bool) ([]byte, error) {
+	ok := true
+	if cofactor {
+		point, ok = clearCofactor(g, point)
+	} else {
+		ok = g.InSubgroup(point)
+	}
+	if !ok {
 		return nil, errPublicData
 	}
-	if _, err := peer.ScalarMult(peer, e.p224); err != nil {
+	product, ok := g.Mult(value, point)
+	if !ok {
 		return nil, errPublicData
 	}
-	secret, err := peer.BytesX()
-	if err != nil {
-		return nil, errPublicData
+	return product[1 : 1+len(product)/2], nil
+}
+
+// clearCofactor multiplies a point by the cofactor; ok is false for points of
+// small order.
+func clearCofactor(g group, point []byte) (_ []byte, ok bool) {
+	h := g.Cofactor()
+	if h == 1 {
+		return point, true
 	}
-	return secret, nil
+	k := make([]byte, len(g.Order()))
+	for i := len(k) - 1; i >= 0; i-- {
+		k[i] = byte(h)
+		h >>= 8
+	}
+	return g.Mult(k, point)
 }

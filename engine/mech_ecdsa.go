@@ -14,14 +14,18 @@ import (
 // ECDSA (FIPS 186-5, section 6; PKCS#11 v3.1, section 6.3). A
 // signature is r and s, each as long as the order of the curve.
 
-// Field sizes of CKK_EC in bits.
+// Field sizes of CKK_EC in bits: those of the device, some of whose curves are
+// over binary fields. In FIPS mode, keys of less than 224 bits are for what
+// exists already.
 const (
-	ecMinBits = 224
-	ecMaxBits = 521
+	ecMinBits    = 105
+	ecMaxBits    = 571
+	ecFIPSBits   = 224
+	ecLegacyBits = 160
 )
 
-// ecFlags: prime fields, curves by OID, name or known parameters, points
-// compressed or not.
+// ecFlags: prime fields, curves by OID, name or parameters, points compressed or
+// not.
 const ecFlags = ck.CKF_EC_F_P | ck.CKF_EC_OID | ck.CKF_EC_CURVENAME | ck.CKF_EC_ECPARAMETERS |
 	ck.CKF_EC_UNCOMPRESS | ck.CKF_EC_COMPRESS
 
@@ -29,39 +33,61 @@ var ecKeys = []ck.KeyType{ck.CKK_EC}
 
 func init() {
 	register(
-		&Mechanism{
-			Type: ck.CKM_EC_KEY_PAIR_GEN,
-			Keys: ecKeys, Makes: ck.CKK_EC, Min: ecMinBits, Max: ecMaxBits, Flags: ecFlags, FIPS: true,
+		ecRow(&Mechanism{
+			Type:         ck.CKM_EC_KEY_PAIR_GEN,
+			Makes:        ck.CKK_EC,
+			Vectors:      "RFC 6979 A.2.5; RFC 7027",
 			GeneratePair: generateEC(ck.CKK_EC),
 			SelfTest:     testGenerateEC,
-		},
-		&Mechanism{
-			Type: ck.CKM_ECDSA,
-			Keys: ecKeys, Min: ecMinBits, Max: ecMaxBits, Flags: ecFlags, FIPS: true,
+		}),
+		ecRow(&Mechanism{
+			Type:         ck.CKM_ECDSA_KEY_PAIR_GEN_W_EXTRA_BITS,
+			Makes:        ck.CKK_EC,
+			Vectors:      "RFC 6979 A.2.5; RFC 7027",
+			GeneratePair: generateECExtraBits,
+			SelfTest:     testGenerateECExtraBits,
+		}),
+		ecRow(&Mechanism{
+			Type:     ck.CKM_ECDSA,
+			Vectors:  "NIST ACVP; Wycheproof; RFC 6979",
 			Sign:     ecdsaSign,
 			Verify:   ecdsaVerify,
 			SelfTest: testRawECDSA,
-		},
+		}),
 	)
-	for m, h := range map[ck.MechanismType]ck.MechanismType{
-		ck.CKM_ECDSA_SHA1:     ck.CKM_SHA_1,
-		ck.CKM_ECDSA_SHA224:   ck.CKM_SHA224,
-		ck.CKM_ECDSA_SHA256:   ck.CKM_SHA256,
-		ck.CKM_ECDSA_SHA384:   ck.CKM_SHA384,
-		ck.CKM_ECDSA_SHA512:   ck.CKM_SHA512,
-		ck.CKM_ECDSA_SHA3_224: ck.CKM_SHA3_224,
-		ck.CKM_ECDSA_SHA3_256: ck.CKM_SHA3_256,
-		ck.CKM_ECDSA_SHA3_384: ck.CKM_SHA3_384,
-		ck.CKM_ECDSA_SHA3_512: ck.CKM_SHA3_512,
+	for _, x := range []struct {
+		m, hash ck.MechanismType
+		aliases []ck.MechanismType
+	}{
+		{ck.CKM_ECDSA_SHA1, ck.CKM_SHA_1, nil},
+		{ck.CKM_ECDSA_SHA224, ck.CKM_SHA224, []ck.MechanismType{ck.CKM_ECDSA_SHA224_OLD}},
+		{ck.CKM_ECDSA_SHA256, ck.CKM_SHA256, []ck.MechanismType{ck.CKM_ECDSA_SHA256_OLD}},
+		{ck.CKM_ECDSA_SHA384, ck.CKM_SHA384, []ck.MechanismType{ck.CKM_ECDSA_SHA384_OLD}},
+		{ck.CKM_ECDSA_SHA512, ck.CKM_SHA512, []ck.MechanismType{ck.CKM_ECDSA_SHA512_OLD}},
+		{ck.CKM_ECDSA_SHA3_224, ck.CKM_SHA3_224, nil},
+		{ck.CKM_ECDSA_SHA3_256, ck.CKM_SHA3_256, nil},
+		{ck.CKM_ECDSA_SHA3_384, ck.CKM_SHA3_384, nil},
+		{ck.CKM_ECDSA_SHA3_512, ck.CKM_SHA3_512, nil},
 	} {
-		register(ecdsaHashRow(m, findHash(h)))
+		m := ecdsaHashRow(x.m, findHash(x.hash))
+		m.Aliases = x.aliases
+		register(m)
 	}
 }
 
+// ecRow fills in what the rows of CKK_EC have in common.
+func ecRow(m *Mechanism) *Mechanism {
+	m.Keys = ecKeys
+	m.Min, m.Max, m.Flags = ecMinBits, ecMaxBits, ecFlags
+	m.FIPS, m.FIPSMin, m.LegacyMin = true, ecFIPSBits, ecLegacyBits
+	return m
+}
+
 func ecdsaHashRow(m ck.MechanismType, h *hashFunction) *Mechanism {
-	return &Mechanism{
-		Type: m,
-		Keys: ecKeys, Min: ecMinBits, Max: ecMaxBits, Flags: ecFlags, FIPS: h.digest != ck.CKM_SHA_1,
+	return ecRow(&Mechanism{
+		Type:    m,
+		Legacy:  h.digest == ck.CKM_SHA_1,
+		Vectors: "NIST ACVP; Wycheproof; RFC 6979",
 		Sign: func(k *Key, p any) (Op, error) {
 			s, err := ecdsaPrivate(k, p)
 			if err != nil {
@@ -69,14 +95,18 @@ func ecdsaHashRow(m ck.MechanismType, h *hashFunction) *Mechanism {
 			}
 			return &hashedOp{hashed: hashed{h: h.new()}, size: 2 * s.size, sign: s.sign}, nil
 		},
-		Verify: func(k *Key, p any) (Verifier, error) {
-			v, err := ecdsaPublic(k, p)
-			if err != nil {
-				return nil, err
-			}
-			return &hashedVerifier{hashed: hashed{h: h.new()}, verify: v.verify}, nil
-		},
+		Verify:   ecdsaHashVerify(h),
 		SelfTest: func() error { return testECDSA(m) },
+	})
+}
+
+func ecdsaHashVerify(h *hashFunction) func(k *Key, p any) (Verifier, error) {
+	return func(k *Key, p any) (Verifier, error) {
+		v, err := ecdsaPublic(k, p)
+		if err != nil {
+			return nil, err
+		}
+		return &hashedVerifier{hashed: hashed{h: h.new()}, verify: v.verify}, nil
 	}
 }
 
@@ -98,8 +128,9 @@ func ecdsaVerify(k *Key, p any) (Verifier, error) {
 
 // ecdsaSigner is a private key ready to sign.
 type ecdsaSigner struct {
-	key  *ecdsa.PrivateKey
-	size int // of r and of s
+	std  *ecdsa.PrivateKey // of a curve of the standard library,
+	own  *ecdsaPrivateKey  // or of another
+	size int               // of r and of s
 }
 
 func ecdsaPrivate(k *Key, p any) (*ecdsaSigner, error) {
@@ -107,31 +138,60 @@ func ecdsaPrivate(k *Key, p any) (*ecdsaSigner, error) {
 		return nil, err
 	}
 	return Parsed(k, func(k *Key) (*ecdsaSigner, error) {
-		c, err := parseCurve(k)
+		c, value, err := parseECPrivate(k)
 		if err != nil {
 			return nil, err
 		}
-		if c.nist == nil {
-			return nil, ck.CKR_KEY_TYPE_INCONSISTENT
+		s := &ecdsaSigner{size: c.scalarSize()}
+		if c.nist != nil {
+			s.std, err = ecdsa.ParseRawPrivateKey(c.nist, value)
+		} else {
+			s.own, err = newECDSAPrivateKey(c.group(), value)
 		}
-		value, err := c.privateValue(k.Value())
 		if err != nil {
-			return nil, err
+			return nil, errUnusablePrivate
 		}
-		priv, err := ecdsa.ParseRawPrivateKey(c.nist, value)
-		if err != nil {
-			return nil, fmt.Errorf("unusable EC private key: %w", ck.CKR_KEY_TYPE_INCONSISTENT)
-		}
-		return &ecdsaSigner{priv, c.size}, nil
+		return s, nil
 	})
 }
 
+var errUnusablePrivate = fmt.Errorf("unusable EC private key: %w", ck.CKR_KEY_TYPE_INCONSISTENT)
+
+// parseECPrivate returns the curve of a key, which must be one with a group, and
+// the private value.
+func parseECPrivate(k *Key) (*curve, []byte, error) {
+	c, err := parseCurve(k)
+	if err != nil {
+		return nil, nil, err
+	}
+	if c.group == nil {
+		return nil, nil, ck.CKR_KEY_TYPE_INCONSISTENT
+	}
+	value, err := c.privateValue(k.Value())
+	return c, value, err
+}
+
+var errSign = fmt.Errorf("cannot sign: %w", ck.CKR_FUNCTION_FAILED)
+
 func (s *ecdsaSigner) sign(dst, digest []byte) (int, error) {
-	der, err := ecdsa.SignASN1(rand.Reader, s.key, digest)
+	if s.own != nil {
+		nonces, err := s.own.hedgedNonces(digest)
+		if err != nil {
+			return 0, errSign
+		}
+		return s.own.signTo(dst, digest, nonces), nil
+	}
+	der, err := ecdsa.SignASN1(rand.Reader, s.std, digest)
 	if err != nil || !ecdsaRaw(dst[:2*s.size], der) {
-		return 0, fmt.Errorf("cannot sign: %w", ck.CKR_FUNCTION_FAILED)
+		return 0, errSign
 	}
 	return 2 * s.size, nil
+}
+
+// signTo writes r and s behind one another.
+func (k *ecdsaPrivateKey) signTo(dst, digest []byte, nonces *nonceSource) int {
+	r, s := k.sign(digest, nonces)
+	return copy(dst, append(r, s...))
 }
 
 // ecdsaRaw turns a DER ECDSA-Sig-Value into r and s of half the length of dst.
@@ -160,8 +220,11 @@ func readFixed(s *cryptobyte.String, dst []byte) bool {
 
 // ecdsaChecker is a public key ready to verify.
 type ecdsaChecker struct {
-	key  *ecdsa.PublicKey
-	size int // of r and of s
+	std   *ecdsa.PublicKey // of a curve of the standard library, or nil
+	group group
+	n     *scalarField
+	point []byte
+	size  int // of r and of s
 }
 
 func ecdsaPublic(k *Key, p any) (*ecdsaChecker, error) {
@@ -173,18 +236,23 @@ func ecdsaPublic(k *Key, p any) (*ecdsaChecker, error) {
 		if err != nil {
 			return nil, err
 		}
-		if c.nist == nil {
+		if c.group == nil {
 			return nil, ck.CKR_KEY_TYPE_INCONSISTENT
 		}
 		point, err := ecPublicPoint(k, c)
 		if err != nil {
 			return nil, err
 		}
-		pub, err := ecdsa.ParseUncompressedPublicKey(c.nist, point)
+		v := &ecdsaChecker{group: c.group(), point: point, size: c.scalarSize()}
+		if c.nist != nil {
+			v.std, err = ecdsa.ParseUncompressedPublicKey(c.nist, point)
+		} else {
+			v.n, err = newScalarField(v.group)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("unusable EC public key: %w", ck.CKR_KEY_TYPE_INCONSISTENT)
 		}
-		return &ecdsaChecker{pub, c.size}, nil
+		return v, nil
 	})
 }
 
@@ -192,11 +260,18 @@ func (v *ecdsaChecker) verify(digest, sig []byte) error {
 	if len(sig) != 2*v.size {
 		return ck.CKR_SIGNATURE_LEN_RANGE
 	}
-	var buf [3 + 2*(3+66)]byte // of P-521
-	if !ecdsa.VerifyASN1(v.key, digest, ecdsaDER(buf[:0], sig)) {
+	if !v.isSignature(digest, sig) {
 		return ck.CKR_SIGNATURE_INVALID
 	}
 	return nil
+}
+
+func (v *ecdsaChecker) isSignature(digest, sig []byte) bool {
+	if v.std == nil {
+		return verifyECDSA(v.group, v.n, v.point, digest, sig[:v.size], sig[v.size:])
+	}
+	var buf [3 + 2*(3+66)]byte // of P-521
+	return ecdsa.VerifyASN1(v.std, digest, ecdsaDER(buf[:0], sig))
 }
 
 // ecdsaDER appends the DER ECDSA-Sig-Value of r and s to dst.

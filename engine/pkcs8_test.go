@@ -220,7 +220,7 @@ func TestECPrivateKeyVariants(t *testing.T) {
 		{"leading zeros", p256, nil, nil, append(make([]byte, 3), a["value"]...), ck.CKR_OK},
 		{"two curves", p256, p384, nil, a["value"], ck.CKR_WRAPPED_KEY_INVALID},
 		{"no parameters", nil, nil, nil, a["value"], ck.CKR_ATTRIBUTE_VALUE_INVALID},
-		{"unknown curve", derOID("1.3.132.0.10"), nil, nil, a["value"], ck.CKR_CURVE_NOT_SUPPORTED},
+		{"unknown curve", derOID("1.3.132.0.99"), nil, nil, a["value"], ck.CKR_CURVE_NOT_SUPPORTED},
 		{"another point", p256, nil, anotherPoint(), a["value"], ck.CKR_ATTRIBUTE_VALUE_INVALID},
 		{"too long", p256, nil, nil, append([]byte{1}, a["value"]...), ck.CKR_ATTRIBUTE_VALUE_INVALID},
 		{"value 0", p256, nil, nil, make([]byte, 32), ck.CKR_ATTRIBUTE_VALUE_INVALID},

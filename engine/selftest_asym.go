@@ -287,6 +287,26 @@ func testPoint(curve, section, name string) error {
 
 func testGenerateEC() error { return testPoint("secp256r1", "ec-key", "point") }
 
+// testGenerateECExtraBits has no published answer of its own but the points: it
+// checks the reduction at its edges.
+func testGenerateECExtraBits() error {
+	n := testCurve("secp256r1").group().Order()
+	for _, x := range []struct{ sub, want byte }{{1, 1}, {2, 0}} { // n-1 gives 1, n-2 gives n-1
+		wide := append(make([]byte, 8), n...)
+		wide[len(wide)-1] -= x.sub
+		want := bytes.Clone(n)
+		want[len(want)-1]--
+		if x.want == 1 {
+			clear(want)
+			want[len(want)-1] = 1
+		}
+		if !bytes.Equal(reduceToScalar(wide, n), want) {
+			return errWrongAnswer
+		}
+	}
+	return testGenerateEC()
+}
+
 func testGenerateEdwards() error { return testPoint("edwards25519", "ed25519", "point") }
 
 func testGenerateMontgomery() error { return testPoint("curve25519", "x25519", "own") }
@@ -317,14 +337,28 @@ func testRawECDSA() error {
 	return expectSignature(ecdsaVerify, testCurve("secp256r1").testVerifyKey(a), nil, h.Sum(nil), a["signature"])
 }
 
-func testECDH() error {
+// testGBCS signs "sample" as RFC 6979, section A.2.5, does.
+func testGBCS() error {
+	c := testCurve("secp256r1")
+	a := asymAnswers()["gbcs"]
+	k := c.testKey(asymAnswers()["ec-key"])
+	op, err := Find(ck.CKM_ECDSA_GBCS_SHA256).Sign(k, nil)
+	if err := expect(op, err, a["message"], a["signature"]); err != nil {
+		return err
+	}
+	return expectSignature(Find(ck.CKM_ECDSA_GBCS_SHA256).Verify, k, nil, a["message"], a["signature"])
+}
+
+func testECDH(m ck.MechanismType) error {
 	for section, name := range map[string]string{
 		"ecdh-224": "secp224r1", "ecdh-256": "secp256r1", "ecdh-384": "secp384r1", "ecdh-521": "secp521r1",
-		"x25519": "curve25519",
+		"ecdh-brainpool": "brainpoolP256r1", "x25519": "curve25519",
 	} {
-		a := asymAnswers()[section]
-		k := testCurve(name).testKey(a)
-		secret, err := ecdhDerive(k, &ECDH1DeriveParams{KDF: ck.CKD_NULL, PublicData: a["point"]}, &Derivation{})
+		a, c := asymAnswers()[section], testCurve(name)
+		if !Find(m).Takes(ck.CKO_PRIVATE_KEY, c.key) {
+			continue
+		}
+		secret, err := Find(m).Derive(c.testKey(a), &ECDH1DeriveParams{KDF: ck.CKD_NULL, PublicData: a["point"]}, &Derivation{})
 		if err != nil {
 			return err
 		}

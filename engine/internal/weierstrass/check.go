@@ -27,7 +27,7 @@ const embedding = 100
 // of 0 stands for one that was not told, and is filled in.
 func Check(params *Params) error {
 	p, n := new(big.Int).SetBytes(params.P), new(big.Int).SetBytes(params.N)
-	if p.BitLen() < MinBits || p.BitLen() > MaxBits || p.Bit(0) == 0 {
+	if p.BitLen() < MinBits || p.BitLen() > MaxBits || n.BitLen() > p.BitLen()+1 || p.Cmp(n) == 0 {
 		return ErrParams
 	}
 	h, ok := cofactor(p, n)
@@ -35,14 +35,14 @@ func Check(params *Params) error {
 		return ErrParams
 	}
 	params.H = h
-	if p.Cmp(n) == 0 || smallDegree(p, n) || !isPrime(p) || !isPrime(n) || singular(params, p) {
+	if !isPrime(p) || !isPrime(n) || smallDegree(p, n) {
 		return ErrParams
 	}
 	c, err := New(params)
 	if err != nil {
 		return err
 	}
-	if !c.hasOrderN(&c.base) {
+	if singular(params, p) || !c.hasOrderN(&c.base) {
 		return ErrParams
 	}
 	return nil
@@ -52,12 +52,10 @@ func Check(params *Params) error {
 // of Hasse: |h*n - (p+1)| <= 2*sqrt(p). With n > 4*sqrt(p) there is one at
 // most. Beyond a byte it would waste what the field costs.
 func cofactor(p, n *big.Int) (h uint64, ok bool) {
-	four := new(big.Int).Lsh(p, 4) // 16*p < n^2
-	if four.Cmp(new(big.Int).Mul(n, n)) >= 0 {
+	if new(big.Int).Lsh(p, 4).Cmp(new(big.Int).Mul(n, n)) >= 0 {
 		return 0, false
 	}
-	one := big.NewInt(1)
-	points := new(big.Int).Add(p, one)
+	points := new(big.Int).Add(p, big.NewInt(1))
 	width := new(big.Int).Lsh(p, 2) // (2*sqrt(p))^2
 	// The upper end is p+1+floor(2*sqrt(p)).
 	top := new(big.Int).Add(points, new(big.Int).Sqrt(width))
@@ -83,7 +81,7 @@ func smallDegree(p, n *big.Int) bool {
 // isPrime uses the test of Baillie and PSW, and that of Miller and Rabin with
 // bases that nobody could foresee.
 func isPrime(x *big.Int) bool {
-	if !x.ProbablyPrime(0) {
+	if x.Bit(0) == 0 || !x.ProbablyPrime(0) {
 		return false
 	}
 	ok, err := rsacore.ProbablyPrime(x.Bytes(), rand.Reader)

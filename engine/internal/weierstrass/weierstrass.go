@@ -22,10 +22,11 @@ import (
 	"github.com/perilune/perilune/engine/internal/mont"
 )
 
-// Params are the domain parameters of a curve, big-endian. H is the cofactor.
+// Params are the domain parameters of a curve. Numbers are big-endian and may
+// have zeros in front; Base is a point in any encoding; H is the cofactor.
 type Params struct {
-	P, A, B, Gx, Gy, N []byte
-	H                  uint64
+	P, A, B, Base, N []byte
+	H                uint64
 }
 
 // Curve is a curve ready for use.
@@ -49,7 +50,8 @@ const (
 	minus3A
 )
 
-// New makes a curve of parameters that are known to be good: see [Check].
+// New makes a curve of parameters that are known to be good, P being a prime in
+// any case: see [Check].
 func New(params *Params) (*Curve, error) {
 	c := &Curve{
 		p: new(big.Int).SetBytes(params.P),
@@ -66,16 +68,15 @@ func New(params *Params) (*Curve, error) {
 	c.f.Add(&c.b3, &c.b, &c.b)
 	c.f.Add(&c.b3, &c.b3, &c.b)
 	c.kind = c.kindOf(&c.a)
-	if !c.set(&c.base.x, params.Gx) || !c.set(&c.base.y, params.Gy) || !c.onCurve(&c.base.x, &c.base.y) {
+	base, ok := c.Decode(params.Base)
+	if !ok || !c.decodeUncompressed(&c.base, base) {
 		return nil, ErrParams
 	}
-	c.base.z = *c.f.One()
 	c.comb = sync.OnceValue(c.makeComb)
 	return c, nil
 }
 
-// set reads a coordinate or coefficient, which may have any number of zeros in
-// front.
+// set reads a coefficient.
 func (c *Curve) set(z *mont.Element, b []byte) bool {
 	x := new(big.Int).SetBytes(b)
 	return x.Cmp(c.p) < 0 && c.f.SetReduced(z, x.FillBytes(make([]byte, c.f.Size())))

@@ -1,0 +1,60 @@
+package engine
+
+import (
+	"crypto/sha256"
+
+	"github.com/perilune/perilune/cryptoki/ck"
+)
+
+// CKM_ECDSA_GBCS_SHA256 is ECDSA as the Great Britain Companion Specification
+// for smart meters (GBCS) has it: SHA-256, a curve of 256 bits (there P-256),
+// and the signature in plain format, r and s of 32 bytes each. What tells it
+// from CKM_ECDSA_SHA256 is that the device signs deterministically; by which
+// method its makers do not say. Here it is that of RFC 6979 with SHA-256 and
+// nothing added. Signatures are verified like any other.
+
+func init() {
+	m := ecRow(&Mechanism{
+		Type:    ck.CKM_ECDSA_GBCS_SHA256,
+		Vectors: "RFC 6979 A.2.5",
+		Sign: func(k *Key, p any) (Op, error) {
+			s, err := gbcsPrivate(k, p)
+			if err != nil {
+				return nil, err
+			}
+			return &hashedOp{hashed: hashed{h: sha256.New()}, size: 64, sign: s.sign}, nil
+		},
+		Verify:   ecdsaHashVerify(findHash(ck.CKM_SHA256)),
+		SelfTest: testGBCS,
+	})
+	m.Min, m.Max = 256, 256
+	m.FIPS, m.FIPSMin, m.LegacyMin = false, 0, 0
+	register(m)
+}
+
+// gbcsSigner signs deterministically, on all curves with our own arithmetic.
+type gbcsSigner struct{ *ecdsaPrivateKey }
+
+func gbcsPrivate(k *Key, p any) (*gbcsSigner, error) {
+	if err := noParam(p); err != nil {
+		return nil, err
+	}
+	return Parsed(k, func(k *Key) (*gbcsSigner, error) {
+		c, value, err := parseECPrivate(k)
+		if err != nil {
+			return nil, err
+		}
+		if c.scalarSize() != 32 {
+			return nil, ck.CKR_KEY_SIZE_RANGE
+		}
+		own, err := newECDSAPrivateKey(c.group(), value)
+		if err != nil {
+			return nil, errUnusablePrivate
+		}
+		return &gbcsSigner{own}, nil
+	})
+}
+
+func (s *gbcsSigner) sign(dst, digest []byte) (int, error) {
+	return s.signTo(dst, digest, s.nonces(sha256.New, digest, nil)), nil
+}
