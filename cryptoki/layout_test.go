@@ -22,6 +22,7 @@ var structures = map[string]string{
 	"CCMParams":               "CK_CCM_PARAMS",
 	"CTRParams":               "CK_AES_CTR_PARAMS",
 	"ECDH1DeriveParams":       "CK_ECDH1_DERIVE_PARAMS",
+	"ECMQVDeriveParams":       "CK_ECMQV_DERIVE_PARAMS",
 	"EDDSAParams":             "CK_EDDSA_PARAMS",
 	"GCMMessageParams":        "CK_GCM_MESSAGE_PARAMS",
 	"GCMParams":               "CK_GCM_PARAMS",

@@ -62,6 +62,9 @@ type group interface {
 	// if that is infinity. Points outside the subgroup of the base do no harm,
 	// but the result need not be right unless k is the cofactor.
 	Mult(k, point []byte) (product []byte, ok bool)
+	// Add returns the sum of two points, which are public. ok is false if that
+	// is infinity.
+	Add(p, q []byte) (sum []byte, ok bool)
 	// Combine returns u times the base plus v times a point of its subgroup,
 	// for u and v < n, all of them public. ok is false if that is infinity.
 	Combine(u, v, point []byte) (sum []byte, ok bool)
@@ -159,6 +162,18 @@ func (g *nistGroup[P]) Mult(k, point []byte) ([]byte, bool) {
 	}
 	p, err = p.ScalarMult(p, k)
 	return finite(p, err)
+}
+
+func (g *nistGroup[P]) Add(p, q []byte) ([]byte, bool) {
+	a, err := g.newPoint().SetBytes(p)
+	if err != nil {
+		return nil, false
+	}
+	b, err := g.newPoint().SetBytes(q)
+	if err != nil {
+		return nil, false
+	}
+	return finite(a.Add(a, b), nil)
 }
 
 func (g *nistGroup[P]) Combine(u, v, point []byte) ([]byte, bool) {

@@ -369,6 +369,20 @@ func testECDH(m ck.MechanismType) error {
 	return testECKDF()
 }
 
+func testMQV() error {
+	a, c := asymAnswers()["mqv"], testCurve("secp160r1")
+	p := &ECMQVDeriveParams{KDF: ck.CKD_NULL, PublicData: a["point"], PublicData2: a["point2"]}
+	second := c.testKey(answer{"value": a["value2"]})
+	secret, err := mqvDerive(c.testKey(a), p, &Derivation{Keys: []*Key{second, nil}})
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(secret, a["secret"]) {
+		return errWrongAnswer
+	}
+	return nil
+}
+
 func testECKDF() error {
 	for section, kdf := range map[string]ck.KDF{"x963": ck.CKD_SHA256_KDF, "onestep": ck.CKD_SHA256_KDF_SP800} {
 		a := asymAnswers()[section]

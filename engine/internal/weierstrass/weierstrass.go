@@ -365,6 +365,16 @@ func (c *Curve) Mult(k, uncompressed []byte) (_ []byte, ok bool) {
 	return c.encode(&r)
 }
 
+// Add returns the sum of two points.
+func (c *Curve) Add(a, b []byte) (_ []byte, ok bool) {
+	var p, q point
+	if !c.decodeUncompressed(&p, a) || !c.decodeUncompressed(&q, b) {
+		return nil, false
+	}
+	c.add(&p, &p, &q)
+	return c.encode(&p)
+}
+
 // Combine returns u times the base plus v times a point.
 func (c *Curve) Combine(u, v, uncompressed []byte) (_ []byte, ok bool) {
 	var p, q, r point
