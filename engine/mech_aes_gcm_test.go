@@ -79,7 +79,7 @@ func TestGCMLong(t *testing.T) {
 	for _, ivLen := range []int{1, 12, 16, 1000, 5000} {
 		for _, n := range []int{0, 1, 1023, 1024, 1025, 5000} {
 			p := &GCMParams{IV: pattern(ivLen), AAD: pattern(n / 2), TagBits: 128}
-			op, err := newGCMEncrypt(k, p)
+			op, err := aesFamily.newGCMEncrypt(k, p)
 			sealed, err := runOp(op, err, pattern(n))
 			if err != nil {
 				t.Fatal(err)
@@ -95,7 +95,7 @@ func TestGCMForged(t *testing.T) {
 	for _, bits := range []uint64{32, 64, 96, 128} {
 		k := aesKey(gcmKey128)
 		good := GCMParams{IV: pattern(12), AAD: pattern(20), TagBits: bits}
-		op, err := newGCMEncrypt(k, &good)
+		op, err := aesFamily.newGCMEncrypt(k, &good)
 		sealed, err := runOp(op, err, pattern(40))
 		if err != nil {
 			t.Fatal(err)
@@ -103,7 +103,7 @@ func TestGCMForged(t *testing.T) {
 		refused := func(p *GCMParams, sealed []byte) {
 			t.Helper()
 			for _, parts := range []bool{false, true} {
-				op, err := newGCMDecrypt(k, p)
+				op, err := aesFamily.newGCMDecrypt(k, p)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -134,7 +134,7 @@ func TestGCMForged(t *testing.T) {
 		other = good
 		other.AAD = pattern(19)
 		refused(&other, sealed)
-		op, err = newGCMDecrypt(k, &good)
+		op, err = aesFamily.newGCMDecrypt(k, &good)
 		wantError(t, finishError(op, err, sealed[:bits/8-1]), ck.CKR_ENCRYPTED_DATA_LEN_RANGE)
 		op, err = Find(ck.CKM_AES_GCM).Unwrap(k, &good)
 		wantError(t, finishError(op, err, sealed[1:]), ck.CKR_WRAPPED_KEY_INVALID)
@@ -154,11 +154,11 @@ func TestGCMParamErrors(t *testing.T) {
 		&GCMParams{IV: pattern(12), TagBits: 1 << 63},
 		&GCMParams{IV: pattern(12), TagBits: math.MaxUint64},
 	} {
-		wantError(t, beginError(newGCMEncrypt(k, p)), ck.CKR_MECHANISM_PARAM_INVALID)
-		wantError(t, beginError(newGCMDecrypt(k, p)), ck.CKR_MECHANISM_PARAM_INVALID)
+		wantError(t, beginError(aesFamily.newGCMEncrypt(k, p)), ck.CKR_MECHANISM_PARAM_INVALID)
+		wantError(t, beginError(aesFamily.newGCMDecrypt(k, p)), ck.CKR_MECHANISM_PARAM_INVALID)
 	}
 	// The limit of the message, without a message that long.
-	s := newGCMStream(must(parseGCMKey(k)), pattern(12), nil)
+	s := newGCMStream(must(aesFamily.gcmKey(k)), pattern(12), nil)
 	s.n = gcmMaxLen
 	wantError(t, s.encrypt(nil, []byte{1}), ck.CKR_DATA_LEN_RANGE)
 	if err := s.encrypt(nil, nil); err != nil {
@@ -195,7 +195,7 @@ func TestGMAC(t *testing.T) {
 	// Long data, against GCM with all of it as associated data.
 	for _, ivLen := range []int{1, 12, 77} {
 		p := &GCMParams{IV: pattern(ivLen), AAD: pattern(4000), TagBits: 128}
-		op, err := newGCMEncrypt(k, p)
+		op, err := aesFamily.newGCMEncrypt(k, p)
 		tag, err := runOp(op, err, nil)
 		if err != nil {
 			t.Fatal(err)

@@ -14,7 +14,7 @@ func TestGCMMessages(t *testing.T) {
 	for _, v := range gcmVectors {
 		for _, size := range partSizes {
 			k := aesKey(v.key)
-			mo := must(newGCMMessageEncrypt(k, nil))
+			mo := must(aesFamily.newGCMMessages(k, false))
 			first := &GCMMessageParams{IV: unhex(v.iv), Tag: make([]byte, 16), TagBits: 128}
 			last := &GCMMessageParams{Tag: make([]byte, 16), TagBits: 128}
 			op, err := mo.Begin(first, unhex(v.aad))
@@ -29,7 +29,7 @@ func TestGCMMessages(t *testing.T) {
 				t.Errorf("case %d: %x, %x, %v", v.number, got, last.Tag, err)
 			}
 
-			mo = must(newGCMMessageDecrypt(k, nil))
+			mo = must(aesFamily.newGCMMessages(k, true))
 			op, err = mo.Begin(&GCMMessageParams{IV: unhex(v.iv), Tag: make([]byte, 16), TagBits: 128}, unhex(v.aad))
 			if err != nil {
 				t.Fatal(err)
@@ -47,7 +47,7 @@ func TestGCMMessages(t *testing.T) {
 
 func TestGCMMessageErrors(t *testing.T) {
 	k := aesKey(gcmKey128)
-	enc, dec := must(newGCMMessageEncrypt(k, nil)), must(newGCMMessageDecrypt(k, nil))
+	enc, dec := must(aesFamily.newGCMMessages(k, false)), must(aesFamily.newGCMMessages(k, true))
 	for _, p := range []any{
 		nil, (*GCMMessageParams)(nil), &GCMParams{IV: pattern(12), TagBits: 128},
 		&GCMMessageParams{Tag: make([]byte, 16), TagBits: 128},
@@ -91,7 +91,7 @@ func TestCCMMessages(t *testing.T) {
 	for _, size := range partSizes {
 		p := &CCMMessageParams{DataLen: 16, Nonce: bytes.Clone(nonce), MAC: make([]byte, 6)}
 		last := &CCMMessageParams{MAC: make([]byte, 6)}
-		op, err := must(newCCMMessageEncrypt(k, nil)).Begin(p, aad)
+		op, err := must(aesFamily.newCCMMessages(k, false)).Begin(p, aad)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,20 +103,20 @@ func TestCCMMessages(t *testing.T) {
 			t.Errorf("%x, %x, %v", got, last.MAC, err)
 		}
 		p.MAC = last.MAC
-		op, err = must(newCCMMessageDecrypt(k, nil)).Begin(p, aad)
+		op, err = must(aesFamily.newCCMMessages(k, true)).Begin(p, aad)
 		got, err = runParts(op, err, cipher, size, true)
 		if err != nil || !bytes.Equal(got, plain) {
 			t.Errorf("%x, %v", got, err)
 		}
 		bad := *p
 		bad.MAC = bytes.Repeat([]byte{1}, 6)
-		op, err = must(newCCMMessageDecrypt(k, nil)).Begin(&bad, aad)
+		op, err = must(aesFamily.newCCMMessages(k, true)).Begin(&bad, aad)
 		_, err = runParts(op, err, cipher, size, true)
 		wantError(t, err, ck.CKR_AEAD_DECRYPT_FAILED)
-		op, err = must(newCCMMessageDecrypt(k, nil)).Begin(p, aad)
+		op, err = must(aesFamily.newCCMMessages(k, true)).Begin(p, aad)
 		_, err = runParts(op, err, cipher[1:], size, true)
 		wantError(t, err, ck.CKR_ENCRYPTED_DATA_LEN_RANGE)
-		op, err = must(newCCMMessageEncrypt(k, nil)).Begin(p, aad)
+		op, err = must(aesFamily.newCCMMessages(k, false)).Begin(p, aad)
 		_, err = runParts(op, err, pattern(17), size, true)
 		wantError(t, err, ck.CKR_DATA_LEN_RANGE)
 	}
@@ -127,7 +127,7 @@ func TestCCMMessages(t *testing.T) {
 		&CCMMessageParams{Nonce: pattern(12)},
 		&CCMMessageParams{DataLen: 1 << 24, Nonce: pattern(12), MAC: make([]byte, 16)},
 	} {
-		wantError(t, beginError(must(newCCMMessageEncrypt(k, nil)).Begin(p, nil)), ck.CKR_MECHANISM_PARAM_INVALID)
+		wantError(t, beginError(must(aesFamily.newCCMMessages(k, false)).Begin(p, nil)), ck.CKR_MECHANISM_PARAM_INVALID)
 	}
 }
 
@@ -234,7 +234,7 @@ func TestIVGeneratorErrors(t *testing.T) {
 // TestMessageIVs checks that the IV that was made is the one that was used.
 func TestMessageIVs(t *testing.T) {
 	k := aesKey(gcmKey128)
-	enc, dec := must(newGCMMessageEncrypt(k, nil)), must(newGCMMessageDecrypt(k, nil))
+	enc, dec := must(aesFamily.newGCMMessages(k, false)), must(aesFamily.newGCMMessages(k, true))
 	for range 3 {
 		p := &GCMMessageParams{IV: make([]byte, 12), IVGenerator: ck.CKG_GENERATE, Tag: make([]byte, 16), TagBits: 128}
 		op, err := enc.Begin(p, pattern(3))

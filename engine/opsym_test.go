@@ -168,7 +168,7 @@ func TestSaveLoad(t *testing.T) {
 	add(ck.CKM_AES_CTR, &CTRParams{CounterBits: 128, CB: [16]byte(bytes.Repeat([]byte{0xff}, 16))})
 	delete(cases, "CKM_AES_CTR decrypt")
 	cases["CKM_AES_CTR encrypt"] = func() (Op, error) {
-		return newCTR(aes, &CTRParams{CounterBits: 72, CB: [16]byte(unhex("0000000000000000fffffffffffffffe"))})
+		return aesFamily.newCTR(aes, &CTRParams{CounterBits: 72, CB: [16]byte(unhex("0000000000000000fffffffffffffffe"))})
 	}
 	add(ck.CKM_AES_CMAC, nil)
 	add(ck.CKM_AES_CMAC_GENERAL, uint64(5))

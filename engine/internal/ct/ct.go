@@ -31,3 +31,18 @@ func PKCS7Len(b []byte) (n, ok int) {
 	}
 	return subtle.ConstantTimeSelect(ok, size-pad, 0), ok
 }
+
+// IPsecLen is PKCS7Len for padding bytes that count from 1 up to their number.
+func IPsecLen(b []byte) (n, ok int) {
+	size := len(b)
+	if size == 0 {
+		return 0, 0
+	}
+	pad := int(b[size-1])
+	ok = Less(0, pad) & subtle.ConstantTimeLessOrEq(pad, size)
+	for i, x := range b {
+		want := i - (size - pad) + 1 // below 1 where there is data
+		ok &= subtle.ConstantTimeSelect(subtle.ConstantTimeLessOrEq(size-pad, i), subtle.ConstantTimeByteEq(x, byte(want)), 1)
+	}
+	return subtle.ConstantTimeSelect(ok, size-pad, 0), ok
+}

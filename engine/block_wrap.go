@@ -12,43 +12,27 @@ import (
 	"github.com/perilune/perilune/engine/internal/ct"
 )
 
-// AES key wrap (PKCS#11 v3.1 section 6.16; NIST SP 800-38F, RFC 3394, RFC 5649).
+// Key wrap (PKCS#11 v3.1 section 6.16; NIST SP 800-38F, RFC 3394, RFC 5649), for
+// blocks of 16 bytes.
 
-func init() {
-	row := func(t ck.MechanismType, o wrapOp, selfTest func() error) *Mechanism {
-		encrypt := func(k *Key, p any) (Op, error) { return newWrapOp(k, p, o) }
-		decrypt := func(k *Key, p any) (Op, error) {
-			o := o
-			o.decrypt = true
-			return newWrapOp(k, p, o)
-		}
-		wrap, wrapped := encrypt, Wrapped{}
-		if o.pad == unpadded {
-			wrapped.Zeros = 7
-			wrap = func(k *Key, p any) (Op, error) {
-				o := o
-				o.pad = zeros
-				return newWrapOp(k, p, o)
-			}
-		}
-		return aesRow(&Mechanism{
-			Type: t, Param: []byte(nil), Optional: true,
-			Encrypt: encrypt, Decrypt: decrypt, Wrap: wrapping(wrap), Unwrap: unwrapping(decrypt), Wrapped: wrapped,
-			SelfTest: selfTest,
-		})
-	}
-	register(
-		row(ck.CKM_AES_KEY_WRAP, wrapOp{}, testKW),
-		notApproved(row(ck.CKM_AES_KEY_WRAP_PKCS7, wrapOp{pad: pkcs7}, testKWPKCS7)),
-		row(ck.CKM_AES_KEY_WRAP_KWP, wrapOp{pad: kwp},
-			func() error { return testKWP(ck.CKM_AES_KEY_WRAP_KWP) }),
-		// CKM_AES_KEY_WRAP_PAD is deprecated, because 2.40 described it as
-		// what is CKM_AES_KEY_WRAP_PKCS7 now, while most tokens (and the users
-		// of the name) mean RFC 5649. This one writes RFC 5649 and reads both:
-		// the integrity check tells them apart.
-		row(ck.CKM_AES_KEY_WRAP_PAD, wrapOp{pad: kwp, either: true},
-			func() error { return testKWP(ck.CKM_AES_KEY_WRAP_PAD) }),
-	)
+// keyWrap is key wrap as it is, KW.
+func (c *blockCipher) keyWrap(t ck.MechanismType, answers ...known) *Mechanism {
+	m := c.keyWrapWith(t, wrapOp{}, answers)
+	m.Wrap, m.Wrapped = wrapping(c.newWrapOp(wrapOp{pad: zeros})), Wrapped{Zeros: 7}
+	return m
+}
+
+// keyWrapPad is key wrap with padding, KWP.
+func (c *blockCipher) keyWrapPad(t ck.MechanismType, answers ...known) *Mechanism {
+	return c.keyWrapWith(t, wrapOp{pad: kwp}, answers)
+}
+
+func (c *blockCipher) keyWrapWith(t ck.MechanismType, o wrapOp, answers []known) *Mechanism {
+	inverse := o
+	inverse.decrypt = true
+	m := wrappingToo(c.enciphering(t, c.newWrapOp(o), c.newWrapOp(inverse), answers))
+	m.Param, m.Optional = []byte(nil), true
+	return m
 }
 
 // kwp is the padding of RFC 5649: zeros, and the length in the initial value.
@@ -70,24 +54,28 @@ type wrapOp struct {
 	decrypt bool
 }
 
-func newWrapOp(k *Key, p any, o wrapOp) (Op, error) {
-	o.setIV()
-	if iv, _ := p.([]byte); p != nil && len(iv) != 0 {
-		n := len(o.iv)
-		if o.pad == kwp {
-			n = len(icv2)
+// newWrapOp makes the function that starts operations like o.
+func (c *blockCipher) newWrapOp(o wrapOp) begin {
+	return func(k *Key, p any) (Op, error) {
+		block, p, err := c.block(k, p)
+		if err != nil {
+			return nil, err
 		}
-		if len(iv) != n {
-			return nil, fmt.Errorf("the initial value has %d bytes: %w", n, ck.CKR_MECHANISM_PARAM_INVALID)
+		op := o
+		op.block = block
+		op.setIV()
+		if iv, _ := p.([]byte); p != nil && len(iv) != 0 {
+			n := len(op.iv)
+			if op.pad == kwp {
+				n = len(icv2)
+			}
+			if len(iv) != n {
+				return nil, fmt.Errorf("the initial value has %d bytes: %w", n, ck.CKR_MECHANISM_PARAM_INVALID)
+			}
+			copy(op.iv[:], iv)
 		}
-		copy(o.iv[:], iv)
+		return &op, nil
 	}
-	block, err := aesCipher(k)
-	if err != nil {
-		return nil, err
-	}
-	o.block = block
-	return &o, nil
 }
 
 // setIV puts the default initial value in place.
@@ -280,69 +268,4 @@ func kwpUnwrap(block cipher.Block, wrapped []byte) ([]byte, error) {
 	o := wrapOp{block: block, pad: kwp, decrypt: true}
 	o.setIV()
 	return runOp(&o, nil, wrapped)
-}
-
-// testKW checks RFC 3394, section 4.6, and that a wrong block is found out.
-func testKW() error {
-	a := cipherAnswer{
-		"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
-		"00112233445566778899aabbccddeeff000102030405060708090a0b0c0d0e0f",
-		"28c9f404c4b810f4cbccb35cfb87f8263f5786e2d80ed326cbc7f0e71a99f43bfb988b9b7a02dd21",
-	}
-	if err := testCipher(ck.CKM_AES_KEY_WRAP, nil, a); err != nil {
-		return err
-	}
-	bad := unhex(a.cipher)
-	bad[0] ^= 1
-	op, err := Find(ck.CKM_AES_KEY_WRAP).Decrypt(secretKey(ck.CKK_AES, unhex(a.key)), nil)
-	if _, err := runOp(op, err, bad); err == nil {
-		return errSelfTest(ck.CKM_AES_KEY_WRAP)
-	}
-	return nil
-}
-
-// testKWP checks both examples of RFC 5649, section 6.
-func testKWP(t ck.MechanismType) error {
-	const key = "5840df6e29b02af1ab493b705bf16ea1ae8338f4dcc176a8"
-	for _, a := range []cipherAnswer{
-		{key, "c37b7e6492584340bed12207808941155068f738",
-			"138bdeaa9b8fa7fc61f97742e72248ee5ae6ae5360d1ae6a5f54f373fa543b6a"},
-		{key, "466f7250617369", "afbeb0f07dfbf5419200f2ccb50bb24f"},
-	} {
-		if err := testCipher(t, nil, a); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// testKWPKCS7 checks that what comes out is the key wrap (which testKW checks
-// with a published answer) of the data and its padding: nobody seems to have
-// published an answer for the two together.
-func testKWPKCS7() error {
-	k := secretKey(ck.CKK_AES, unhex("000102030405060708090a0b0c0d0e0f"))
-	m := Find(ck.CKM_AES_KEY_WRAP_PKCS7)
-	data := unhex("00112233445566778899aabbcc")
-	op, err := m.Encrypt(k, nil)
-	out, err := runOp(op, err, data)
-	if err != nil {
-		return err
-	}
-	op, err = Find(ck.CKM_AES_KEY_WRAP).Decrypt(k, nil)
-	plain, err := runOp(op, err, out)
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(plain, append(data, 3, 3, 3)) {
-		return errSelfTest(ck.CKM_AES_KEY_WRAP_PKCS7)
-	}
-	op, err = m.Decrypt(k, nil)
-	plain, err = runOp(op, err, out)
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(plain, data) {
-		return errSelfTest(ck.CKM_AES_KEY_WRAP_PKCS7)
-	}
-	return nil
 }

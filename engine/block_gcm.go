@@ -4,37 +4,38 @@ import (
 	"crypto/cipher"
 	"crypto/subtle"
 	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/engine/internal/ct"
 	"github.com/perilune/perilune/engine/internal/ghash"
 )
 
-// AES-GCM and AES-GMAC (PKCS#11 v3.1 section 6.13.2, 6.13.4; NIST SP 800-38D).
+// GCM and GMAC (PKCS#11 v3.1 section 6.13.2, 6.13.4; NIST SP 800-38D).
 //
-// A message that comes in one part goes through the standard library. For
-// ciphertext that must leave piece by piece, for tags shorter than 96 bits and
-// for tags kept apart from the ciphertext there is gcmStream.
+// A message that comes in one part goes through the standard library, where that
+// has code for the cipher. For other ciphers, for ciphertext that must leave
+// piece by piece, for tags shorter than 96 bits and for tags kept apart from the
+// ciphertext there is gcmStream.
 
-func init() {
-	register(
-		aesRow(&Mechanism{
-			Type: ck.CKM_AES_GCM, Param: (*GCMParams)(nil), MessageParam: (*GCMMessageParams)(nil),
-			Encrypt: newGCMEncrypt, Decrypt: newGCMDecrypt,
-			Wrap: wrapping(newGCMEncrypt), Unwrap: unwrapping(newGCMDecrypt),
-			MessageEncrypt: newGCMMessageEncrypt, MessageDecrypt: newGCMMessageDecrypt,
-			SelfTest: testGCM,
-		}),
-		aesRow(&Mechanism{
-			Type: ck.CKM_AES_GMAC, Param: (*GMACParams)(nil), OneMessage: true,
-			Sign:     func(k *Key, p any) (Op, error) { return newSign(newGMAC(k, p)) },
-			Verify:   func(k *Key, p any) (Verifier, error) { return newVerify(newGMAC(k, p)) },
-			SelfTest: testGMAC,
-		}),
-	)
+// gcm is GCM, with the message-based functions.
+func (c *blockCipher) gcm(t ck.MechanismType, answers ...known) *Mechanism {
+	m := wrappingToo(c.enciphering(t, c.newGCMEncrypt, c.newGCMDecrypt, answers))
+	m.Param, m.MessageParam = (*GCMParams)(nil), (*GCMMessageParams)(nil)
+	m.MessageEncrypt = func(k *Key, _ any) (MessageOp, error) { return c.newGCMMessages(k, false) }
+	m.MessageDecrypt = func(k *Key, _ any) (MessageOp, error) { return c.newGCMMessages(k, true) }
+	return m
+}
+
+// gmac is GMAC.
+func (c *blockCipher) gmac(t ck.MechanismType, answers ...known) *Mechanism {
+	m := c.mechanism(t, answers)
+	m.Param, m.OneMessage = (*GMACParams)(nil), true
+	m.Sign = func(k *Key, p any) (Op, error) { return newSign(c.newGMAC(k, p)) }
+	m.Verify = func(k *Key, p any) (Verifier, error) { return newVerify(c.newGMAC(k, p)) }
+	return m
 }
 
 // GCMParams is CK_GCM_PARAMS (PKCS#11 v3.1 section 6.13.5). IVBits repeats the
@@ -49,18 +50,24 @@ type GCMParams struct {
 // gcmMaxLen is the longest message (NIST SP 800-38D, section 5.2.1.1).
 const gcmMaxLen = 1<<36 - 32
 
-// gcmKey is an AES key made ready for GCM.
+// gcmKey is a key made ready for GCM.
 type gcmKey struct {
 	block cipher.Block
-	aead  cipher.AEAD // for IVs of 96 bits and tags of 128
+	aead  cipher.AEAD // for IVs of 96 bits and tags of 128, or nil
 	hash  *ghash.Key
 }
 
-func parseGCMKey(k *Key) (*gcmKey, error) {
+func (c *blockCipher) gcmKey(k *Key) (*gcmKey, error) {
+	if !slices.Contains(c.keys, k.Type) {
+		return nil, ck.CKR_KEY_TYPE_INCONSISTENT
+	}
 	return Parsed(k, func(k *Key) (*gcmKey, error) {
-		block, err := aesCipher(k)
+		block, err := c.keyed(k)
 		if err != nil {
 			return nil, err
+		}
+		if !c.ownGCM {
+			return &gcmKey{block, nil, ghash.NewKey(block, nil)}, nil
 		}
 		aead, err := cipher.NewGCM(block)
 		if err != nil {
@@ -72,6 +79,9 @@ func parseGCMKey(k *Key) (*gcmKey, error) {
 
 // aeadFor returns the standard library's GCM for these lengths, or nil.
 func (k *gcmKey) aeadFor(ivLen, tagLen int) cipher.AEAD {
+	if k.aead == nil {
+		return nil
+	}
 	var aead cipher.AEAD
 	var err error
 	switch {
@@ -104,7 +114,7 @@ type gcmOp struct {
 	tagLen  int
 }
 
-func newGCMOp(k *Key, param any) (o gcmOp, err error) {
+func (c *blockCipher) newGCMOp(k *Key, param any) (o gcmOp, err error) {
 	p, err := structParam[GCMParams](param)
 	if err != nil {
 		return o, err
@@ -116,7 +126,7 @@ func newGCMOp(k *Key, param any) (o gcmOp, err error) {
 	if o.tagLen, err = gcmTagLen(p.TagBits); err != nil {
 		return o, err
 	}
-	o.key, err = parseGCMKey(k)
+	o.key, err = c.gcmKey(k)
 	return o, err
 }
 
@@ -126,8 +136,8 @@ type gcmEncrypt struct {
 	stream *gcmStream // once a part came
 }
 
-func newGCMEncrypt(k *Key, p any) (Op, error) {
-	o, err := newGCMOp(k, p)
+func (c *blockCipher) newGCMEncrypt(k *Key, p any) (Op, error) {
+	o, err := c.newGCMOp(k, p)
 	if err != nil {
 		return nil, err
 	}
@@ -168,8 +178,8 @@ type gcmDecrypt struct {
 	buf []byte
 }
 
-func newGCMDecrypt(k *Key, p any) (Op, error) {
-	o, err := newGCMOp(k, p)
+func (c *blockCipher) newGCMDecrypt(k *Key, p any) (Op, error) {
+	o, err := c.newGCMOp(k, p)
 	if err != nil {
 		return nil, err
 	}
@@ -316,7 +326,7 @@ func (p *GMACParams) FromBytes(iv []byte) error {
 	return nil
 }
 
-func newGMAC(k *Key, param any) (mac, error) {
+func (c *blockCipher) newGMAC(k *Key, param any) (mac, error) {
 	p, err := structParam[GMACParams](param)
 	if err != nil {
 		return nil, err
@@ -324,7 +334,7 @@ func newGMAC(k *Key, param any) (mac, error) {
 	if len(p.AAD) > 0 {
 		return nil, fmt.Errorf("GMAC takes its data from the message: %w", ck.CKR_MECHANISM_PARAM_INVALID)
 	}
-	o, err := newGCMOp(k, &p.GCMParams)
+	o, err := c.newGCMOp(k, &p.GCMParams)
 	if err != nil {
 		return nil, err
 	}
@@ -351,47 +361,4 @@ func (g *gmac) sum(dst []byte) []byte {
 	g.hash.Sum(&tag)
 	subtle.XORBytes(tag[:], tag[:], mask[:])
 	return append(dst, tag[:g.tag]...)
-}
-
-// testGCM checks test case 4 of the paper that proposed GCM (McGrew and Viega,
-// "The Galois/Counter Mode of Operation", appendix B), in one part, in two and
-// with the tag cut short.
-func testGCM() error {
-	k := secretKey(ck.CKK_AES, unhex("feffe9928665731c6d6a8f9467308308"))
-	p := &GCMParams{
-		IV:      unhex("cafebabefacedbaddecaf888"),
-		AAD:     unhex("feedfacedeadbeeffeedfacedeadbeefabaddad2"),
-		TagBits: 128,
-	}
-	plain := "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72" +
-		"1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39"
-	sealed := "42831ec2217774244b7221b784d0d49ce3aa212f2c02a4e035c17e2329aca12e" +
-		"21d514b25466931c7d8f6a5aac84aa051ba30b396a0aac973d58e091" + "5bc94fbc3221a5db94fae95ae7121a47"
-	if err := testCipher(ck.CKM_AES_GCM, p, cipherAnswer{hex.EncodeToString(k.Value()), plain, sealed}); err != nil {
-		return err
-	}
-	op, err := newGCMEncrypt(k, p)
-	if err != nil {
-		return err
-	}
-	out := make([]byte, len(sealed)/2)
-	in := unhex(plain)
-	if _, err := op.Update(out, in[:21]); err != nil {
-		return err
-	}
-	if _, err := op.Finish(out[21:], in[21:]); err != nil {
-		return err
-	}
-	if hex.EncodeToString(out) != sealed {
-		return errSelfTest(ck.CKM_AES_GCM)
-	}
-	p.TagBits = 64
-	return testCipher(ck.CKM_AES_GCM, p, cipherAnswer{hex.EncodeToString(k.Value()), plain, sealed[:len(sealed)-16]})
-}
-
-// testGMAC checks case 8 of Wycheproof's aes_gmac_test.json.
-func testGMAC() error {
-	k := secretKey(ck.CKK_AES, unhex("1d4a92394c7356a6f528cfb3adb8f253"))
-	p := &GMACParams{GCMParams{IV: unhex("02194ece3bc50c51c52bdd83"), TagBits: 128}}
-	return testMAC(ck.CKM_AES_GMAC, k, p, "19b69d4178d49c20b4ee5846cb440c99", "3790b32d5cda9f8ef72b643d701077d3")
 }

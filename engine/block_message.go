@@ -2,15 +2,16 @@ package engine
 
 import (
 	"bytes"
+	"crypto/cipher"
 	"encoding/binary"
 	"fmt"
 
 	"github.com/perilune/perilune/cryptoki/ck"
 )
 
-// AES-GCM and AES-CCM for message-based encryption (PKCS#11 v3.1 sections
-// 6.13.2, 6.13.3 and 6.13.5): many messages under one key, the IV made here if
-// so wanted, the tag in the parameter.
+// GCM and CCM for message-based encryption (PKCS#11 v3.1 sections 6.13.2, 6.13.3
+// and 6.13.5): many messages under one key, the IV made here if so wanted, the
+// tag in the parameter.
 
 // GCMMessageParams is CK_GCM_MESSAGE_PARAMS.
 type GCMMessageParams struct {
@@ -160,21 +161,16 @@ func (g *ivGenerator) xorCount(iv []byte) {
 	}
 }
 
-// gcmMessages is a message-based operation with AES-GCM.
+// gcmMessages is a message-based operation with GCM.
 type gcmMessages struct {
 	key     *gcmKey
 	gen     ivGenerator
 	decrypt bool
 }
 
-func newGCMMessageEncrypt(k *Key, _ any) (MessageOp, error) {
-	key, err := parseGCMKey(k)
-	return &gcmMessages{key: key}, err
-}
-
-func newGCMMessageDecrypt(k *Key, _ any) (MessageOp, error) {
-	key, err := parseGCMKey(k)
-	return &gcmMessages{key: key, decrypt: true}, err
+func (c *blockCipher) newGCMMessages(k *Key, decrypt bool) (MessageOp, error) {
+	key, err := c.gcmKey(k)
+	return &gcmMessages{key: key, decrypt: decrypt}, err
 }
 
 // Begin makes the IV (encryption) and starts a message.
@@ -286,21 +282,16 @@ func (o *gcmMessageDecrypt) Finish(dst, src []byte) (int, error) {
 	return len(src), nil
 }
 
-// ccmMessages is a message-based operation with AES-CCM.
+// ccmMessages is a message-based operation with CCM.
 type ccmMessages struct {
-	key     *Key
+	block   cipher.Block
 	gen     ivGenerator
 	decrypt bool
 }
 
-func newCCMMessageEncrypt(k *Key, _ any) (MessageOp, error) {
-	_, err := aesCipher(k)
-	return &ccmMessages{key: k}, err
-}
-
-func newCCMMessageDecrypt(k *Key, _ any) (MessageOp, error) {
-	_, err := aesCipher(k)
-	return &ccmMessages{key: k, decrypt: true}, err
+func (c *blockCipher) newCCMMessages(k *Key, decrypt bool) (MessageOp, error) {
+	block, _, err := c.block(k, nil)
+	return &ccmMessages{block: block, decrypt: decrypt}, err
 }
 
 // Begin makes the nonce (encryption) and starts a message.
@@ -309,7 +300,7 @@ func (m *ccmMessages) Begin(param any, aad []byte) (Op, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := newCCMState(m.key, p.Nonce, bytes.Clone(aad), uint64(len(p.MAC)))
+	c, err := newCCMState(m.block, p.Nonce, bytes.Clone(aad), uint64(len(p.MAC)))
 	if err != nil {
 		return nil, err
 	}
