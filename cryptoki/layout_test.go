@@ -18,14 +18,19 @@ import (
 // structures are the C names of the engine's parameter structures.
 var structures = map[string]string{
 	"AESCBCEncryptDataParams": "CK_AES_CBC_ENCRYPT_DATA_PARAMS",
+	"AESXTSParams":            "CK_AES_XTS_PARAMS",
 	"CCMMessageParams":        "CK_CCM_MESSAGE_PARAMS",
 	"CCMParams":               "CK_CCM_PARAMS",
+	"CCMWrapParams":           "CK_CCM_WRAP_PARAMS",
 	"CTRParams":               "CK_AES_CTR_PARAMS",
+	"DESCBCEncryptDataParams": "CK_DES_CBC_ENCRYPT_DATA_PARAMS",
+	"DESCTRParams":            "CK_DES_CTR_PARAMS",
 	"ECDH1DeriveParams":       "CK_ECDH1_DERIVE_PARAMS",
 	"ECMQVDeriveParams":       "CK_ECMQV_DERIVE_PARAMS",
 	"EDDSAParams":             "CK_EDDSA_PARAMS",
 	"GCMMessageParams":        "CK_GCM_MESSAGE_PARAMS",
 	"GCMParams":               "CK_GCM_PARAMS",
+	"GCMWrapParams":           "CK_GCM_WRAP_PARAMS",
 	"GMACParams":              "CK_GCM_PARAMS",
 	"HKDFParams":              "CK_HKDF_PARAMS",
 	"OAEPParams":              "CK_RSA_PKCS_OAEP_PARAMS",
@@ -76,7 +81,7 @@ func TestParameterSizes(t *testing.T) {
 	} {
 		t.Run(platform.target, func(t *testing.T) {
 			var c strings.Builder
-			c.WriteString("#include <pkcs11.h>\n")
+			c.WriteString("#include <perilune.h>\n")
 			for name, proto := range prototypes() {
 				size, err := cmem.Size(proto, platform.abi)
 				if err != nil {

@@ -137,6 +137,24 @@ func (c *blockCipher) mechanism(t ck.MechanismType, answers []known) *Mechanism 
 	return &m
 }
 
+// proven says what outside source proves a row.
+func proven(by string, m *Mechanism) *Mechanism {
+	m.Vectors = by
+	return m
+}
+
+// notApproved takes a row out of FIPS mode.
+func notApproved(m *Mechanism) *Mechanism {
+	m.FIPS, m.FIPSMin, m.LegacyMin = false, 0, 0
+	return m
+}
+
+// alias gives a row further numbers.
+func alias(m *Mechanism, numbers ...ck.MechanismType) *Mechanism {
+	m.Aliases = numbers
+	return m
+}
+
 // begin starts an operation of a row.
 type begin = func(*Key, any) (Op, error)
 
@@ -213,7 +231,7 @@ func (c *blockCipher) testKeyGen(m *Mechanism, a known) error {
 	if v := ck.Find(attrs, ck.CKA_VALUE); v == nil || len(v.Value) != n {
 		return errSelfTest(m.Type)
 	}
-	block, _, err := c.block(secretKey(m.Makes, unhex(a.key)), a.p)
+	block, err := c.bare(unhex(a.key), a.p)
 	if err != nil {
 		return err
 	}
@@ -223,6 +241,18 @@ func (c *blockCipher) testKeyGen(m *Mechanism, a known) error {
 		return errSelfTest(m.Type)
 	}
 	return nil
+}
+
+// bare is the cipher for a self-test; of the first half, if a key is two.
+func (c *blockCipher) bare(key []byte, p any) (cipher.Block, error) {
+	if c.open != nil {
+		block, _, err := c.open(secretKey(c.keys[0], key), p)
+		return block, err
+	}
+	if block, err := c.new(key); err == nil {
+		return block, nil
+	}
+	return c.new(key[:len(key)/2])
 }
 
 // testKnown checks known answers of a row, in both directions if there are two.

@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/perilune/perilune/cryptoki/ck"
 )
@@ -39,13 +40,14 @@ func (c *blockCipher) cts(t ck.MechanismType, answers ...known) *Mechanism {
 	return m
 }
 
-// xts is XTS (IEEE 1619, NIST SP 800-38E) with keys of a type whose first half
-// is for the data and whose second is for the tweak. The parameter is the tweak,
-// a data unit's number in 16 bytes, the least significant first.
-func (c *blockCipher) xts(t ck.MechanismType, keys ck.KeyType, answers ...known) *Mechanism {
+// xts is XTS (IEEE 1619, NIST SP 800-38E). The keys are two of the cipher in one,
+// so Min and Max of the row are twice those of the cipher: the first half is for
+// the data, the second for the tweak. The parameter is the tweak, which is a data
+// unit's number in 16 bytes, the least significant first.
+func (c *blockCipher) xts(t ck.MechanismType, answers ...known) *Mechanism {
 	start := func(decrypt bool) begin {
 		return func(k *Key, p any) (Op, error) {
-			key, err := c.xtsKey(k, keys)
+			key, err := c.xtsKey(k)
 			if err != nil {
 				return nil, err
 			}
@@ -57,15 +59,50 @@ func (c *blockCipher) xts(t ck.MechanismType, keys ck.KeyType, answers ...known)
 		}
 	}
 	m := c.enciphering(t, start(false), start(true), answers)
-	m.Keys, m.Param, m.Min, m.Max = []ck.KeyType{keys}, []byte(nil), 2*c.row.Min, 2*c.row.Max
+	m.Param = []byte(nil)
+	return m
+}
+
+// AESXTSParams is CK_AES_XTS_PARAMS of perilune.h.
+type AESXTSParams struct {
+	TweakKey ck.ObjectHandle
+	CB       [16]byte
+}
+
+// xtsTwoKeys is XTS with a key for the data, and another for the tweak that the
+// parameter names.
+func (c *blockCipher) xtsTwoKeys(t ck.MechanismType) *Mechanism {
+	start := func(decrypt bool) begin {
+		return func(k *Key, param any) (Op, error) {
+			w, _ := param.(*WithKeys)
+			if w == nil || len(w.Keys) != 1 || w.Keys[0] == nil {
+				return nil, fmt.Errorf("the key of the tweak is missing: %w", ck.CKR_MECHANISM_PARAM_INVALID)
+			}
+			p, err := structParam[AESXTSParams](w.Param)
+			if err != nil {
+				return nil, err
+			}
+			data, _, err := c.block(k, nil)
+			if err != nil {
+				return nil, err
+			}
+			tweak, _, err := c.block(w.Keys[0], nil)
+			if err != nil {
+				return nil, err
+			}
+			return newXTS(data, tweak, p.CB[:], decrypt), nil
+		}
+	}
+	m := c.enciphering(t, start(false), start(true), nil)
+	m.Param = (*AESXTSParams)(nil)
 	return m
 }
 
 // xtsKey is the two keys of XTS.
 type xtsKey struct{ data, tweak cipher.Block }
 
-func (c *blockCipher) xtsKey(k *Key, t ck.KeyType) (*xtsKey, error) {
-	if k.Type != t {
+func (c *blockCipher) xtsKey(k *Key) (*xtsKey, error) {
+	if !slices.Contains(c.keys, k.Type) {
 		return nil, ck.CKR_KEY_TYPE_INCONSISTENT
 	}
 	return Parsed(k, func(k *Key) (*xtsKey, error) {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"crypto/cipher"
 	"crypto/subtle"
 	"encoding/binary"
@@ -26,6 +27,9 @@ func (c *blockCipher) gcm(t ck.MechanismType, answers ...known) *Mechanism {
 	m.Param, m.MessageParam = (*GCMParams)(nil), (*GCMMessageParams)(nil)
 	m.MessageEncrypt = func(k *Key, _ any) (MessageOp, error) { return c.newGCMMessages(k, false) }
 	m.MessageDecrypt = func(k *Key, _ any) (MessageOp, error) { return c.newGCMMessages(k, true) }
+	m.WrapParam = (*GCMWrapParams)(nil)
+	m.WrapAuthenticated = c.gcmWrap
+	m.UnwrapAuthenticated = c.gcmUnwrap
 	return m
 }
 
@@ -34,12 +38,14 @@ func (c *blockCipher) gmac(t ck.MechanismType, answers ...known) *Mechanism {
 	m := c.mechanism(t, answers)
 	m.Param, m.OneMessage = (*GMACParams)(nil), true
 	m.Sign = func(k *Key, p any) (Op, error) { return newSign(c.newGMAC(k, p)) }
-	m.Verify = func(k *Key, p any) (Verifier, error) { return newVerify(c.newGMAC(k, p)) }
+	m.Verify = c.newGMACVerify
 	return m
 }
 
 // GCMParams is CK_GCM_PARAMS (PKCS#11 v3.1 section 6.13.5). IVBits repeats the
 // length of the IV, or is 0, or anything: the standard says to go by ulIvLen.
+//
+// With no IV (a null pointer) one is made, and put behind what comes out.
 type GCMParams struct {
 	IV      []byte `c:"ptr,len"`
 	IVBits  uint64
@@ -112,14 +118,20 @@ type gcmOp struct {
 	key     *gcmKey
 	iv, aad []byte
 	tagLen  int
+	ownIV   int // length of the IV that comes behind the tag, or 0
 }
+
+// madeIV is the length of the IVs that are made here, as HSMs of old do it.
+const madeIV = 16
 
 func (c *blockCipher) newGCMOp(k *Key, param any) (o gcmOp, err error) {
 	p, err := structParam[GCMParams](param)
 	if err != nil {
 		return o, err
 	}
-	if len(p.IV) == 0 {
+	if p.IV == nil {
+		o.ownIV = madeIV
+	} else if len(p.IV) == 0 {
 		return o, fmt.Errorf("the IV is empty: %w", ck.CKR_MECHANISM_PARAM_INVALID)
 	}
 	o.iv, o.aad = p.IV, p.AAD
@@ -128,6 +140,15 @@ func (c *blockCipher) newGCMOp(k *Key, param any) (o gcmOp, err error) {
 	}
 	o.key, err = c.gcmKey(k)
 	return o, err
+}
+
+// makeIV makes the IV if that is wanted.
+func (o *gcmOp) makeIV() error {
+	if o.ownIV == 0 {
+		return nil
+	}
+	o.iv = make([]byte, o.ownIV)
+	return Random(o.iv)
 }
 
 // gcmEncrypt puts the tag behind the ciphertext.
@@ -139,6 +160,9 @@ type gcmEncrypt struct {
 func (c *blockCipher) newGCMEncrypt(k *Key, p any) (Op, error) {
 	o, err := c.newGCMOp(k, p)
 	if err != nil {
+		return nil, err
+	}
+	if err := o.makeIV(); err != nil {
 		return nil, err
 	}
 	return &gcmEncrypt{gcmOp: o}, nil
@@ -153,23 +177,31 @@ func (o *gcmEncrypt) Update(dst, src []byte) (int, error) {
 	return len(src), o.stream.encrypt(dst, src)
 }
 
-func (o *gcmEncrypt) FinishLen(n int) (int, bool) { return n + o.tagLen, true }
+func (o *gcmEncrypt) FinishLen(n int) (int, bool) { return n + o.tagLen + o.ownIV, true }
 
 func (o *gcmEncrypt) Finish(dst, src []byte) (int, error) {
 	n := len(src) + o.tagLen
+	if err := o.seal(dst[:n], src); err != nil {
+		return 0, err
+	}
+	return n + copy(dst[n:n+o.ownIV], o.iv), nil
+}
+
+// seal encrypts the last bytes, and puts the tag behind them.
+func (o *gcmEncrypt) seal(dst, src []byte) error {
 	if o.stream == nil && uint64(len(src)) <= gcmMaxLen {
 		if aead := o.key.aeadFor(len(o.iv), o.tagLen); aead != nil {
-			aead.Seal(dst[:0:n], o.iv, src, o.aad)
-			return n, nil
+			aead.Seal(dst[:0], o.iv, src, o.aad)
+			return nil
 		}
 	}
 	if _, err := o.Update(dst, src); err != nil {
-		return 0, err
+		return err
 	}
 	var tag [16]byte
 	o.stream.tag(&tag)
-	copy(dst[len(src):n], tag[:])
-	return n, nil
+	copy(dst[len(src):], tag[:])
+	return nil
 }
 
 // gcmDecrypt keeps everything back until the tag is checked.
@@ -193,15 +225,20 @@ func (o *gcmDecrypt) Update(_, src []byte) (int, error) {
 	return 0, nil
 }
 
-func (o *gcmDecrypt) FinishLen(n int) (int, bool) { return max(0, len(o.buf)+n-o.tagLen), true }
+func (o *gcmDecrypt) FinishLen(n int) (int, bool) {
+	return max(0, len(o.buf)+n-o.tagLen-o.ownIV), true
+}
 
 func (o *gcmDecrypt) Finish(dst, src []byte) (int, error) {
 	if len(o.buf) > 0 {
 		src = append(o.buf, src...)
 	}
-	n := len(src) - o.tagLen
+	n := len(src) - o.tagLen - o.ownIV
 	if n < 0 || uint64(n) > gcmMaxLen {
 		return 0, ck.CKR_ENCRYPTED_DATA_LEN_RANGE
+	}
+	if o.ownIV > 0 {
+		src, o.iv = src[:n+o.tagLen], bytes.Clone(src[n+o.tagLen:])
 	}
 	if aead := o.key.aeadFor(len(o.iv), o.tagLen); aead != nil {
 		if _, err := aead.Open(dst[:0:n], o.iv, src, o.aad); err != nil {
@@ -310,11 +347,9 @@ func (c *gctr) xor(dst, src []byte) {
 
 // gmac is the tag of a message that is all associated data.
 type gmac struct {
-	key  *gcmKey
-	iv   []byte
+	gcmOp
 	hash ghash.Hash
 	n    uint64
-	tag  int
 }
 
 // GMACParams is CK_GCM_PARAMS, or the IV alone, with which the tag has 128 bits.
@@ -338,7 +373,36 @@ func (c *blockCipher) newGMAC(k *Key, param any) (mac, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &gmac{key: o.key, iv: o.iv, hash: ghash.New(o.key.hash), tag: o.tagLen}, nil
+	if err := o.makeIV(); err != nil {
+		return nil, err
+	}
+	return &gmac{gcmOp: o, hash: ghash.New(o.key.hash)}, nil
+}
+
+// newGMACVerify starts a verification.
+func (c *blockCipher) newGMACVerify(k *Key, p any) (Verifier, error) {
+	m, err := c.newGMAC(k, p)
+	if err != nil {
+		return nil, err
+	}
+	if g := m.(*gmac); g.ownIV > 0 {
+		return &gmacOwnIV{verifyMAC{mac: g}, g}, nil
+	}
+	return &verifyMAC{mac: m}, nil
+}
+
+// gmacOwnIV is a verification with the IV behind the tag.
+type gmacOwnIV struct {
+	verifyMAC
+	g *gmac
+}
+
+func (v *gmacOwnIV) Verify(src, sig []byte) error {
+	if len(sig) != v.g.size() {
+		return ck.CKR_SIGNATURE_LEN_RANGE
+	}
+	v.g.iv = sig[v.g.tagLen:]
+	return v.verifyMAC.Verify(src, sig)
 }
 
 func (g *gmac) write(src []byte) error {
@@ -350,7 +414,7 @@ func (g *gmac) write(src []byte) error {
 	return nil
 }
 
-func (g *gmac) size() int { return g.tag }
+func (g *gmac) size() int { return g.tagLen + g.ownIV }
 
 func (g *gmac) sum(dst []byte) []byte {
 	var tag, mask [16]byte
@@ -360,5 +424,9 @@ func (g *gmac) sum(dst []byte) []byte {
 	g.hash.Lengths(g.n, 0)
 	g.hash.Sum(&tag)
 	subtle.XORBytes(tag[:], tag[:], mask[:])
-	return append(dst, tag[:g.tag]...)
+	dst = append(dst, tag[:g.tagLen]...)
+	if g.ownIV > 0 {
+		dst = append(dst, g.iv...)
+	}
+	return dst
 }

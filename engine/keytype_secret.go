@@ -8,11 +8,12 @@ import (
 	"github.com/perilune/perilune/cryptoki/ck"
 )
 
-// Secret keys: AES (PKCS#11 v3.1 section 6.10.2), generic secrets (section
+// Secret keys: AES (PKCS#11 v3.1 section 6.10.2; for XTS section 6.12.2), generic secrets (section
 // 6.8.2), the types for one HMAC each, and HKDF.
 
 func init() {
-	registerKeyType(secretType(ck.CKK_AES, checkValueAES, 16, 24, 32))
+	registerKeyType(secretType(ck.CKK_AES, checkValueBlock, 16, 24, 32))
+	registerKeyType(secretType(ck.CKK_AES_XTS, checkValueXTS, 32, 64))
 	registerKeyType(secretType(ck.CKK_GENERIC_SECRET, checkValueSHA1), secretType(ck.CKK_HKDF, checkValueSHA1))
 	for _, f := range hashFamilies {
 		registerKeyType(secretType(f.key, checkValueSHA1))
@@ -42,14 +43,32 @@ func completeSecret(k *Key, lengths []int) ([]ck.Attribute, error) {
 	return []ck.Attribute{ck.NewULong(ck.CKA_VALUE_LEN, uint64(n))}, nil
 }
 
-// checkValueAES encrypts a block of zeros (PKCS#11 v3.1 section 4.10.2).
-func checkValueAES(k *Key) ([]byte, error) {
-	block, err := aesCipher(k)
+// checkValueBlock encrypts a block of zeros (PKCS#11 v3.1 section 4.10.2).
+func checkValueBlock(k *Key) ([]byte, error) {
+	c, err := blockCipherOf(k)
+	if err != nil {
+		return nil, err
+	}
+	block, err := c.keyed(k)
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, block.BlockSize())
+	block.Encrypt(b, b)
+	return b[:3], nil
+}
+
+// checkValueXTS encrypts a block of zeros in data unit 0, so that both halves of
+// the key count.
+func checkValueXTS(k *Key) ([]byte, error) {
+	key, err := aesXTS.xtsKey(k)
 	if err != nil {
 		return nil, err
 	}
 	b := make([]byte, 16)
-	block.Encrypt(b, b)
+	if b, err = runOp(newXTS(key.data, key.tweak, b, false), nil, b); err != nil {
+		return nil, err
+	}
 	return b[:3], nil
 }
 

@@ -145,7 +145,7 @@ func TestGCMParamErrors(t *testing.T) {
 	k := aesKey(gcmKey128)
 	for _, p := range []any{
 		nil, (*GCMParams)(nil), pattern(12),
-		&GCMParams{TagBits: 128},
+		&GCMParams{IV: []byte{}, TagBits: 128},
 		&GCMParams{IV: pattern(12)},
 		&GCMParams{IV: pattern(12), TagBits: 8},
 		&GCMParams{IV: pattern(12), TagBits: 16},

@@ -19,6 +19,14 @@ type MessageStep interface {
 	Param(p any) error
 }
 
+// WithKeys is a parameter whose handles name keys, together with these, in the
+// order of the fields. Operations other than derivations get it instead of the
+// parameter itself; nil stands for the handle 0.
+type WithKeys struct {
+	Param any
+	Keys  []*Key
+}
+
 // onePart gives an Op that works in one part only its Update.
 type onePart struct{}
 

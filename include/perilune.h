@@ -295,6 +295,34 @@
 #define CKF_BIP32_HARDENED                            0x80000000UL
 
 /*
+ * Parameters of mechanisms
+ */
+
+#if defined(_WIN32) || defined(CRYPTOKI_FORCE_WIN32)
+#pragma pack(push, 1)
+#endif
+
+/* CKM_AES_XTS_OLD: the key of the tweak, and the tweak */
+typedef struct CK_AES_XTS_PARAMS {
+  CK_OBJECT_HANDLE hTweakKey;
+  CK_BYTE          cb[16];
+} CK_AES_XTS_PARAMS;
+
+typedef CK_AES_XTS_PARAMS CK_PTR CK_AES_XTS_PARAMS_PTR;
+
+/* CKM_DES3_CTR */
+typedef struct CK_DES_CTR_PARAMS {
+  CK_ULONG ulCounterBits;
+  CK_BYTE  cb[8];
+} CK_DES_CTR_PARAMS;
+
+typedef CK_DES_CTR_PARAMS CK_PTR CK_DES_CTR_PARAMS_PTR;
+
+#if defined(_WIN32) || defined(CRYPTOKI_FORCE_WIN32)
+#pragma pack(pop)
+#endif
+
+/*
  * Return values
  */
 

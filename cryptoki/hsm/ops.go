@@ -99,13 +99,41 @@ func (h *HSM) handleBegin(ctx context.Context, s *session, q *p11.Begin, _ *p11.
 			return err
 		}
 	}
-	o, err := s.newOperation(q.Op, row, key, q.Mechanism.Param)
+	param, err := h.paramWithKeys(ctx, s, q, row)
+	if err != nil {
+		return err
+	}
+	o, err := s.newOperation(q.Op, row, key, param)
 	if err != nil {
 		return err
 	}
 	o.signature = bytes.Clone(q.Signature)
 	s.ops[q.Op] = o
 	return nil
+}
+
+// paramWithKeys adds the keys that the parameter names to it. They must permit
+// what the operation does, like its own key.
+func (h *HSM) paramWithKeys(ctx context.Context, s *session, q *p11.Begin, row *engine.Mechanism) (any, error) {
+	handles := paramHandles(q.Mechanism.Param)
+	if len(handles) == 0 {
+		return q.Mechanism.Param, nil
+	}
+	keys := make([]*engine.Key, len(handles))
+	for i, handle := range handles {
+		if handle == 0 {
+			continue
+		}
+		key, err := h.keyObject(ctx, s, handle)
+		if err == nil {
+			err = checkUse(row, use(q.Op), key)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("a key in the parameter: %w", err)
+		}
+		keys[i] = key.key()
+	}
+	return &engine.WithKeys{Param: q.Mechanism.Param, Keys: keys}, nil
 }
 
 // beginCount orders the operations that wait for a login of their own.

@@ -33,6 +33,8 @@ var schemaTable = []schemaDef{
 
 	{class: ck.CKO_SECRET_KEY, subtypes: one(ck.CKK_AES), parts: parts(storageRows, keyRows, secretKindRows, secretKeyRows, secretValueRows),
 		uses: uses(ck.CKA_ENCRYPT, ck.CKA_DECRYPT, ck.CKA_SIGN, ck.CKA_VERIFY, ck.CKA_WRAP, ck.CKA_UNWRAP)},
+	{class: ck.CKO_SECRET_KEY, subtypes: one(ck.CKK_AES_XTS), parts: parts(storageRows, keyRows, secretKindRows, secretKeyRows, secretValueRows),
+		uses: uses(ck.CKA_ENCRYPT, ck.CKA_DECRYPT)},
 	{class: ck.CKO_SECRET_KEY, subtypes: hmacTypes, parts: parts(storageRows, keyRows, secretKindRows, secretKeyRows, secretValueRows),
 		uses: uses(ck.CKA_SIGN, ck.CKA_VERIFY)},
 	{class: ck.CKO_SECRET_KEY, subtypes: one(ck.CKK_HKDF), parts: parts(storageRows, keyRows, secretKindRows, secretKeyRows, secretValueRows)},
