@@ -21,8 +21,7 @@ func (c *blockCipher) ccm(t ck.MechanismType, answers ...known) *Mechanism {
 	m.Unwrap = unwrapping(c.newCCM(ccmOp{anyLen: true, decrypt: true}))
 	m.MessageEncrypt = func(k *Key, _ any) (MessageOp, error) { return c.newCCMMessages(k, false) }
 	m.MessageDecrypt = func(k *Key, _ any) (MessageOp, error) { return c.newCCMMessages(k, true) }
-	m.WrapParam = (*CCMWrapParams)(nil)
-	m.WrapAuthenticated, m.UnwrapAuthenticated = c.ccmWrap, c.ccmUnwrap
+	wrapsWith(m, (*CCMWrapParams)(nil))
 	return m
 }
 

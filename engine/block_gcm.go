@@ -27,9 +27,7 @@ func (c *blockCipher) gcm(t ck.MechanismType, answers ...known) *Mechanism {
 	m.Param, m.MessageParam = (*GCMParams)(nil), (*GCMMessageParams)(nil)
 	m.MessageEncrypt = func(k *Key, _ any) (MessageOp, error) { return c.newGCMMessages(k, false) }
 	m.MessageDecrypt = func(k *Key, _ any) (MessageOp, error) { return c.newGCMMessages(k, true) }
-	m.WrapParam = (*GCMWrapParams)(nil)
-	m.WrapAuthenticated = c.gcmWrap
-	m.UnwrapAuthenticated = c.gcmUnwrap
+	wrapsWith(m, (*GCMWrapParams)(nil))
 	return m
 }
 

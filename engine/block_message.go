@@ -377,8 +377,8 @@ func (o *ccmMessage) lengthError() error {
 	return fmt.Errorf("the message has not the length that ulDataLen gives: %w", rv)
 }
 
-// Authenticated wrapping (PKCS#11 v3.2 sections 5.18.6 and 5.18.7): the IV as in
-// messages, the tag behind the ciphertext, as the parameter has no place for it.
+// Wrapping with an IV that is made here (PKCS#11 v3.2): the IV as in messages,
+// the tag behind the ciphertext, as the parameters have no place for it.
 
 // GCMWrapParams is CK_GCM_WRAP_PARAMS.
 type GCMWrapParams struct {
@@ -399,99 +399,59 @@ type CCMWrapParams struct {
 	MACLen         uint64
 }
 
-// onlyAAD is the associated data of a call, which has two places for it: its own
-// and the parameter's. Data in both would have to be joined somehow.
-func onlyAAD(param, call []byte) ([]byte, error) {
-	switch {
-	case len(param) == 0:
-		return call, nil
-	case len(call) == 0 || bytes.Equal(param, call):
-		return param, nil
-	}
-	return nil, fmt.Errorf("associated data both in the call and in the parameter: %w", ck.CKR_MECHANISM_PARAM_INVALID)
+// wrapParam is a parameter that becomes one for an ordinary operation; nil if it
+// is nil itself.
+type wrapParam interface {
+	iv() (iv []byte, fixed uint64, how ck.GeneratorFunction)
+	ordinary() any
 }
 
-// wrapIV makes the IV of a wrapped key. A counter would begin anew with each
-// key, and repeat an IV.
-func wrapIV(iv []byte, fixed uint64, how ck.GeneratorFunction) error {
-	if how == ck.CKG_GENERATE_COUNTER || how == ck.CKG_GENERATE_COUNTER_XOR {
-		return fmt.Errorf("wrapping counts no IVs: %w", ck.CKR_MECHANISM_PARAM_INVALID)
-	}
-	return new(ivGenerator).next(iv, fixed, how)
+func (p *GCMWrapParams) iv() ([]byte, uint64, ck.GeneratorFunction) {
+	return p.IV, p.IVFixedBits, p.IVGenerator
 }
 
-// gcmParams is the parameter for an ordinary operation.
-func (p *GCMWrapParams) gcmParams(aad []byte) (*GCMParams, error) {
-	aad, err := onlyAAD(p.AAD, aad)
-	if err != nil {
-		return nil, err
+// ordinary keeps an empty IV from being one to make.
+func (p *GCMWrapParams) ordinary() any {
+	if p == nil {
+		return nil
 	}
-	if len(p.IV) == 0 {
-		return nil, fmt.Errorf("the IV is empty: %w", ck.CKR_MECHANISM_PARAM_INVALID)
-	}
-	return &GCMParams{IV: bytes.Clone(p.IV), AAD: bytes.Clone(aad), TagBits: p.TagBits}, nil
+	return &GCMParams{IV: append([]byte{}, p.IV...), AAD: p.AAD, TagBits: p.TagBits}
 }
 
-func (c *blockCipher) gcmWrap(k *Key, param any, aad []byte) (Op, error) {
-	p, err := structParam[GCMWrapParams](param)
-	if err != nil {
-		return nil, err
-	}
-	if err := wrapIV(p.IV, p.IVFixedBits, p.IVGenerator); err != nil {
-		return nil, err
-	}
-	g, err := p.gcmParams(aad)
-	if err != nil {
-		return nil, err
-	}
-	return wrapping(c.newGCMEncrypt)(k, g)
+func (p *CCMWrapParams) iv() ([]byte, uint64, ck.GeneratorFunction) {
+	return p.Nonce, p.NonceFixedBits, p.NonceGenerator
 }
 
-func (c *blockCipher) gcmUnwrap(k *Key, param any, aad []byte) (Op, error) {
-	p, err := structParam[GCMWrapParams](param)
-	if err != nil {
-		return nil, err
+func (p *CCMWrapParams) ordinary() any {
+	if p == nil {
+		return nil
 	}
-	g, err := p.gcmParams(aad)
-	if err != nil {
-		return nil, err
-	}
-	return unwrapping(c.newGCMDecrypt)(k, g)
+	return &CCMParams{DataLen: p.DataLen, Nonce: bytes.Clone(p.Nonce), AAD: p.AAD, MACLen: p.MACLen}
 }
 
-// ccmParams is the parameter for an ordinary operation. As with C_WrapKey,
-// ulDataLen is not looked at: the caller need not know the length.
-func (p *CCMWrapParams) ccmParams(aad []byte) (*CCMParams, error) {
-	aad, err := onlyAAD(p.AAD, aad)
-	if err != nil {
-		return nil, err
+// wrapsWith adds the parameter proto to those that a row wraps with. A counter
+// would begin anew with each key and repeat an IV, so there is none.
+func wrapsWith(m *Mechanism, proto wrapParam) {
+	m.WrapParam = proto
+	wrap, unwrap := m.Wrap, m.Unwrap
+	m.Wrap = func(k *Key, p any) (Op, error) {
+		w, ok := p.(wrapParam)
+		if !ok || w.ordinary() == nil {
+			return wrap(k, p)
+		}
+		iv, fixed, how := w.iv()
+		if how == ck.CKG_GENERATE_COUNTER || how == ck.CKG_GENERATE_COUNTER_XOR {
+			return nil, fmt.Errorf("wrapping counts no IVs: %w", ck.CKR_MECHANISM_PARAM_INVALID)
+		}
+		if err := new(ivGenerator).next(iv, fixed, how); err != nil {
+			return nil, err
+		}
+		return wrap(k, w.ordinary())
 	}
-	return &CCMParams{Nonce: bytes.Clone(p.Nonce), AAD: bytes.Clone(aad), MACLen: p.MACLen}, nil
-}
-
-func (c *blockCipher) ccmWrap(k *Key, param any, aad []byte) (Op, error) {
-	p, err := structParam[CCMWrapParams](param)
-	if err != nil {
-		return nil, err
+	m.Unwrap = func(k *Key, p any) (Op, error) {
+		if w, ok := p.(wrapParam); ok {
+			p = w.ordinary()
+		}
+		return unwrap(k, p)
 	}
-	if err := wrapIV(p.Nonce, p.NonceFixedBits, p.NonceGenerator); err != nil {
-		return nil, err
-	}
-	g, err := p.ccmParams(aad)
-	if err != nil {
-		return nil, err
-	}
-	return wrapping(c.newCCM(ccmOp{anyLen: true}))(k, g)
-}
-
-func (c *blockCipher) ccmUnwrap(k *Key, param any, aad []byte) (Op, error) {
-	p, err := structParam[CCMWrapParams](param)
-	if err != nil {
-		return nil, err
-	}
-	g, err := p.ccmParams(aad)
-	if err != nil {
-		return nil, err
-	}
-	return unwrapping(c.newCCM(ccmOp{anyLen: true, decrypt: true}))(k, g)
 }

@@ -49,7 +49,8 @@ type Mechanism struct {
 	// Keys lists the key types that it works with; empty for mechanisms
 	// without a key.
 	Keys []ck.KeyType
-	// Makes is the key type that Generate or GeneratePair makes, or AnySecret.
+	// Makes is the key type that Generate or GeneratePair makes, or AnySecret;
+	// and the one that Derive makes if the template does not say.
 	Makes ck.KeyType
 
 	// Min and Max bound the key size, in the unit that C_GetMechanismInfo

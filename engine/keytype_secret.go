@@ -8,12 +8,19 @@ import (
 	"github.com/perilune/perilune/cryptoki/ck"
 )
 
-// Secret keys: AES (PKCS#11 v3.1 section 6.10.2; for XTS section 6.12.2), generic secrets (section
+// Secret keys: AES (PKCS#11 v3.1 section 6.10.2; for XTS section 6.12.2), DES (6.18.2 and 6.19.2), generic secrets (section
 // 6.8.2), the types for one HMAC each, and HKDF.
 
 func init() {
 	registerKeyType(secretType(ck.CKK_AES, checkValueBlock, 16, 24, 32))
 	registerKeyType(secretType(ck.CKK_AES_XTS, checkValueXTS, 32, 64))
+	// Keys with wrong parity are taken as they are: the standard would refuse
+	// them, but the tokens in use do not, and the cipher does not look at it.
+	registerKeyType(
+		secretType(ck.CKK_DES, checkValueBlock, 8),
+		secretType(ck.CKK_DES2, checkValueBlock, 16),
+		secretType(ck.CKK_DES3, checkValueBlock, 24),
+	)
 	registerKeyType(secretType(ck.CKK_GENERIC_SECRET, checkValueSHA1), secretType(ck.CKK_HKDF, checkValueSHA1))
 	for _, f := range hashFamilies {
 		registerKeyType(secretType(f.key, checkValueSHA1))

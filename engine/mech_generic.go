@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"crypto/subtle"
 	"fmt"
 	"slices"
@@ -119,7 +120,11 @@ func leading(out []byte, d *Derivation) ([]byte, error) {
 	if n > len(out) {
 		return nil, fmt.Errorf("the derivation yields too few bytes: %w", ck.CKR_KEY_SIZE_RANGE)
 	}
-	return out[:n], nil
+	if out = out[:n]; isDES(d.Type) { // parity: PKCS#11 v3.1 section 6.43
+		out = bytes.Clone(out)
+		oddParity(out)
+	}
+	return out, nil
 }
 
 // derivedLen is the length of the derived key: what the template says, or that

@@ -173,8 +173,13 @@ func deriveDraft(row *engine.Mechanism, base *object, others []*object, template
 	if err != nil {
 		return nil, 0, err
 	}
-	if d.keyType = ck.CKK_GENERIC_SECRET; ok {
+	switch {
+	case ok:
 		d.keyType = ck.KeyType(kt)
+	case row.Makes != 0:
+		d.keyType = row.Makes
+	default:
+		d.keyType = ck.CKK_GENERIC_SECRET
 	}
 	length, err := w.newLength(d.keyType)
 	if err != nil {

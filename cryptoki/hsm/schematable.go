@@ -31,7 +31,7 @@ var schemaTable = []schemaDef{
 	{class: ck.CKO_PRIVATE_KEY, subtypes: one(ck.CKK_EC_MONTGOMERY), parts: parts(storageRows, keyRows, secretKindRows, privateKeyRows, privateECRows),
 		check: checkPrivateKey},
 
-	{class: ck.CKO_SECRET_KEY, subtypes: one(ck.CKK_AES), parts: parts(storageRows, keyRows, secretKindRows, secretKeyRows, secretValueRows),
+	{class: ck.CKO_SECRET_KEY, subtypes: one(ck.CKK_AES, ck.CKK_DES, ck.CKK_DES2, ck.CKK_DES3), parts: parts(storageRows, keyRows, secretKindRows, secretKeyRows, secretValueRows),
 		uses: uses(ck.CKA_ENCRYPT, ck.CKA_DECRYPT, ck.CKA_SIGN, ck.CKA_VERIFY, ck.CKA_WRAP, ck.CKA_UNWRAP)},
 	{class: ck.CKO_SECRET_KEY, subtypes: one(ck.CKK_AES_XTS), parts: parts(storageRows, keyRows, secretKindRows, secretKeyRows, secretValueRows),
 		uses: uses(ck.CKA_ENCRYPT, ck.CKA_DECRYPT)},
