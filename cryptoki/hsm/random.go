@@ -2,9 +2,7 @@ package hsm
 
 import (
 	"context"
-	"fmt"
 
-	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/cryptoki/p11"
 	"github.com/perilune/perilune/engine"
 )
@@ -19,7 +17,7 @@ func (h *HSM) handleSeedRandom(_ context.Context, _ *session, q *p11.SeedRandom,
 // handleGenerateRandom serves C_GenerateRandom, into the caller's buffer.
 func (h *HSM) handleGenerateRandom(_ context.Context, _ *session, q *p11.GenerateRandom, _ *p11.None) error {
 	if err := engine.Random(q.Buf); err != nil {
-		return fmt.Errorf("no random bytes: %w", ck.CKR_FUNCTION_FAILED)
+		return err // CKR_DEVICE_ERROR, CKR_RANDOM_NO_RNG
 	}
 	return nil
 }
