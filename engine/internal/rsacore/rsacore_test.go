@@ -346,8 +346,8 @@ func TestGenerateRefuses(t *testing.T) {
 			t.Errorf("exponent %.10s: %v", e, err)
 		}
 	}
-	if _, err := Generate(64, []byte{3}, rand.Reader); err == nil {
-		t.Error("64 bits: accepted")
+	if _, err := Generate(MinBits-1, []byte{3}, rand.Reader); err == nil {
+		t.Error("too short: accepted")
 	}
 	if _, err := Generate(1024, []byte{3}, bytes.NewReader(nil)); err == nil {
 		t.Error("no random bytes: accepted")
@@ -359,7 +359,7 @@ func TestProbablyPrime(t *testing.T) {
 		n     string
 		prime bool
 	}{
-		{"00", false}, {"01", false}, {"03", false}, {"04", false}, {"05", true}, {"0d", true}, {"61", true}, {"63", false},
+		{"", false}, {"00", false}, {"01", false}, {"02", true}, {"0003", true}, {"04", false}, {"05", true}, {"0d", true}, {"61", true}, {"63", false},
 		{"0231", false},  // 561, a Carmichael number
 		{"07ff", false},  // 2047, a strong pseudoprime to base 2
 		{"010001", true}, // Fermat
