@@ -8,11 +8,13 @@ import (
 	"github.com/perilune/perilune/engine/internal/rsacore"
 )
 
-// Key sizes of RSA in bits: to use, and to generate.
+// Key sizes of RSA in bits. FIPS 186-5 and SP 800-131A want rsaFIPSBits of new
+// keys and signatures, and let rsaLegacyBits verify and decrypt what is old.
 const (
-	rsaMinBits    = 1024
-	rsaMinNewBits = 2048
-	rsaMaxBits    = 8192
+	rsaMinBits    = rsacore.MinBits
+	rsaMaxBits    = rsacore.MaxBits
+	rsaFIPSBits   = 2048
+	rsaLegacyBits = 1024
 )
 
 var rsaKeys = []ck.KeyType{ck.CKK_RSA}
@@ -30,8 +32,17 @@ func init() {
 		Wrap:          wrapping(rawEncrypt),
 		Unwrap:        unwrapping(rawDecrypt),
 		Wrapped:       Wrapped{Last: true, SecretOnly: true},
+		Vectors:       "OpenSSL, evppkey_rsa_common.txt",
 		SelfTest:      testRawRSA,
 	})
+}
+
+// approvedRSA makes row one that FIPS mode allows, with SHA-1 for old signatures
+// only (SP 800-131A, section 9).
+func approvedRSA(row *Mechanism, h ck.MechanismType) *Mechanism {
+	row.FIPS, row.FIPSMin, row.LegacyMin = true, rsaFIPSBits, rsaLegacyBits
+	row.Legacy = h == ck.CKM_SHA_1
+	return row
 }
 
 // rsaPublic is the key for the public operation.
@@ -41,7 +52,7 @@ func rsaPublic(k *Key) (*rsacore.PublicKey, error) {
 		if err != nil {
 			return nil, fmt.Errorf("unusable RSA public key: %w", ck.CKR_KEY_TYPE_INCONSISTENT)
 		}
-		return pub, roomForPadding(pub.Bits())
+		return pub, checkRSASize(pub.Bits())
 	})
 }
 
@@ -52,14 +63,13 @@ func rsaPrivate(k *Key) (*rsacore.PrivateKey, error) {
 		if err != nil {
 			return nil, fmt.Errorf("unusable RSA private key: %w", ck.CKR_KEY_TYPE_INCONSISTENT)
 		}
-		return priv, roomForPadding(priv.Bits())
+		return priv, checkRSASize(priv.Bits())
 	})
 }
 
-// roomForPadding refuses keys so short that even a padding of PKCS #1 version
-// 1.5 would not fit, whatever the rows say.
-func roomForPadding(bits int) error {
-	if bits < 512 {
+// checkRSASize refuses keys of less than rsaMinBits, whatever the rows say.
+func checkRSASize(bits int) error {
+	if bits < rsaMinBits {
 		return fmt.Errorf("RSA key of %d bits: %w", bits, ck.CKR_KEY_SIZE_RANGE)
 	}
 	return nil

@@ -20,14 +20,15 @@ type RSAAESKeyWrapParams struct {
 }
 
 func init() {
-	register(&Mechanism{
+	register(approvedRSA(&Mechanism{
 		Type:  ck.CKM_RSA_AES_KEY_WRAP,
 		Param: (*RSAAESKeyWrapParams)(nil),
-		Keys:  rsaKeys, Min: rsaMinBits, Max: rsaMaxBits, FIPS: true,
+		Keys:  rsaKeys, Min: rsaMinBits, Max: rsaMaxBits,
 		Wrap:     rsaAESWrap,
 		Unwrap:   rsaAESUnwrap,
+		Vectors:  "both halves have theirs: CKM_RSA_PKCS_OAEP and CKM_AES_KEY_WRAP_KWP",
 		SelfTest: testRSAAESKeyWrap,
-	})
+	}, ck.CKM_RSA_AES_KEY_WRAP))
 }
 
 // check returns the OAEP padding, with room in a modulus of size bytes for

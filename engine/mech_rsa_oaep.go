@@ -19,17 +19,18 @@ type OAEPParams struct {
 }
 
 func init() {
-	register(&Mechanism{
+	register(approvedRSA(&Mechanism{
 		Type:  ck.CKM_RSA_PKCS_OAEP,
 		Param: (*OAEPParams)(nil),
-		Keys:  rsaKeys, Min: rsaMinBits, Max: rsaMaxBits, FIPS: true,
+		Keys:  rsaKeys, Min: rsaMinBits, Max: rsaMaxBits,
 		Encrypt:  oaepEncrypt,
 		Decrypt:  oaepDecrypt,
 		Wrap:     wrapping(oaepEncrypt),
 		Unwrap:   unwrapping(oaepDecrypt),
 		Wrapped:  Wrapped{SecretOnly: true},
+		Vectors:  "OpenSSL, evppkey_rsa_common.txt; Wycheproof; SHA-3 against OpenSSL",
 		SelfTest: testOAEP,
-	})
+	}, ck.CKM_RSA_PKCS_OAEP))
 }
 
 // oaep is the padding with its parameters.

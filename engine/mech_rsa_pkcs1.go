@@ -9,6 +9,8 @@ import (
 	"hash"
 	"math/bits"
 
+	"golang.org/x/crypto/ripemd160" //lint:ignore SA1019 it is here for what is old
+
 	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/engine/internal/rsacore"
 )
@@ -17,9 +19,9 @@ import (
 // 8.2; PKCS#11 v3.1, section 6.1).
 
 func init() {
-	register(&Mechanism{
+	register(approvedRSA(&Mechanism{
 		Type: ck.CKM_RSA_PKCS,
-		Keys: rsaKeys, Min: rsaMinBits, Max: rsaMaxBits, FIPS: true,
+		Keys: rsaKeys, Min: rsaMinBits, Max: rsaMaxBits,
 		Encrypt:       pkcs1Encrypt,
 		Decrypt:       pkcs1Decrypt,
 		Sign:          pkcs1Sign,
@@ -27,10 +29,11 @@ func init() {
 		SignRecover:   pkcs1Sign,
 		VerifyRecover: pkcs1VerifyRecover,
 		Wrap:          wrapping(pkcs1Encrypt),
-		Unwrap:        unwrapping(pkcs1Decrypt),
+		Unwrap:        pkcs1Unwrap,
 		Wrapped:       Wrapped{SecretOnly: true},
+		Vectors:       "OpenSSL, evppkey_rsa_common.txt, with implicit rejection; Wycheproof",
 		SelfTest:      testPKCS1,
-	})
+	}, ck.CKM_RSA_PKCS))
 	for m, h := range map[ck.MechanismType]ck.MechanismType{
 		ck.CKM_SHA1_RSA_PKCS:     ck.CKM_SHA_1,
 		ck.CKM_SHA224_RSA_PKCS:   ck.CKM_SHA224,
@@ -42,17 +45,28 @@ func init() {
 		ck.CKM_SHA3_384_RSA_PKCS: ck.CKM_SHA3_384,
 		ck.CKM_SHA3_512_RSA_PKCS: ck.CKM_SHA3_512,
 	} {
-		register(pkcs1HashRow(m, findHash(h)))
+		row := pkcs1HashRow(m, findHash(h))
+		row.Vectors = "Wycheproof; NIST CAVP SigVer15 (SHA-1, SHA-2)"
+		register(approvedRSA(row, h))
 	}
+	md5 := pkcs1HashRow(ck.CKM_MD5_RSA_PKCS, findHash(ck.CKM_MD5))
+	md5.Vectors = "Botan, rsa_sig.vec"
+	ripemd := pkcs1HashRow(ck.CKM_RIPEMD160_RSA_PKCS, &hashFunction{ck.CKM_RIPEMD160, ripemd160.New, ripemd160.Size,
+		"\x30\x21\x30\x09\x06\x05\x2b\x24\x03\x02\x01\x05\x00\x04\x14"})
+	ripemd.Vectors = "Botan, rsa_sig.vec"
+	register(md5, ripemd)
 }
 
 func pkcs1HashRow(m ck.MechanismType, h *hashFunction) *Mechanism {
 	return &Mechanism{
 		Type: m,
-		Keys: rsaKeys, Min: rsaMinBits, Max: rsaMaxBits, FIPS: h.digest != ck.CKM_SHA_1,
+		Keys: rsaKeys, Min: rsaMinBits, Max: rsaMaxBits,
 		Sign: func(k *Key, p any) (Op, error) {
 			priv, err := barePrivate(k, p)
 			if err != nil {
+				return nil, err
+			}
+			if err := pkcs1Room(priv.Size(), h); err != nil {
 				return nil, err
 			}
 			return &hashedOp{hashed: hashed{h: h.new()}, size: priv.Size(), sign: func(dst, digest []byte) (int, error) {
@@ -62,6 +76,9 @@ func pkcs1HashRow(m ck.MechanismType, h *hashFunction) *Mechanism {
 		Verify: func(k *Key, p any) (Verifier, error) {
 			pub, err := barePublic(k, p)
 			if err != nil {
+				return nil, err
+			}
+			if err := pkcs1Room(pub.Size(), h); err != nil {
 				return nil, err
 			}
 			return &hashedVerifier{hashed: hashed{h: h.new()}, verify: func(digest, sig []byte) error {
@@ -74,6 +91,14 @@ func pkcs1HashRow(m ck.MechanismType, h *hashFunction) *Mechanism {
 
 // pkcs1Overhead is the least padding: 0, type, eight bytes, 0.
 const pkcs1Overhead = 11
+
+// pkcs1Room refuses keys that are too short for signatures with h.
+func pkcs1Room(size int, h *hashFunction) error {
+	if size < pkcs1Overhead+len(h.info)+h.size {
+		return fmt.Errorf("RSA key too short for this hash: %w", ck.CKR_KEY_SIZE_RANGE)
+	}
+	return nil
+}
 
 // pkcs1SignInfo signs prefix and data, together the DigestInfo or whatever
 // the caller of CKM_RSA_PKCS put in its place.
@@ -228,31 +253,84 @@ func pkcs1Rejection(k *Key, size int) (*rejectionKey, error) {
 // so too (implicit rejection, draft-irtf-cfrg-rsa-guidance, as OpenSSL 3.2
 // and NSS do). An error here, however carefully raised, would be the oracle
 // that Bleichenbacher's attack needs, because whatever the caller does with
-// it can be seen from outside.
-func pkcs1Decrypt(k *Key, p any) (Op, error) {
+// it can be seen from outside. Callers that look for CKR_ENCRYPTED_DATA_INVALID
+// to find out that a key is the wrong one do not get it; all protocols check
+// what they decrypted in another way.
+func pkcs1Decrypt(k *Key, p any) (Op, error) { return pkcs1Opener(k, p) }
+
+// pkcs1Unwrap is pkcs1Decrypt for keys.
+func pkcs1Unwrap(k *Key, p any) (Op, error) {
+	o, err := pkcs1Opener(k, p)
+	if err != nil {
+		return nil, err
+	}
+	return &pkcs1UnwrapOp{keyOp{o, unwrapCodes}, o}, nil
+}
+
+// Expecter is an Op of Unwrap that can be told how long the key is, before
+// Finish. It is for mechanisms that must not show a padding gone wrong.
+type Expecter interface {
+	// Expect has Finish return n bytes, whatever comes.
+	Expect(n int) error
+}
+
+// pkcs1UnwrapOp is an Expecter: with a length that is known beforehand, such as
+// the 48 bytes of a premaster secret of TLS, there is not even a wrong length
+// to be seen (RFC 8446's predecessor RFC 5246, section 7.4.7.1).
+type pkcs1UnwrapOp struct {
+	keyOp
+	open *pkcs1Open
+}
+
+func (o *pkcs1UnwrapOp) Expect(n int) error {
+	if n > o.open.priv.Size()-pkcs1Overhead {
+		return ck.CKR_WRAPPED_KEY_LEN_RANGE
+	}
+	o.open.want = n
+	return nil
+}
+
+// pkcs1Open is a decryption.
+type pkcs1Open struct {
+	onePart
+	priv      *rsacore.PrivateKey
+	rejection *rejectionKey
+	want      int // length of the message if not 0
+}
+
+func pkcs1Opener(k *Key, p any) (*pkcs1Open, error) {
 	priv, err := barePrivate(k, p)
 	if err != nil {
 		return nil, err
 	}
-	size := priv.Size()
-	rejection, err := pkcs1Rejection(k, size)
+	rejection, err := pkcs1Rejection(k, priv.Size())
 	if err != nil {
 		return nil, err
 	}
-	return &once{max: size - pkcs1Overhead, run: func(dst, src []byte) (int, error) {
-		em := make([]byte, size)
-		defer clear(em)
-		if err := rsaOpen(priv, em, src); err != nil {
-			return 0, err
-		}
-		return pkcs1Unpad(dst, em, rejection.derive(src)), nil
-	}}, nil
+	return &pkcs1Open{priv: priv, rejection: rejection}, nil
+}
+
+func (o *pkcs1Open) FinishLen(int) (int, bool) {
+	if o.want > 0 {
+		return o.want, true
+	}
+	return o.priv.Size() - pkcs1Overhead, false
+}
+
+func (o *pkcs1Open) Finish(dst, src []byte) (int, error) {
+	em := make([]byte, o.priv.Size())
+	defer clear(em)
+	if err := rsaOpen(o.priv, em, src); err != nil {
+		return 0, err
+	}
+	return pkcs1Unpad(dst, em, o.rejection.derive(src), o.want), nil
 }
 
 // pkcs1Unpad copies the message of em, or the synthetic one if the padding is
-// wrong, to dst and returns its length. Apart from that length it is
-// constant-time.
-func pkcs1Unpad(dst, em []byte, kdk []byte) int {
+// wrong, to dst and returns its length. A message of another length than want,
+// unless that is 0, counts as a wrong padding. Apart from the length that it
+// returns it is constant-time.
+func pkcs1Unpad(dst, em []byte, kdk []byte, want int) int {
 	synthetic := make([]byte, len(em))
 	defer clear(synthetic)
 	implicitPRF(synthetic, kdk, "message")
@@ -266,7 +344,12 @@ func pkcs1Unpad(dst, em []byte, kdk []byte) int {
 	}
 	good &= subtle.ConstantTimeLessOrEq(pkcs1Overhead-1, zero) &^ looking
 
-	n := subtle.ConstantTimeSelect(good, len(em)-1-zero, syntheticLen(len(em), kdk))
+	n, other := len(em)-1-zero, syntheticLen(len(em), kdk)
+	if want > 0 {
+		good &= subtle.ConstantTimeEq(int32(n), int32(want))
+		other = want
+	}
+	n = subtle.ConstantTimeSelect(good, n, other)
 	subtle.ConstantTimeCopy(good, synthetic, em)
 	return copy(dst, synthetic[len(em)-n:])
 }

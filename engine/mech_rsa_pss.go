@@ -18,14 +18,15 @@ type PSSParams struct {
 }
 
 func init() {
-	register(&Mechanism{
+	register(approvedRSA(&Mechanism{
 		Type:  ck.CKM_RSA_PKCS_PSS,
 		Param: (*PSSParams)(nil),
-		Keys:  rsaKeys, Min: rsaMinBits, Max: rsaMaxBits, FIPS: true,
+		Keys:  rsaKeys, Min: rsaMinBits, Max: rsaMaxBits,
 		Sign:     pssSign,
 		Verify:   pssVerify,
+		Vectors:  pssVectors,
 		SelfTest: testRawPSS,
-	})
+	}, ck.CKM_RSA_PKCS_PSS))
 	for m, h := range map[ck.MechanismType]ck.MechanismType{
 		ck.CKM_SHA1_RSA_PKCS_PSS:     ck.CKM_SHA_1,
 		ck.CKM_SHA224_RSA_PKCS_PSS:   ck.CKM_SHA224,
@@ -37,8 +38,21 @@ func init() {
 		ck.CKM_SHA3_384_RSA_PKCS_PSS: ck.CKM_SHA3_384,
 		ck.CKM_SHA3_512_RSA_PKCS_PSS: ck.CKM_SHA3_512,
 	} {
-		register(pssHashRow(m, h))
+		register(approvedRSA(pssHashRow(m, h), h))
 	}
+}
+
+const pssVectors = "Wycheproof; NIST CAVP SigVerPSS; SHA-3 against OpenSSL"
+
+// pssMinBits is the shortest of the usual key sizes that a hash fits into.
+func pssMinBits(h ck.MechanismType) uint64 {
+	switch size := findHash(h).size; {
+	case size > 48:
+		return 1024
+	case size > 20:
+		return 512
+	}
+	return rsaMinBits
 }
 
 // pssHashRow is PSS of a message whose digest the mechanism h makes; the
@@ -47,7 +61,7 @@ func pssHashRow(m, h ck.MechanismType) *Mechanism {
 	return &Mechanism{
 		Type:  m,
 		Param: (*PSSParams)(nil),
-		Keys:  rsaKeys, Min: rsaMinBits, Max: rsaMaxBits, FIPS: h != ck.CKM_SHA_1,
+		Keys:  rsaKeys, Min: pssMinBits(h), Max: rsaMaxBits,
 		Sign: func(k *Key, p any) (Op, error) {
 			s, priv, err := pssSigner(k, p, h)
 			if err != nil {
@@ -66,6 +80,7 @@ func pssHashRow(m, h ck.MechanismType) *Mechanism {
 				return s.verify(pub, digest, sig)
 			}}, nil
 		},
+		Vectors:  pssVectors,
 		SelfTest: func() error { return testPSS(m, h) },
 	}
 }

@@ -576,7 +576,7 @@ func TestGenerateRSATemplate(t *testing.T) {
 	bits := ck.NewULong(ck.CKA_MODULUS_BITS, uint64(1024))
 	wantRV(t, "no size", gen(), ck.CKR_TEMPLATE_INCOMPLETE)
 	wantRV(t, "size of four bytes", gen(ck.NewBytes(ck.CKA_MODULUS_BITS, []byte{0, 8, 0, 0})), ck.CKR_ATTRIBUTE_VALUE_INVALID)
-	wantRV(t, "too short", gen(ck.NewULong(ck.CKA_MODULUS_BITS, uint64(512))), ck.CKR_KEY_SIZE_RANGE)
+	wantRV(t, "too short", gen(ck.NewULong(ck.CKA_MODULUS_BITS, uint64(255))), ck.CKR_KEY_SIZE_RANGE)
 	wantRV(t, "too long", gen(ck.NewULong(ck.CKA_MODULUS_BITS, ^uint64(0))), ck.CKR_KEY_SIZE_RANGE)
 	for _, e := range [][]byte{nil, {}, {0}, {1}, {2}, {1, 0, 0}, bytes.Repeat([]byte{0xff}, 200)} {
 		wantRV(t, hex.EncodeToString(e), gen(bits, ck.NewBytes(ck.CKA_PUBLIC_EXPONENT, e)), ck.CKR_ATTRIBUTE_VALUE_INVALID)

@@ -126,7 +126,7 @@ func (h *HSM) paramWithKeys(ctx context.Context, s *session, q *p11.Begin, row *
 		}
 		key, err := h.keyObject(ctx, s, handle)
 		if err == nil {
-			err = checkUse(row, use(q.Op), key)
+			err = h.checkUse(row, use(q.Op), key)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("a key in the parameter: %w", err)

@@ -227,6 +227,7 @@ var publicRSARows = []row{
 	{t: ck.CKA_MODULUS, rules: needCreate | madeOutside},
 	{t: ck.CKA_MODULUS_BITS, shape: shapeULong, rules: noCreate | needGenerate | material},
 	{t: ck.CKA_PUBLIC_EXPONENT, rules: needCreate | material},
+	{t: ck.CKA_X9_31_GENERATED, shape: shapeBool, rules: readOnly},
 }
 
 var privateRSARows = []row{
@@ -238,6 +239,7 @@ var privateRSARows = []row{
 	{t: ck.CKA_EXPONENT_1, rules: madeOutside | hideable},
 	{t: ck.CKA_EXPONENT_2, rules: madeOutside | hideable},
 	{t: ck.CKA_COEFFICIENT, rules: madeOutside | hideable},
+	{t: ck.CKA_X9_31_GENERATED, shape: shapeBool, rules: readOnly},
 }
 
 // publicECRows and privateECRows are sections 6.3.3 to 6.3.8. A private key has its

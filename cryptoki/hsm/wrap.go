@@ -183,7 +183,7 @@ func (h *HSM) handleUnwrapKey(ctx context.Context, s *session, q *p11.UnwrapKey,
 	if err := h.precheck(ctx, s, d); err != nil {
 		return err
 	}
-	plain, err := unwrap(row, unwrapping, q)
+	plain, err := unwrap(row, unwrapping, q, length)
 	if err != nil {
 		return err
 	}
@@ -264,8 +264,8 @@ func unwrappedLength(row *engine.Mechanism, kt ck.KeyType, w wishes) (int, error
 	return length, nil
 }
 
-// unwrap decrypts.
-func unwrap(row *engine.Mechanism, unwrapping *object, q *p11.UnwrapKey) ([]byte, error) {
+// unwrap decrypts. length is that of the key, 0 if the mechanism must tell.
+func unwrap(row *engine.Mechanism, unwrapping *object, q *p11.UnwrapKey, length int) ([]byte, error) {
 	op, err := engine.Op(nil), error(nil)
 	if q.Authenticated {
 		op, err = unwrapAuthenticated(row, unwrapping, q)
@@ -274,6 +274,11 @@ func unwrap(row *engine.Mechanism, unwrapping *object, q *p11.UnwrapKey) ([]byte
 	}
 	if err != nil {
 		return nil, renamed(err, unwrappingKeyCodes)
+	}
+	if e, ok := op.(engine.Expecter); ok && length > 0 {
+		if err := e.Expect(length); err != nil {
+			return nil, err
+		}
 	}
 	n, _ := op.FinishLen(len(q.Wrapped))
 	plain := make([]byte, n)

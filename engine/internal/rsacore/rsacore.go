@@ -97,6 +97,23 @@ func (k *PublicKey) power(x *bigmod.Nat) *bigmod.Nat {
 	return bigmod.NewNat().Exp(x, k.e, k.n)
 }
 
+// Negative returns n - x, in the length of the modulus. x is less than n and has
+// that length.
+func (k *PublicKey) Negative(x []byte) []byte { return negative(x, k.n) }
+
+// Negative is that of the public key.
+func (k *PrivateKey) Negative(x []byte) []byte { return negative(x, k.n) }
+
+func negative(x []byte, n *bigmod.Modulus) []byte {
+	b := toBytes(n.Nat(), n)
+	borrow := 0
+	for i := len(b) - 1; i >= 0; i-- {
+		d := int(b[i]) - int(x[i]) - borrow
+		b[i], borrow = byte(d), d>>8&1
+	}
+	return b
+}
+
 // PrivateKey is a key ready for the private operation.
 type PrivateKey struct {
 	// PublicKey is nil if the public exponent is not known; the result of
