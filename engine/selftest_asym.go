@@ -20,10 +20,12 @@ import (
 var asymAnswersText string
 
 // asymAnswers is the file by section and name.
-var asymAnswers = sync.OnceValue(func() map[string]answer {
+var asymAnswers = sync.OnceValue(func() map[string]answer { return parseAnswers(asymAnswersText) })
+
+func parseAnswers(text string) map[string]answer {
 	all := map[string]answer{}
 	var section answer
-	for line := range strings.Lines(asymAnswersText) {
+	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
 		name, value, isValue := strings.Cut(line, " = ")
 		switch {
@@ -36,7 +38,7 @@ var asymAnswers = sync.OnceValue(func() map[string]answer {
 		}
 	}
 	return all
-})
+}
 
 // answer is one section of the file.
 type answer map[string][]byte

@@ -32,6 +32,12 @@ var schemaTable = []schemaDef{
 		check: checkPrivateKey},
 
 	{class: ck.CKO_SECRET_KEY, subtypes: one(ck.CKK_AES, ck.CKK_DES, ck.CKK_DES2, ck.CKK_DES3), parts: parts(storageRows, keyRows, secretKindRows, secretKeyRows, secretValueRows),
+	{class: ck.CKO_PUBLIC_KEY, subtypes: one(ck.CKK_ML_KEM), parts: parts(storageRows, publicRows, keyRows, publicKeyRows, publicSetRows, publicKEMRows),
+		uses: uses(ck.CKA_ENCAPSULATE)},
+	{class: ck.CKO_PRIVATE_KEY, subtypes: one(ck.CKK_ML_KEM), parts: parts(storageRows, keyRows, secretKindRows, privateKeyRows, privateSetRows, seedRows, privateKEMRows),
+		uses: uses(ck.CKA_DECAPSULATE), check: checkPrivateKey},
+
+	{class: ck.CKO_SECRET_KEY, subtypes: one(ck.CKK_AES), parts: parts(storageRows, keyRows, secretKindRows, secretKeyRows, secretValueRows),
 		uses: uses(ck.CKA_ENCRYPT, ck.CKA_DECRYPT, ck.CKA_SIGN, ck.CKA_VERIFY, ck.CKA_WRAP, ck.CKA_UNWRAP)},
 	{class: ck.CKO_SECRET_KEY, subtypes: one(ck.CKK_AES_XTS), parts: parts(storageRows, keyRows, secretKindRows, secretKeyRows, secretValueRows),
 		uses: uses(ck.CKA_ENCRYPT, ck.CKA_DECRYPT)},
@@ -253,6 +259,37 @@ var privateECRows = []row{
 	{t: ck.CKA_EC_PARAMS, rules: needCreate | madeOutside},
 	{t: ck.CKA_EC_POINT, rules: madeOutside},
 	{t: ck.CKA_VALUE, rules: needCreate | madeOutside | hideable},
+}
+
+// publicSetRows and privateSetRows are for keys in one of a few sets of
+// parameters (PKCS#11 v3.2 sections 6.67.2 to 6.69.3).
+var publicSetRows = []row{
+	{t: ck.CKA_PARAMETER_SET, shape: shapeULong, rules: needCreate | needGenerate | material},
+	{t: ck.CKA_VALUE, rules: needCreate | madeOutside},
+}
+
+var privateSetRows = []row{
+	{t: ck.CKA_PARAMETER_SET, shape: shapeULong, rules: needCreate | madeOutside},
+	{t: ck.CKA_VALUE, rules: needCreate | madeOutside | hideable},
+}
+
+// seedRows are for private keys that can be made from a seed: one of the two
+// must be given, which the engine checks.
+var seedRows = []row{
+	{t: ck.CKA_SEED, rules: madeOutside | hideable},
+	{t: ck.CKA_VALUE, rules: madeOutside | hideable},
+}
+
+// publicKEMRows and privateKEMRows are of the common tables of version 3.2
+// (sections 4.9 and 4.10).
+var publicKEMRows = []row{
+	{t: ck.CKA_ENCAPSULATE, shape: shapeBool, rules: mutable, def: defNo},
+	{t: ck.CKA_ENCAPSULATE_TEMPLATE, shape: shapeTemplate},
+}
+
+var privateKEMRows = []row{
+	{t: ck.CKA_DECAPSULATE, shape: shapeBool, rules: mutable, def: defNo},
+	{t: ck.CKA_DECAPSULATE_TEMPLATE, shape: shapeTemplate},
 }
 
 // secretValueRows is what secret keys of variable length have (sections 6.8.2,
