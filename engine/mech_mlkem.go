@@ -105,32 +105,40 @@ func mlkemScheme(k *Key) (kem.Scheme, error) {
 	return mlkemSchemes[set.id], nil
 }
 
-func parseMLKEMPublic(k *Key) (kem.PublicKey, error) {
+// Keys of the library, in types by which Parsed can tell them apart.
+type (
+	mlkemPublic  struct{ kem.PublicKey }
+	mlkemPrivate struct{ kem.PrivateKey }
+)
+
+var errMLKEMKey = fmt.Errorf("unusable ML-KEM key: %w", ck.CKR_KEY_TYPE_INCONSISTENT)
+
+func parseMLKEMPublic(k *Key) (mlkemPublic, error) {
 	value, err := mlkemFamily.publicValue(k)
 	if err != nil {
-		return nil, err
+		return mlkemPublic{}, err
 	}
 	scheme, err := mlkemScheme(k)
 	if err != nil {
-		return nil, err
+		return mlkemPublic{}, err
 	}
 	pub, err := scheme.UnmarshalBinaryPublicKey(value)
 	if err != nil {
-		return nil, fmt.Errorf("unusable ML-KEM public key: %w", ck.CKR_KEY_TYPE_INCONSISTENT)
+		return mlkemPublic{}, errMLKEMKey
 	}
-	return pub, nil
+	return mlkemPublic{pub}, nil
 }
 
-func parseMLKEMPrivate(k *Key) (kem.PrivateKey, error) {
+func parseMLKEMPrivate(k *Key) (mlkemPrivate, error) {
 	scheme, err := mlkemScheme(k)
 	if err != nil {
-		return nil, err
+		return mlkemPrivate{}, err
 	}
 	priv, err := scheme.UnmarshalBinaryPrivateKey(k.Value())
 	if err != nil {
-		return nil, fmt.Errorf("unusable ML-KEM private key: %w", ck.CKR_KEY_TYPE_INCONSISTENT)
+		return mlkemPrivate{}, errMLKEMKey
 	}
-	return priv, nil
+	return mlkemPrivate{priv}, nil
 }
 
 func mlkemCiphertextLen(public *Key, p any) (int, error) {
@@ -157,7 +165,7 @@ func mlkemEncapsulate(public *Key, p any, d *Derivation) (ciphertext, secret []b
 	if err := Random(m); err != nil {
 		return nil, nil, fmt.Errorf("cannot encapsulate: %w", ck.CKR_FUNCTION_FAILED)
 	}
-	ciphertext, secret, err = pub.Scheme().EncapsulateDeterministically(pub, m)
+	ciphertext, secret, err = pub.Scheme().EncapsulateDeterministically(pub.PublicKey, m)
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot encapsulate: %w", ck.CKR_FUNCTION_FAILED)
 	}
@@ -181,7 +189,7 @@ func mlkemDecapsulate(private *Key, p any, d *Derivation, ciphertext []byte) ([]
 	if len(ciphertext) != priv.Scheme().CiphertextSize() {
 		return nil, fmt.Errorf("an encapsulated key has %d bytes: %w", priv.Scheme().CiphertextSize(), ck.CKR_WRAPPED_KEY_LEN_RANGE)
 	}
-	secret, err := priv.Scheme().Decapsulate(priv, ciphertext)
+	secret, err := priv.Scheme().Decapsulate(priv.PrivateKey, ciphertext)
 	if err != nil {
 		return nil, fmt.Errorf("cannot decapsulate: %w", ck.CKR_FUNCTION_FAILED)
 	}

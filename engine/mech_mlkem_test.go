@@ -198,5 +198,8 @@ type pqcSample struct {
 }
 
 func pqcFamilies() []pqcSample {
-	return []pqcSample{{mlkemFamily, ck.CKM_ML_KEM_KEY_PAIR_GEN, 1}}
+	return []pqcSample{
+		{mlkemFamily, ck.CKM_ML_KEM_KEY_PAIR_GEN, 1},
+		{mldsaFamily, ck.CKM_ML_DSA_KEY_PAIR_GEN, 1},
+	}
 }

@@ -109,3 +109,94 @@ func testEncapsulate(k *Key) error {
 	}
 	return nil
 }
+
+func testGenerateMLDSA() error {
+	return mldsaFamily.testExpand(map[uint64]string{
+		ck.CKP_ML_DSA_44: "ML-DSA-44 keygen",
+		ck.CKP_ML_DSA_65: "ML-DSA-65 keygen",
+		ck.CKP_ML_DSA_87: "ML-DSA-87 keygen",
+	})
+}
+
+// testHashed makes a deterministic signature of data, whose hash was published,
+// and verifies it.
+func (f *pqcFamily) testHashed(m *Mechanism, k *Key, p any, data, hash []byte) error {
+	op, err := m.Sign(k, p)
+	if err != nil {
+		return err
+	}
+	n, _ := op.FinishLen(len(data))
+	sig := make([]byte, n)
+	if _, err := op.Finish(sig, data); err != nil {
+		return err
+	}
+	if sum := sha256.Sum256(sig); !bytes.Equal(sum[:], hash) {
+		return errWrongAnswer
+	}
+	pub, err := f.publicHalf(k)
+	if err != nil {
+		return err
+	}
+	return expectSignature(m.Verify, pub, p, data, sig)
+}
+
+func testMLDSA() error {
+	for id, section := range map[uint64]string{
+		ck.CKP_ML_DSA_44: "ML-DSA-44", ck.CKP_ML_DSA_65: "ML-DSA-65", ck.CKP_ML_DSA_87: "ML-DSA-87",
+	} {
+		a := pqcAnswers()[section]
+		k, err := mldsaFamily.testKey(id, a["seed"])
+		if err != nil {
+			return err
+		}
+		p := &SignAdditionalContext{ck.CKH_DETERMINISTIC_REQUIRED, a["context"]}
+		if err := mldsaFamily.testHashed(Find(ck.CKM_ML_DSA), k, p, a["message"], a["hash"]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func testHashMLDSA() error { return testHashMLDSADigest(&preHashes[1]) }
+
+// testHashMLDSADigest signs the digest of a published message.
+func testHashMLDSADigest(h *preHash) error {
+	a := pqcAnswers()[h.mldsa.String()]
+	k := &Key{Class: ck.CKO_PRIVATE_KEY, Type: ck.CKK_ML_DSA, Attrs: []ck.Attribute{
+		ck.NewULong(ck.CKA_PARAMETER_SET, uint64(ck.CKP_ML_DSA_44)),
+		ck.NewBytes(ck.CKA_VALUE, a["private"]),
+	}}
+	p := &HashSignAdditionalContext{ck.CKH_DETERMINISTIC_REQUIRED, a["context"], h.digest}
+	return mldsaFamily.testHashed(Find(ck.CKM_HASH_ML_DSA), k, p, a["digest"], a["hash"])
+}
+
+// testHashMLDSAWith tests a row that hashes the message: against a published
+// signature where there is one, and against the row that takes the digest.
+func testHashMLDSAWith(h *preHash) error {
+	if pqcAnswers()[h.mldsa.String()] != nil {
+		if err := testHashMLDSADigest(h); err != nil {
+			return err
+		}
+	}
+	k, err := mldsaFamily.testKey(ck.CKP_ML_DSA_44, pqcAnswers()["ML-DSA-44"]["seed"])
+	if err != nil {
+		return err
+	}
+	message := []byte("abc")
+	op, err := Find(h.mldsa).Sign(k, nil)
+	if err != nil {
+		return err
+	}
+	v, err := Find(ck.CKM_HASH_ML_DSA).Verify(k, &HashSignAdditionalContext{Hash: h.digest})
+	if err != nil {
+		return err
+	}
+	n, _ := op.FinishLen(len(message))
+	sig := make([]byte, n)
+	if _, err := op.Finish(sig, message); err != nil {
+		return err
+	}
+	digest := h.new()
+	digest.Write(message)
+	return v.Verify(digest.Sum(nil), sig)
+}
