@@ -31,9 +31,11 @@ type pqcSet struct {
 	// expand makes the values of both keys from a seed, or from the random
 	// bytes that a key without one is made from.
 	expand func(seed []byte) (public, private []byte, err error)
-	// publicOf checks the value of a private key and finds that of its public
-	// key.
+	// publicOf finds the value of the public key that belongs to that of a
+	// private one, and checks what it needs of it. check is what that leaves to
+	// check, nil for nothing.
 	publicOf func(private []byte) ([]byte, error)
+	check    func(private []byte) error
 	// checkPublic checks the value of a public key.
 	checkPublic func(public []byte) error
 }
@@ -154,7 +156,11 @@ func (s *pqcSet) checkPrivate(value []byte) error {
 	if len(value) != s.private {
 		return fmt.Errorf("a private key of this parameter set has %d bytes: %w", s.private, ck.CKR_ATTRIBUTE_VALUE_INVALID)
 	}
-	if _, err := s.publicOf(value); err != nil {
+	_, err := s.publicOf(value)
+	if err == nil && s.check != nil {
+		err = s.check(value)
+	}
+	if err != nil {
 		return fmt.Errorf("CKA_VALUE is no private key of this parameter set: %w", ck.CKR_ATTRIBUTE_VALUE_INVALID)
 	}
 	return nil
@@ -186,9 +192,10 @@ func (f *pqcFamily) generate(p any, public, _ []ck.Attribute) (pub, priv []ck.At
 	if err != nil {
 		return nil, nil, err
 	}
-	seed := make([]byte, max(s.seed, s.private))
-	if s.seed > 0 {
-		seed = seed[:s.seed]
+	seed := make([]byte, s.seed)
+	if s.seed == 0 {
+		seed = make([]byte, s.private) // more than enough
+		defer clear(seed)
 	}
 	if err := Random(seed); err != nil {
 		return nil, nil, fmt.Errorf("cannot generate a key: %w", ck.CKR_FUNCTION_FAILED)

@@ -129,5 +129,6 @@ type pqcSignSample struct {
 func pqcSigners() []pqcSignSample {
 	return []pqcSignSample{
 		{pqcSample{mldsaFamily, ck.CKM_ML_DSA_KEY_PAIR_GEN, 1}, ck.CKM_ML_DSA, ck.CKM_HASH_ML_DSA, ck.CKM_HASH_ML_DSA_SHAKE256},
+		{pqcSample{slhdsaFamily, ck.CKM_SLH_DSA_KEY_PAIR_GEN, 1}, ck.CKM_SLH_DSA, ck.CKM_HASH_SLH_DSA, ck.CKM_HASH_SLH_DSA_SHAKE128},
 	}
 }

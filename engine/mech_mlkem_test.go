@@ -201,5 +201,6 @@ func pqcFamilies() []pqcSample {
 	return []pqcSample{
 		{mlkemFamily, ck.CKM_ML_KEM_KEY_PAIR_GEN, 1},
 		{mldsaFamily, ck.CKM_ML_DSA_KEY_PAIR_GEN, 1},
+		{slhdsaFamily, ck.CKM_SLH_DSA_KEY_PAIR_GEN, 1},
 	}
 }

@@ -170,13 +170,16 @@ func testHashMLDSADigest(h *preHash) error {
 	return mldsaFamily.testHashed(Find(ck.CKM_HASH_ML_DSA), k, p, a["digest"], a["hash"])
 }
 
-// testHashMLDSAWith tests a row that hashes the message: against a published
-// signature where there is one, and against the row that takes the digest.
+// testHashMLDSAWith tests a row that hashes the message: against the row that
+// takes the digest, and against a published signature. For some hashes that is
+// one of SLH-DSA, which has the hash and what is made of it in common.
 func testHashMLDSAWith(h *preHash) error {
-	if pqcAnswers()[h.mldsa.String()] != nil {
-		if err := testHashMLDSADigest(h); err != nil {
-			return err
-		}
+	test := testHashMLDSADigest
+	if pqcAnswers()[h.mldsa.String()] == nil {
+		test = testHashSLHDSAWith
+	}
+	if err := test(h); err != nil {
+		return err
 	}
 	k, err := mldsaFamily.testKey(ck.CKP_ML_DSA_44, pqcAnswers()["ML-DSA-44"]["seed"])
 	if err != nil {
@@ -199,4 +202,47 @@ func testHashMLDSAWith(h *preHash) error {
 	digest := h.new()
 	digest.Write(message)
 	return v.Verify(digest.Sum(nil), sig)
+}
+
+func testGenerateSLHDSA() error {
+	return slhdsaFamily.testExpand(map[uint64]string{
+		ck.CKP_SLH_DSA_SHA2_128F:  "SLH-DSA-SHA2-128f keygen",
+		ck.CKP_SLH_DSA_SHA2_192F:  "SLH-DSA-SHA2-192f keygen",
+		ck.CKP_SLH_DSA_SHAKE_128F: "SLH-DSA-SHAKE-128f keygen",
+	})
+}
+
+// slhdsaTestKey is a published key. The parameter sets for fast signatures have
+// the same code as the others.
+func slhdsaTestKey(a answer) *Key {
+	return &Key{Class: ck.CKO_PRIVATE_KEY, Type: ck.CKK_SLH_DSA, Attrs: []ck.Attribute{
+		ck.NewULong(ck.CKA_PARAMETER_SET, uint64(a["set"][0])),
+		ck.NewBytes(ck.CKA_VALUE, a["private"]),
+	}}
+}
+
+func testSLHDSA() error {
+	for _, section := range []string{"SLH-DSA-SHA2-128f", "SLH-DSA-SHA2-192f", "SLH-DSA-SHAKE-128f"} {
+		a := pqcAnswers()[section]
+		p := &SignAdditionalContext{ck.CKH_DETERMINISTIC_REQUIRED, a["context"]}
+		if err := slhdsaFamily.testHashed(Find(ck.CKM_SLH_DSA), slhdsaTestKey(a), p, a["message"], a["hash"]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func testHashSLHDSA() error {
+	h := &preHashes[1]
+	a := pqcAnswers()[h.slhdsa.String()]
+	digest := h.new()
+	digest.Write(a["message"])
+	p := &HashSignAdditionalContext{ck.CKH_DETERMINISTIC_REQUIRED, a["context"], h.digest}
+	return slhdsaFamily.testHashed(Find(ck.CKM_HASH_SLH_DSA), slhdsaTestKey(a), p, digest.Sum(nil), a["hash"])
+}
+
+func testHashSLHDSAWith(h *preHash) error {
+	a := pqcAnswers()[h.slhdsa.String()]
+	p := &SignAdditionalContext{ck.CKH_DETERMINISTIC_REQUIRED, a["context"]}
+	return slhdsaFamily.testHashed(Find(h.slhdsa), slhdsaTestKey(a), p, a["message"], a["hash"])
 }

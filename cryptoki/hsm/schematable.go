@@ -42,6 +42,11 @@ var schemaTable = []schemaDef{
 	{class: ck.CKO_PRIVATE_KEY, subtypes: one(ck.CKK_ML_DSA), parts: parts(storageRows, keyRows, secretKindRows, privateKeyRows, privateSetRows, seedRows),
 		uses: uses(ck.CKA_SIGN), check: checkPrivateKey},
 
+	{class: ck.CKO_PUBLIC_KEY, subtypes: one(ck.CKK_SLH_DSA), parts: parts(storageRows, publicRows, keyRows, publicKeyRows, publicSetRows),
+		uses: uses(ck.CKA_VERIFY)},
+	{class: ck.CKO_PRIVATE_KEY, subtypes: one(ck.CKK_SLH_DSA), parts: parts(storageRows, keyRows, secretKindRows, privateKeyRows, privateSetRows),
+		uses: uses(ck.CKA_SIGN), check: checkPrivateKey},
+
 	{class: ck.CKO_SECRET_KEY, subtypes: one(ck.CKK_AES), parts: parts(storageRows, keyRows, secretKindRows, secretKeyRows, secretValueRows),
 		uses: uses(ck.CKA_ENCRYPT, ck.CKA_DECRYPT, ck.CKA_SIGN, ck.CKA_VERIFY, ck.CKA_WRAP, ck.CKA_UNWRAP)},
 	{class: ck.CKO_SECRET_KEY, subtypes: one(ck.CKK_AES_XTS), parts: parts(storageRows, keyRows, secretKindRows, secretKeyRows, secretValueRows),
