@@ -52,8 +52,8 @@ var structures = map[string]string{
 	"TLSKDFParams":                       "CK_TLS_KDF_PARAMS",
 	"TLSMACParams":                       "CK_TLS_MAC_PARAMS",
 	"TLSPRFParams":                       "CK_TLS_PRF_PARAMS",
-	"SignAdditionalContext":     "CK_SIGN_ADDITIONAL_CONTEXT",
-	"HashSignAdditionalContext": "CK_HASH_SIGN_ADDITIONAL_CONTEXT",
+	"SignAdditionalContext":              "CK_SIGN_ADDITIONAL_CONTEXT",
+	"HashSignAdditionalContext":          "CK_HASH_SIGN_ADDITIONAL_CONTEXT",
 }
 
 // prototypes are the parameter structures of all mechanisms, by name.

@@ -31,10 +31,9 @@ var schemaTable = []schemaDef{
 	{class: ck.CKO_PRIVATE_KEY, subtypes: one(ck.CKK_EC_MONTGOMERY), parts: parts(storageRows, keyRows, secretKindRows, privateKeyRows, privateECRows),
 		check: checkPrivateKey},
 
-	{class: ck.CKO_SECRET_KEY, subtypes: one(ck.CKK_AES, ck.CKK_DES, ck.CKK_DES2, ck.CKK_DES3), parts: parts(storageRows, keyRows, secretKindRows, secretKeyRows, secretValueRows),
-	{class: ck.CKO_PUBLIC_KEY, subtypes: one(ck.CKK_ML_KEM), parts: parts(storageRows, publicRows, keyRows, publicKeyRows, publicSetRows, publicKEMRows),
+	{class: ck.CKO_PUBLIC_KEY, subtypes: one(ck.CKK_ML_KEM), parts: parts(storageRows, publicRows, keyRows, publicKeyRows, publicSetRows),
 		uses: uses(ck.CKA_ENCAPSULATE)},
-	{class: ck.CKO_PRIVATE_KEY, subtypes: one(ck.CKK_ML_KEM), parts: parts(storageRows, keyRows, secretKindRows, privateKeyRows, privateSetRows, seedRows, privateKEMRows),
+	{class: ck.CKO_PRIVATE_KEY, subtypes: one(ck.CKK_ML_KEM), parts: parts(storageRows, keyRows, secretKindRows, privateKeyRows, privateSetRows, seedRows),
 		uses: uses(ck.CKA_DECAPSULATE), check: checkPrivateKey},
 
 	{class: ck.CKO_PUBLIC_KEY, subtypes: one(ck.CKK_ML_DSA), parts: parts(storageRows, publicRows, keyRows, publicKeyRows, publicSetRows),
@@ -47,7 +46,7 @@ var schemaTable = []schemaDef{
 	{class: ck.CKO_PRIVATE_KEY, subtypes: one(ck.CKK_SLH_DSA), parts: parts(storageRows, keyRows, secretKindRows, privateKeyRows, privateSetRows),
 		uses: uses(ck.CKA_SIGN), check: checkPrivateKey},
 
-	{class: ck.CKO_SECRET_KEY, subtypes: one(ck.CKK_AES), parts: parts(storageRows, keyRows, secretKindRows, secretKeyRows, secretValueRows),
+	{class: ck.CKO_SECRET_KEY, subtypes: one(ck.CKK_AES, ck.CKK_DES, ck.CKK_DES2, ck.CKK_DES3), parts: parts(storageRows, keyRows, secretKindRows, secretKeyRows, secretValueRows),
 		uses: uses(ck.CKA_ENCRYPT, ck.CKA_DECRYPT, ck.CKA_SIGN, ck.CKA_VERIFY, ck.CKA_WRAP, ck.CKA_UNWRAP)},
 	{class: ck.CKO_SECRET_KEY, subtypes: one(ck.CKK_AES_XTS), parts: parts(storageRows, keyRows, secretKindRows, secretKeyRows, secretValueRows),
 		uses: uses(ck.CKA_ENCRYPT, ck.CKA_DECRYPT)},
@@ -288,18 +287,6 @@ var privateSetRows = []row{
 var seedRows = []row{
 	{t: ck.CKA_SEED, rules: madeOutside | hideable},
 	{t: ck.CKA_VALUE, rules: madeOutside | hideable},
-}
-
-// publicKEMRows and privateKEMRows are of the common tables of version 3.2
-// (sections 4.9 and 4.10).
-var publicKEMRows = []row{
-	{t: ck.CKA_ENCAPSULATE, shape: shapeBool, rules: mutable, def: defNo},
-	{t: ck.CKA_ENCAPSULATE_TEMPLATE, shape: shapeTemplate},
-}
-
-var privateKEMRows = []row{
-	{t: ck.CKA_DECAPSULATE, shape: shapeBool, rules: mutable, def: defNo},
-	{t: ck.CKA_DECAPSULATE_TEMPLATE, shape: shapeTemplate},
 }
 
 // secretValueRows is what secret keys of variable length have (sections 6.8.2,
