@@ -8,7 +8,7 @@ import (
 	"golang.org/x/crypto/blake2b"
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
-	"golang.org/x/crypto/ripemd160"
+	"golang.org/x/crypto/ripemd160" //lint:ignore SA1019 the device has functions with it
 
 	"github.com/perilune/perilune/cryptoki/ck"
 )

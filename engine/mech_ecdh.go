@@ -19,27 +19,24 @@ type ECDH1DeriveParams struct {
 
 func init() {
 	register(
-		ecdhRow(ck.CKM_ECDH1_DERIVE, false, ck.CKK_EC, ck.CKK_EC_MONTGOMERY),
-		ecdhRow(ck.CKM_ECDH1_COFACTOR_DERIVE, true, ck.CKK_EC),
+		agreement((*ecdhKey).agree).row(ck.CKM_ECDH1_DERIVE, ck.CKK_EC, ck.CKK_EC_MONTGOMERY),
+		agreement((*ecdhKey).agreeWithCofactor).row(ck.CKM_ECDH1_COFACTOR_DERIVE, ck.CKK_EC),
 	)
 }
 
-func ecdhRow(m ck.MechanismType, cofactor bool, keys ...ck.KeyType) *Mechanism {
+// agreement finds the secret shared with the holder of a public key.
+type agreement func(k *ecdhKey, public []byte) ([]byte, error)
+
+func (agree agreement) row(m ck.MechanismType, keys ...ck.KeyType) *Mechanism {
 	row := ecRow(&Mechanism{
-		Type:    m,
-		Param:   (*ECDH1DeriveParams)(nil),
-		Vectors: "NIST CAVP; RFC 7027; RFC 7748; Wycheproof",
-		Derive: func(base *Key, p any, d *Derivation) ([]byte, error) {
-			return ecdhDerive(base, p, d, cofactor)
-		},
-		Encapsulate: func(public *Key, p any, d *Derivation) ([]byte, []byte, error) {
-			return ecdhEncapsulate(public, p, d, cofactor)
-		},
+		Type:          m,
+		Param:         (*ECDH1DeriveParams)(nil),
+		Vectors:       "NIST CAVP; RFC 7027; RFC 7748; Wycheproof",
+		Derive:        agree.derive,
+		Encapsulate:   agree.encapsulate,
 		CiphertextLen: ecdhCiphertextLen,
-		Decapsulate: func(private *Key, p any, d *Derivation, ciphertext []byte) ([]byte, error) {
-			return ecdhDecapsulate(private, p, d, ciphertext, cofactor)
-		},
-		SelfTest: func() error { return testECDH(m) },
+		Decapsulate:   agree.decapsulate,
+		SelfTest:      func() error { return testECDH(m) },
 	})
 	row.Keys = keys
 	return row
@@ -48,7 +45,7 @@ func ecdhRow(m ck.MechanismType, cofactor bool, keys ...ck.KeyType) *Mechanism {
 // maxDerived bounds what one derivation gives.
 const maxDerived = 1 << 20
 
-func ecdhDerive(base *Key, p any, d *Derivation, cofactor bool) ([]byte, error) {
+func (agree agreement) derive(base *Key, p any, d *Derivation) ([]byte, error) {
 	params, err := structParam[ECDH1DeriveParams](p)
 	if err != nil {
 		return nil, err
@@ -60,7 +57,7 @@ func ecdhDerive(base *Key, p any, d *Derivation, cofactor bool) ([]byte, error) 
 	if err != nil {
 		return nil, err
 	}
-	secret, err := key.agreeWith(params.PublicData, cofactor)
+	secret, err := agree(key, params.PublicData)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +90,7 @@ func ecdhCiphertextLen(public *Key, _ any) (int, error) {
 	return 1 + 2*c.size, nil
 }
 
-func ecdhEncapsulate(public *Key, p any, d *Derivation, cofactor bool) (ciphertext, secret []byte, err error) {
+func (agree agreement) encapsulate(public *Key, p any, d *Derivation) (ciphertext, secret []byte, err error) {
 	params, err := kemParams(p, d)
 	if err != nil {
 		return nil, nil, err
@@ -111,7 +108,7 @@ func ecdhEncapsulate(public *Key, p any, d *Derivation, cofactor bool) (cipherte
 	if err != nil {
 		return nil, nil, err
 	}
-	z, err := key.agreeWith(public.Bytes(ck.CKA_EC_POINT), cofactor)
+	z, err := agree(key, public.Bytes(ck.CKA_EC_POINT))
 	if err != nil {
 		return nil, nil, fmt.Errorf("unusable EC public key: %w", ck.CKR_KEY_TYPE_INCONSISTENT)
 	}
@@ -119,7 +116,7 @@ func ecdhEncapsulate(public *Key, p any, d *Derivation, cofactor bool) (cipherte
 	return point, secret, err
 }
 
-func ecdhDecapsulate(private *Key, p any, d *Derivation, ciphertext []byte, cofactor bool) ([]byte, error) {
+func (agree agreement) decapsulate(private *Key, p any, d *Derivation, ciphertext []byte) ([]byte, error) {
 	params, err := kemParams(p, d)
 	if err != nil {
 		return nil, err
@@ -131,7 +128,7 @@ func ecdhDecapsulate(private *Key, p any, d *Derivation, ciphertext []byte, cofa
 	if n, err := ecdhCiphertextLen(private, p); err != nil || len(ciphertext) != n {
 		return nil, ck.CKR_ENCRYPTED_DATA_LEN_RANGE
 	}
-	secret, err := key.agreeWith(ciphertext, cofactor)
+	secret, err := agree(key, ciphertext)
 	if err != nil {
 		return nil, fmt.Errorf("the ciphertext is no point of the curve: %w", ck.CKR_ENCRYPTED_DATA_INVALID)
 	}
@@ -193,10 +190,12 @@ var errPublicData = fmt.Errorf("the other party's public key is no point of the 
 
 // agree returns the shared secret with the point of the other party. The
 // result zero, which X25519 gives for points of small order, is refused.
-func (e *ecdhKey) agree(public []byte) ([]byte, error) { return e.agreeWith(public, false) }
+func (e *ecdhKey) agree(public []byte) ([]byte, error) { return e.multiply(public, false) }
 
-// agreeWith multiplies by the cofactor too, if asked to.
-func (e *ecdhKey) agreeWith(public []byte, cofactor bool) ([]byte, error) {
+// agreeWithCofactor multiplies by the cofactor too.
+func (e *ecdhKey) agreeWithCofactor(public []byte) ([]byte, error) { return e.multiply(public, true) }
+
+func (e *ecdhKey) multiply(public []byte, cofactor bool) ([]byte, error) {
 	point, err := e.curve.parsePoint(public)
 	if err != nil {
 		return nil, errPublicData
