@@ -7,18 +7,18 @@ import (
 	"github.com/perilune/perilune/engine/internal/rsacore"
 )
 
-// Signatures of ANSI X9.31 (PKCS#11 v3.1, section 6.1.15 and 6.1.16): the block
+// Signatures of ANSI X9.31 (PKCS#11 v3.1, sections 6.1.15 and 6.1.16): the block
 // that gets signed is 6 b...b a, the digest, the number of the hash function in
 // ISO/IEC 10118, cc; and of the two numbers s and n-s the smaller is the
-// signature.
+// signature. Verification takes either: NIST's own vectors of one edition (CAVS
+// 10.1) have both, and OpenSSL takes both.
 //
 // The device has each mechanism a second time, as "non-FIPS". Its documentation
-// does not say what for; X9.31 and FIPS 186 themselves leave two things: keys
-// have 1024 + 256k bits there, and a signature is not more than n/2. So the
-// first kind of mechanisms insists on both, and the second takes any key of
-// whole bytes, and verifies what was signed without choosing the smaller number,
-// as Botan does. Neither insists on primes made by X9.31: this cannot be seen in
-// a key, and FIPS 186-4 does without it. CKA_X9_31_GENERATED tells who asks.
+// does not say what for. X9.31 and FIPS 186 have a rule of their own for keys,
+// 1024 + 256k bits; so the first kind of mechanisms insists on it, and the
+// second takes any key of whole bytes. Neither insists on primes made by X9.31:
+// this cannot be seen in a key, FIPS 186-4 does without it, and who wants to
+// know it asks for CKA_X9_31_GENERATED.
 
 // x931Hashes are the numbers of the hash functions.
 var x931Hashes = []struct {
@@ -46,7 +46,7 @@ func init() {
 	)
 }
 
-const x931Vectors = "NIST CAVP SigGen RSA and SigVer RSA (X9.31); SHA-224: Botan"
+const x931Vectors = "NIST CAVP SigGen RSA and SigVer RSA (X9.31); SHA-224: Botan; OpenSSL"
 
 func x931HashRow(m ck.MechanismType, x x931) *Mechanism {
 	return &Mechanism{
@@ -106,7 +106,7 @@ func x931Row(m ck.MechanismType, x x931) *Mechanism {
 type x931 struct {
 	h      *hashFunction // nil if the caller hashes
 	id     byte
-	strict bool
+	strict bool // about key sizes
 }
 
 func (x *x931) private(k *Key, p any) (*rsacore.PrivateKey, error) {
@@ -164,9 +164,8 @@ func (x *x931) sign(priv *rsacore.PrivateKey, dst, digest []byte) (int, error) {
 	return copy(dst, b), nil
 }
 
-// verify compares with the block made anew. One of the two numbers of which the
-// signature is the smaller ends with c, the other does not, because the modulus
-// is odd.
+// verify compares with the block made anew, and with n minus that: only one of
+// the two ends with c, because the modulus is odd.
 func (x *x931) verify(pub *rsacore.PublicKey, digest, sig []byte) error {
 	want, err := x.block(pub.Size(), digest)
 	if err != nil {
@@ -175,9 +174,6 @@ func (x *x931) verify(pub *rsacore.PublicKey, digest, sig []byte) error {
 	b := make([]byte, pub.Size())
 	if err := rsaRecover(pub, b, sig); err != nil {
 		return err
-	}
-	if x.strict && string(pub.Negative(sig)) < string(sig) {
-		return ck.CKR_SIGNATURE_INVALID
 	}
 	if string(b) != string(want) && string(pub.Negative(b)) != string(want) {
 		return ck.CKR_SIGNATURE_INVALID
