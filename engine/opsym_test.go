@@ -170,6 +170,15 @@ func TestSaveLoad(t *testing.T) {
 	cases["CKM_AES_CTR encrypt"] = func() (Op, error) {
 		return aesFamily.newCTR(aes, &CTRParams{CounterBits: 72, CB: [16]byte(unhex("0000000000000000fffffffffffffffe"))})
 	}
+	for _, m := range []ck.MechanismType{ck.CKM_AES_OFB, ck.CKM_AES_CFB1, ck.CKM_AES_CFB8, ck.CKM_AES_CFB64, ck.CKM_AES_CFB128} {
+		add(m, iv)
+	}
+	des := secretKey(ck.CKK_DES3, pattern(24))
+	cases["CKM_DES3_CTR"] = func() (Op, error) {
+		return Find(ck.CKM_DES3_CTR).Encrypt(des, &DESCTRParams{64, [8]byte(unhex("00000000fffffffe"))})
+	}
+	cases["CKM_DES3_X919_MAC"] = func() (Op, error) { return Find(ck.CKM_DES3_X919_MAC).Sign(des, nil) }
+	add(ck.CKM_AES_MAC, nil)
 	add(ck.CKM_AES_CMAC, nil)
 	add(ck.CKM_AES_CMAC_GENERAL, uint64(5))
 	for _, f := range hashFamilies {
