@@ -121,7 +121,7 @@ func (d deviceRow) compare(number ck.MechanismType) (differences []string) {
 }
 
 // unit is how many bits the unit of Min and Max is: keys that are bytes are
-// measured in bytes, but for the one mechanism that the standard has in bits.
+// measured in bytes, but where the standard has bits.
 func (m *Mechanism) unit() uint64 {
 	if m.Type == ck.CKM_GENERIC_SECRET_KEY_GEN {
 		return 1
@@ -131,7 +131,8 @@ func (m *Mechanism) unit() uint64 {
 		types = []ck.KeyType{m.Makes}
 	}
 	switch types[0] {
-	case ck.CKK_RSA, ck.CKK_DSA, ck.CKK_DH, ck.CKK_X9_42_DH, ck.CKK_KCDSA, ck.CKK_EC, ck.CKK_EC_EDWARDS, ck.CKK_EC_MONTGOMERY:
+	case ck.CKK_RSA, ck.CKK_DSA, ck.CKK_DH, ck.CKK_X9_42_DH, ck.CKK_KCDSA, ck.CKK_EC, ck.CKK_EC_EDWARDS, ck.CKK_EC_MONTGOMERY,
+		ck.CKK_RC2, ck.CKK_RC4:
 		return 1
 	}
 	return 8

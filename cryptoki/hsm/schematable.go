@@ -50,6 +50,12 @@ var schemaTable = []schemaDef{
 		uses: uses(ck.CKA_ENCRYPT, ck.CKA_DECRYPT, ck.CKA_SIGN, ck.CKA_VERIFY, ck.CKA_WRAP, ck.CKA_UNWRAP)},
 	{class: ck.CKO_SECRET_KEY, subtypes: one(ck.CKK_AES_XTS), parts: parts(storageRows, keyRows, secretKindRows, secretKeyRows, secretValueRows),
 		uses: uses(ck.CKA_ENCRYPT, ck.CKA_DECRYPT)},
+	{class: ck.CKO_SECRET_KEY, subtypes: cipherTypes, parts: parts(storageRows, keyRows, secretKindRows, secretKeyRows, secretValueRows),
+		uses: uses(ck.CKA_ENCRYPT, ck.CKA_DECRYPT, ck.CKA_SIGN, ck.CKA_VERIFY, ck.CKA_WRAP, ck.CKA_UNWRAP)},
+	{class: ck.CKO_SECRET_KEY, subtypes: streamTypes, parts: parts(storageRows, keyRows, secretKindRows, secretKeyRows, secretValueRows),
+		uses: uses(ck.CKA_ENCRYPT, ck.CKA_DECRYPT, ck.CKA_WRAP, ck.CKA_UNWRAP)},
+	{class: ck.CKO_SECRET_KEY, subtypes: one(ck.CKK_POLY1305), parts: parts(storageRows, keyRows, secretKindRows, secretKeyRows, secretValueRows),
+		uses: uses(ck.CKA_SIGN, ck.CKA_VERIFY)},
 	{class: ck.CKO_SECRET_KEY, subtypes: hmacTypes, parts: parts(storageRows, keyRows, secretKindRows, secretKeyRows, secretValueRows),
 		uses: uses(ck.CKA_SIGN, ck.CKA_VERIFY)},
 	{class: ck.CKO_SECRET_KEY, subtypes: one(ck.CKK_HKDF), parts: parts(storageRows, keyRows, secretKindRows, secretKeyRows, secretValueRows)},
@@ -70,6 +76,14 @@ var hmacTypes = one(ck.CKK_GENERIC_SECRET, ck.CKK_MD5_HMAC, ck.CKK_SHA_1_HMAC,
 	ck.CKK_SHA3_224_HMAC, ck.CKK_SHA3_256_HMAC, ck.CKK_SHA3_384_HMAC, ck.CKK_SHA3_512_HMAC,
 	ck.CKK_RIPEMD128_HMAC, ck.CKK_RIPEMD160_HMAC,
 	ck.CKK_BLAKE2B_160_HMAC, ck.CKK_BLAKE2B_256_HMAC, ck.CKK_BLAKE2B_384_HMAC, ck.CKK_BLAKE2B_512_HMAC)
+
+// cipherTypes are the key types of block ciphers beside AES and DES, streamTypes
+// those of stream ciphers.
+var (
+	cipherTypes = one(ck.CKK_ARIA, ck.CKK_SEED, ck.CKK_SEED_OLD, ck.CKK_CAMELLIA, ck.CKK_SM4,
+		ck.CKK_RC2, ck.CKK_RC5, ck.CKK_CAST128, ck.CKK_BLOWFISH, ck.CKK_TWOFISH)
+	streamTypes = one(ck.CKK_RC4, ck.CKK_CHACHA20, ck.CKK_SALSA20)
+)
 
 var types0 = []uint64{0}
 
