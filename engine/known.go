@@ -26,12 +26,7 @@ func knownCBC(ecb known) known {
 	return known{ecb.key, make([]byte, len(ecb.in)/2), ecb.in, ecb.out}
 }
 
-// knownMAC is a CBC-MAC of n bytes of one block.
-func knownMAC(ecb known, p any, n int) known {
-	return known{ecb.key, p, ecb.in, ecb.out[:2*n]}
-}
-
-// knownCBCMAC is the same from an answer for CBC of many blocks: the MAC of the
+// knownCBCMAC is a CBC-MAC of n bytes, from an answer for CBC: the MAC of the
 // message with the IV added to its first block.
 func knownCBCMAC(cbc known, p any, n int) known {
 	message, iv := unhex(cbc.in), cbc.p.([]byte)

@@ -23,6 +23,9 @@
 //	[]byte   `c:"ptr,len"`   a pointer, then its length as CK_ULONG
 //	[]byte   `c:"len,ptr"`   the length first
 //	[]byte   `c:"ptr,bits"`  a pointer, then its length in bits
+//	[]byte   `c:"ptr,nonce"` a pointer, then its length in bytes, or in bits if
+//	                         that is 64 or more: the standard counts the bits
+//	                         of these nonces, and those who use them the bytes
 //	*T       `c:"ptr"`       a pointer to one value, null for nil
 //	[]T      `c:"ptr,len"`   an array of values, `c:"len,ptr"` the same with
 //	                         the count first

@@ -43,6 +43,7 @@ type field struct {
 	c     int     // offset in C of the value or of the pointer
 	count int     // offset in C of the length
 	bits  bool    // the length counts bits, kept at offset bitsGo
+	nonce bool    // the length counts bytes, or bits if it is 64 or more
 	size  int     // of an array
 	inout bool    // written back
 	sub   *layout // of what is inside or pointed to
@@ -159,8 +160,9 @@ func (b *builder) add(l *layout, sf reflect.StructField, tags []string) error {
 		}
 		f.kind, f.inout = kindOut, true
 		f.c = b.place(l, b.abi.Ptr)
-	case "ptr,len", "ptr,bits", "len,ptr":
-		if sf.Type.Kind() != reflect.Slice || tag == "ptr,bits" && sf.Type.Elem().Kind() != reflect.Uint8 {
+	case "ptr,len", "ptr,bits", "ptr,nonce", "len,ptr":
+		onlyBytes := tag == "ptr,bits" || tag == "ptr,nonce"
+		if sf.Type.Kind() != reflect.Slice || onlyBytes && sf.Type.Elem().Kind() != reflect.Uint8 {
 			return fmt.Errorf("tag %q on %v", tag, sf.Type)
 		}
 		if tag == "len,ptr" {
@@ -170,7 +172,7 @@ func (b *builder) add(l *layout, sf reflect.StructField, tags []string) error {
 			f.c = b.place(l, b.abi.Ptr)
 			f.count = b.place(l, b.abi.ULong)
 		}
-		f.bits = tag == "ptr,bits"
+		f.bits, f.nonce = tag == "ptr,bits", tag == "ptr,nonce"
 		f.bitsGo = noBits
 		err = b.elements(&f, sf.Type.Elem())
 	default:
@@ -298,12 +300,10 @@ func (s *space) loadField(f *field, mem []byte, dst unsafe.Pointer) error {
 
 func (s *space) loadBytes(f *field, mem []byte, dst unsafe.Pointer) error {
 	addr, n := s.ptr(mem[f.c:]), s.ulong(mem[f.count:])
-	if f.bits {
-		if f.bitsGo != noBits {
-			*(*uint64)(unsafe.Add(dst, f.bitsGo)) = n
-		}
-		n = n/8 + (n%8+7)/8
+	if f.bits && f.bitsGo != noBits {
+		*(*uint64)(unsafe.Add(dst, f.bitsGo)) = n
 	}
+	n = f.bytes(n)
 	if addr == 0 && n == 0 {
 		return nil
 	}
@@ -313,6 +313,14 @@ func (s *space) loadBytes(f *field, mem []byte, dst unsafe.Pointer) error {
 	}
 	*(*[]byte)(unsafe.Add(dst, f.goOff)) = append(make([]byte, 0, n), b...)
 	return nil
+}
+
+// bytes is how many bytes a length of n stands for.
+func (f *field) bytes(n uint64) uint64 {
+	if f.bits || f.nonce && n >= 64 {
+		n = n/8 + (n%8+7)/8
+	}
+	return n
 }
 
 func (s *space) loadPointer(f *field, mem []byte, q unsafe.Pointer) error {
@@ -415,9 +423,7 @@ func (s *space) storeOut(f *field, v, mem []byte) error {
 // the caller passed is the room there is.
 func (s *space) storeBytes(f *field, v, mem []byte) error {
 	addr, room := s.ptr(mem[f.c:]), s.ulong(mem[f.count:])
-	if f.bits {
-		room = room/8 + (room%8+7)/8
-	}
+	room = f.bytes(room)
 	n := min(room, uint64(len(v)))
 	if n == 0 {
 		return nil
