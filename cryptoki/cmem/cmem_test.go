@@ -306,6 +306,23 @@ func TestDecodeFromBytes(t *testing.T) {
 	})
 }
 
+// The length of a nonce may be in bytes or in bits.
+func TestDecodeNonce(t *testing.T) {
+	forEachABI(t, func(t *testing.T, abi ABI) {
+		type nonce struct {
+			N []byte `c:"ptr,nonce"`
+		}
+		for n, want := range map[uint64]int{0: 0, 8: 8, 12: 12, 24: 24, 63: 63, 64: 8, 96: 12, 97: 13, 192: 24} {
+			a := newArena(abi)
+			b := a.object().ptr(a.put(make([]byte, 64)...)).ulong(n).end()
+			v, err := a.space().decode((*nonce)(nil), a.put(b...), uint64(len(b)))
+			if err != nil || len(v.(*nonce).N) != want {
+				t.Errorf("%d: %+v, %v", n, v, err)
+			}
+		}
+	})
+}
+
 // Pointers inside are as suspect as those outside.
 func TestDecodePointersInside(t *testing.T) {
 	forEachABI(t, func(t *testing.T, abi ABI) {
@@ -363,6 +380,9 @@ func TestBadTypes(t *testing.T) {
 		})(nil),
 		(*struct {
 			X []inner `c:"ptr,bits"`
+		})(nil),
+		(*struct {
+			X []inner `c:"ptr,nonce"`
 		})(nil),
 		(*struct {
 			X []byte `c:"bits,ptr"`

@@ -18,6 +18,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -167,8 +168,12 @@ func sampleKeys(t *testing.T) (list []sampleKey) {
 	}
 	for key := range schemas() {
 		if key.class == ck.CKO_SECRET_KEY && engine.FindKeyType(ck.KeyType(key.subtype)) != nil {
+			value := "0123456789abcdef"
+			if lengths := engine.FindKeyType(ck.KeyType(key.subtype)).Lengths; len(lengths) > 0 && !slices.Contains(lengths, 16) {
+				value = strings.Repeat(value, 2)[:lengths[0]]
+			}
 			list = append(list, sampleKey{class: key.class, typ: ck.KeyType(key.subtype),
-				hidden:   tmpl(ck.CKA_VALUE, "0123456789abcdef"),
+				hidden:   tmpl(ck.CKA_VALUE, value),
 				computed: []ck.AttributeType{ck.CKA_VALUE_LEN, ck.CKA_CHECK_VALUE}})
 		}
 	}
