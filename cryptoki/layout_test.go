@@ -30,6 +30,7 @@ var structures = map[string]string{
 	"ChaChaPolyParams":        "CK_SALSA20_CHACHA20_POLY1305_PARAMS",
 	"ECDH1DeriveParams":       "CK_ECDH1_DERIVE_PARAMS",
 	"ECMQVDeriveParams":       "CK_ECMQV_DERIVE_PARAMS",
+	"DSAParameterGenParams":   "CK_DSA_PARAMETER_GEN_PARAM",
 	"EDDSAParams":             "CK_EDDSA_PARAMS",
 	"GCMMessageParams":        "CK_GCM_MESSAGE_PARAMS",
 	"GCMParams":               "CK_GCM_PARAMS",
@@ -63,6 +64,9 @@ var structures = map[string]string{
 	"TLSPRFParams":                       "CK_TLS_PRF_PARAMS",
 	"SignAdditionalContext":              "CK_SIGN_ADDITIONAL_CONTEXT",
 	"HashSignAdditionalContext":          "CK_HASH_SIGN_ADDITIONAL_CONTEXT",
+	"X942DH1Params":           "CK_X9_42_DH1_DERIVE_PARAMS",
+	"X942DH2Params":           "CK_X9_42_DH2_DERIVE_PARAMS",
+	"X942MQVParams":           "CK_X9_42_MQV_DERIVE_PARAMS",
 }
 
 // prototypes are the parameter structures of all mechanisms, by name.

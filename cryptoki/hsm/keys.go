@@ -8,18 +8,23 @@ import (
 	"github.com/perilune/perilune/engine"
 )
 
-// handleGenerateKey serves C_GenerateKey (PKCS#11 v3.1 section 5.18.1). The
-// template is judged before the key is made.
+// handleGenerateKey serves C_GenerateKey (PKCS#11 v3.1 section 5.18.1), which
+// makes a secret key or domain parameters. The template is judged before they
+// are made.
 func (h *HSM) handleGenerateKey(ctx context.Context, s *session, q *p11.GenerateKey, r *p11.Handle) error {
 	row, err := h.mechanismFor(q.Mechanism, useGenerate)
 	if err != nil {
 		return err
 	}
-	d := generated(row, ck.CKO_SECRET_KEY, q.Template)
+	class, generate := ck.CKO_SECRET_KEY, row.Generate
+	if row.GenerateParameters != nil {
+		class, generate = ck.CKO_DOMAIN_PARAMETERS, row.GenerateParameters
+	}
+	d := generated(row, class, q.Template)
 	if err := h.precheck(ctx, s, d); err != nil {
 		return err
 	}
-	if d.values, err = row.Generate(q.Mechanism.Param, q.Template); err != nil {
+	if d.values, err = generate(q.Mechanism.Param, q.Template); err != nil {
 		return err
 	}
 	if err := h.checkGenerated(row, d); err != nil {

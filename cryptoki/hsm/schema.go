@@ -120,6 +120,10 @@ func subtypeAttribute(c ck.ObjectClass) (t ck.AttributeType, has bool) {
 	return 0, false
 }
 
+// hasKeyType reports whether the engine knows objects of the class by their
+// CKA_KEY_TYPE: keys, and domain parameters.
+func hasKeyType(c ck.ObjectClass) bool { return isKey(c) || c == ck.CKO_DOMAIN_PARAMETERS }
+
 func isKey(c ck.ObjectClass) bool { return c == ck.CKO_PUBLIC_KEY || isSecretKind(c) }
 
 // isSecretKind reports whether objects of the class hold secrets.

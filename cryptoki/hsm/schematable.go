@@ -46,6 +46,17 @@ var schemaTable = []schemaDef{
 	{class: ck.CKO_PRIVATE_KEY, subtypes: one(ck.CKK_SLH_DSA), parts: parts(storageRows, keyRows, secretKindRows, privateKeyRows, privateSetRows),
 		uses: uses(ck.CKA_SIGN), check: checkPrivateKey},
 
+	{class: ck.CKO_PUBLIC_KEY, subtypes: one(ck.CKK_DSA, ck.CKK_KCDSA), parts: parts(storageRows, publicRows, keyRows, publicKeyRows, publicDHRows, publicOrderRows),
+		uses: uses(ck.CKA_VERIFY)},
+	{class: ck.CKO_PRIVATE_KEY, subtypes: one(ck.CKK_DSA, ck.CKK_KCDSA), parts: parts(storageRows, keyRows, secretKindRows, privateKeyRows, privateDHRows, privateOrderRows),
+		uses: uses(ck.CKA_SIGN), check: checkPrivateKey},
+	{class: ck.CKO_PUBLIC_KEY, subtypes: one(ck.CKK_DH), parts: parts(storageRows, publicRows, keyRows, publicKeyRows, publicDHRows)},
+	{class: ck.CKO_PRIVATE_KEY, subtypes: one(ck.CKK_DH), parts: parts(storageRows, keyRows, secretKindRows, privateKeyRows, privateDHRows, privateLengthRows),
+		check: checkPrivateKey},
+	{class: ck.CKO_PUBLIC_KEY, subtypes: one(ck.CKK_X9_42_DH), parts: parts(storageRows, publicRows, keyRows, publicKeyRows, publicDHRows, publicOrderRows)},
+	{class: ck.CKO_PRIVATE_KEY, subtypes: one(ck.CKK_X9_42_DH), parts: parts(storageRows, keyRows, secretKindRows, privateKeyRows, privateDHRows, privateOrderRows),
+		check: checkPrivateKey},
+
 	{class: ck.CKO_SECRET_KEY, subtypes: one(ck.CKK_AES, ck.CKK_DES, ck.CKK_DES2, ck.CKK_DES3), parts: parts(storageRows, keyRows, secretKindRows, secretKeyRows, secretValueRows),
 		uses: uses(ck.CKA_ENCRYPT, ck.CKA_DECRYPT, ck.CKA_SIGN, ck.CKA_VERIFY, ck.CKA_WRAP, ck.CKA_UNWRAP)},
 	{class: ck.CKO_SECRET_KEY, subtypes: one(ck.CKK_AES_XTS), parts: parts(storageRows, keyRows, secretKindRows, secretKeyRows, secretValueRows),
@@ -60,10 +71,9 @@ var schemaTable = []schemaDef{
 		uses: uses(ck.CKA_SIGN, ck.CKA_VERIFY)},
 	{class: ck.CKO_SECRET_KEY, subtypes: one(ck.CKK_HKDF), parts: parts(storageRows, keyRows, secretKindRows, secretKeyRows, secretValueRows)},
 
-	{class: ck.CKO_DOMAIN_PARAMETERS, subtypes: one(ck.CKK_DSA), parts: parts(storageRows, publicRows, domainRows, domainDSARows)},
 	{class: ck.CKO_DOMAIN_PARAMETERS, subtypes: one(ck.CKK_DH), parts: parts(storageRows, publicRows, domainRows, domainDHRows)},
-	{class: ck.CKO_DOMAIN_PARAMETERS, subtypes: one(ck.CKK_X9_42_DH),
-		parts: parts(storageRows, publicRows, domainRows, domainDSARows, domainX942Rows)},
+	{class: ck.CKO_DOMAIN_PARAMETERS, subtypes: one(ck.CKK_DSA, ck.CKK_KCDSA, ck.CKK_X9_42_DH),
+		parts: parts(storageRows, publicRows, domainRows, domainDHRows, domainOrderRows)},
 
 	{class: ck.CKO_PROFILE, subtypes: types0, parts: parts(profileRows)},
 }
@@ -303,6 +313,33 @@ var seedRows = []row{
 	{t: ck.CKA_VALUE, rules: madeOutside | hideable},
 }
 
+// publicDHRows to privateLengthRows are sections 6.2.2, 6.2.3 and 6.4.2 to 6.4.10:
+// Diffie-Hellman keys have these, those of groups of known order (DSA, X9.42)
+// have the order too, and private keys of PKCS #3 a length.
+var publicDHRows = []row{
+	{t: ck.CKA_PRIME, rules: needCreate | needGenerate | material},
+	{t: ck.CKA_BASE, rules: needCreate | needGenerate | material},
+	{t: ck.CKA_VALUE, rules: needCreate | madeOutside},
+}
+
+var publicOrderRows = []row{
+	{t: ck.CKA_SUBPRIME, rules: needCreate | needGenerate | material},
+}
+
+var privateDHRows = []row{
+	{t: ck.CKA_PRIME, rules: needCreate | madeOutside},
+	{t: ck.CKA_BASE, rules: needCreate | madeOutside},
+	{t: ck.CKA_VALUE, rules: needCreate | madeOutside | hideable},
+}
+
+var privateOrderRows = []row{
+	{t: ck.CKA_SUBPRIME, rules: needCreate | madeOutside},
+}
+
+var privateLengthRows = []row{
+	{t: ck.CKA_VALUE_BITS, shape: shapeULong, rules: noCreate | noUnwrap | noDerive | material},
+}
+
 // secretValueRows is what secret keys of variable length have (sections 6.8.2,
 // 6.10.2). C_UnwrapKey takes a length even where the tables forbid it (section
 // 5.18.4); whether C_GenerateKey needs one, the mechanism knows.
@@ -317,21 +354,18 @@ var domainRows = []row{
 	{t: ck.CKA_LOCAL, shape: shapeBool, rules: readOnly},
 }
 
-var domainDSARows = []row{
-	{t: ck.CKA_PRIME, rules: needCreate | noGenerate | material, check: notEmpty},
-	{t: ck.CKA_SUBPRIME, rules: needCreate | noGenerate | material, check: notEmpty},
-	{t: ck.CKA_BASE, rules: needCreate | noGenerate | material, check: notEmpty},
-	{t: ck.CKA_PRIME_BITS, shape: shapeULong, rules: noCreate | needGenerate | material},
-}
-
+// domainDHRows and domainOrderRows have no rule for generation: there are
+// mechanisms that make one number for the others (section 6.2.10). The engine
+// says what each one needs.
 var domainDHRows = []row{
-	{t: ck.CKA_PRIME, rules: needCreate | noGenerate | material, check: notEmpty},
-	{t: ck.CKA_BASE, rules: needCreate | noGenerate | material, check: notEmpty},
-	{t: ck.CKA_PRIME_BITS, shape: shapeULong, rules: noCreate | needGenerate | material},
+	{t: ck.CKA_PRIME, rules: needCreate | material, check: notEmpty},
+	{t: ck.CKA_BASE, rules: needCreate | material, check: notEmpty},
+	{t: ck.CKA_PRIME_BITS, shape: shapeULong, rules: noCreate | material},
 }
 
-var domainX942Rows = []row{
-	{t: ck.CKA_SUBPRIME_BITS, shape: shapeULong, rules: noCreate | needGenerate | material},
+var domainOrderRows = []row{
+	{t: ck.CKA_SUBPRIME, rules: needCreate | material, check: notEmpty},
+	{t: ck.CKA_SUBPRIME_BITS, shape: shapeULong, rules: noCreate | material},
 }
 
 // profileRows are for profile objects (section 4.13), which only the HSM makes.

@@ -163,7 +163,7 @@ func schemaFor(class ck.ObjectClass, subtype uint64) (*schema, error) {
 	switch {
 	case sch == nil || class == ck.CKO_PROFILE:
 		return nil, refuse(t, ck.CKR_ATTRIBUTE_VALUE_INVALID, "objects of this kind cannot be made")
-	case isKey(class) && engine.FindKeyType(ck.KeyType(subtype)) == nil:
+	case hasKeyType(class) && engine.FindKeyType(ck.KeyType(subtype)) == nil:
 		return nil, refuse(t, ck.CKR_ATTRIBUTE_VALUE_INVALID, "no mechanism for keys of type %v", ck.KeyType(subtype))
 	}
 	return sch, nil
@@ -243,10 +243,10 @@ func (l *attrList) overlay(sch *schema, values []ck.Attribute) {
 	}
 }
 
-// completeKey has the engine check and complete key material that came from
-// outside. What it generated itself is right.
+// completeKey has the engine check and complete key material, or domain
+// parameters, that came from outside. What it generated itself is right.
 func (d *draft) completeKey(sch *schema, l *attrList) error {
-	if !isKey(sch.class) || d.origin == originGenerate {
+	if !hasKeyType(sch.class) || d.origin == originGenerate {
 		return nil
 	}
 	kt := engine.FindKeyType(l.keyType())

@@ -52,7 +52,7 @@ var useRules = [numUses]struct {
 	useDerive:              {ck.CKA_DERIVE, ck.CKO_PRIVATE_KEY, func(m *engine.Mechanism) bool { return m.Derive != nil || m.DeriveKeys != nil }},
 	useEncapsulate:         {ck.CKA_ENCAPSULATE, ck.CKO_PUBLIC_KEY, func(m *engine.Mechanism) bool { return m.Encapsulate != nil }},
 	useDecapsulate:         {ck.CKA_DECAPSULATE, ck.CKO_PRIVATE_KEY, func(m *engine.Mechanism) bool { return m.Decapsulate != nil }},
-	useGenerate:            {able: func(m *engine.Mechanism) bool { return m.Generate != nil }},
+	useGenerate:            {able: func(m *engine.Mechanism) bool { return m.Generate != nil || m.GenerateParameters != nil }},
 	useGeneratePair:        {able: func(m *engine.Mechanism) bool { return m.GeneratePair != nil }},
 }
 

@@ -85,3 +85,12 @@ func isNamed(p *big.Int) bool {
 	}
 	return false
 }
+
+// NamedPrime is the prime of a standard group of this length, that of RFC 7919
+// if it has one; nil if there is none.
+func NamedPrime(bits int) *big.Int {
+	if list := named()[bits]; len(list) > 0 {
+		return new(big.Int).Set(list[0])
+	}
+	return nil
+}
