@@ -287,6 +287,7 @@ func TestPointsRefused(t *testing.T) {
 
 func FuzzECParams(f *testing.F) {
 	f.Add(explicitOf(elliptic.P256()).der())
+	f.Add(ecParameters(userParams(f), userParams(f).Base))
 	f.Add(derOID("1.3.132.0.35"))
 	f.Add(derString(asn1.PrintableString, "edwards25519"))
 	f.Add([]byte{0x30, 0x84, 0xff, 0xff, 0xff, 0xff})
