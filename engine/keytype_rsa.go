@@ -111,7 +111,7 @@ func completeRSA(k *Key) ([]ck.Attribute, error) {
 	}
 	full, err := rsacore.Complete(*c)
 	if err != nil {
-		return nil, fmt.Errorf("inconsistent RSA private key: %w", ck.CKR_ATTRIBUTE_VALUE_INVALID)
+		return nil, fmt.Errorf("inconsistent RSA private key, or one of more than two primes: %w", ck.CKR_ATTRIBUTE_VALUE_INVALID)
 	}
 	return rsaPrivateAttributes(&full), nil
 }
@@ -157,7 +157,14 @@ func unmarshalRSA(der []byte) ([]ck.Attribute, error) {
 	var c rsacore.Numbers
 	var seq, version cryptobyte.String
 	s := info.key
-	if !s.ReadASN1(&seq, asn1.SEQUENCE) || !s.Empty() || !seq.ReadASN1(&version, asn1.INTEGER) || string(version) != "\x00" {
+	if !s.ReadASN1(&seq, asn1.SEQUENCE) || !s.Empty() || !seq.ReadASN1(&version, asn1.INTEGER) {
+		return nil, errPKCS8
+	}
+	switch string(version) {
+	case "\x00":
+	case "\x01": // with otherPrimeInfos
+		return nil, fmt.Errorf("an RSA key of more than two primes: %w", ck.CKR_WRAPPED_KEY_INVALID)
+	default:
 		return nil, errPKCS8
 	}
 	for _, b := range []*[]byte{&c.N, &c.E, &c.D, &c.P, &c.Q, &c.DP, &c.DQ, &c.QInv} {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"crypto/sha1"
 	_ "embed"
 	"encoding/hex"
 	"errors"
@@ -236,6 +237,75 @@ func x931Key(a answer) *Key {
 		Class: ck.CKO_PRIVATE_KEY, Type: ck.CKK_RSA,
 		Attrs: rsaPrivateAttributes(&rsacore.Numbers{N: a["n"], E: a["e"], D: a["d"]}),
 	}
+}
+
+// testTPM looks at what the inner mechanism, which has a published answer of its
+// own, finds in a message.
+func testTPM(m ck.MechanismType, p any, encrypt, decrypt func(*Key, any) (Op, error)) error {
+	k, err := testRSAKey()
+	if err != nil {
+		return err
+	}
+	message, bound := []byte("message"), []byte("\x01\x01\x00\x00\x02message")
+	op, err := Find(m).Encrypt(k, nil)
+	sealed, err := runOp(op, err, message)
+	if err != nil {
+		return err
+	}
+	op, err = decrypt(k, p)
+	if err := expect(op, err, sealed, bound); err != nil {
+		return err
+	}
+	op, err = encrypt(k, p)
+	if sealed, err = runOp(op, err, bound); err != nil {
+		return err
+	}
+	op, err = Find(m).Decrypt(k, nil)
+	return expect(op, err, sealed, message)
+}
+
+// testSETOAEP wraps and unwraps, and looks at the block as the comment at
+// CKM_KEY_WRAP_SET_OAEP has it, with masks computed in another way.
+func testSETOAEP() error {
+	k, err := testRSAKey()
+	if err != nil {
+		return err
+	}
+	key, x := []byte("DES key!"), []byte("further data")
+	op, err := setWrap(k, &KeyWrapSETOAEPParams{BC: 0x42, X: x})
+	wrapped, err := runOp(op, err, key)
+	if err != nil {
+		return err
+	}
+	p := &KeyWrapSETOAEPParams{X: make([]byte, 128)}
+	op, err = setUnwrap(k, p)
+	if err := expect(op, err, wrapped, key); err != nil {
+		return err
+	}
+	if p.BC != 0x42 || !bytes.Equal(p.X, append(x, make([]byte, setMaxX-len(x))...)) {
+		return errWrongAnswer
+	}
+	op, err = rawDecrypt(k, nil)
+	em, err := runOp(op, err, wrapped)
+	if err != nil {
+		return err
+	}
+	block, salt := em[1:len(em)-setSalt], em[len(em)-setSalt:]
+	h := sha1.Sum(append(bytes.Clone(block), 0, 0, 0, 0))
+	for i := range salt {
+		salt[i] ^= h[i]
+	}
+	for i := range block {
+		if i%sha1.Size == 0 {
+			h = sha1.Sum(append(bytes.Clone(salt), 0, 0, 0, byte(i/sha1.Size)))
+		}
+		block[i] ^= h[i%sha1.Size]
+	}
+	want := append([]byte{3, 0x42, 0, 0, 0, 0, 0, 0, 0}, "DES key!further data"...)
+	if em[0] != 0 || !bytes.Equal(block, append(want, make([]byte, len(block)-len(want))...)) {
+		return errWrongAnswer
+	}
+	return nil
 }
 
 // testRSAAESKeyWrap wraps and unwraps: both halves have self-tests with

@@ -420,7 +420,7 @@ func (s *space) storeOut(f *field, v, mem []byte) error {
 }
 
 // storeBytes writes what still fits in the caller's memory: the length that
-// the caller passed is the room there is.
+// the caller passed is the room there is. Less than that is told.
 func (s *space) storeBytes(f *field, v, mem []byte) error {
 	addr, room := s.ptr(mem[f.c:]), s.ulong(mem[f.count:])
 	room = f.bytes(room)
@@ -432,7 +432,9 @@ func (s *space) storeBytes(f *field, v, mem []byte) error {
 	if !ok {
 		return badParam("a pointer and length inside", n)
 	}
-	copy(b, v)
+	if copy(b, v); n < room && !f.bits {
+		s.putULong(mem[f.count:], n)
+	}
 	return nil
 }
 
