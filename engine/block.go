@@ -56,7 +56,9 @@ type blockCipher struct {
 	// open, instead of new, is for ciphers that take more than a key, from the
 	// mechanism's parameter. It returns what is left of the parameter for the
 	// mode: the IV as []byte, the length of a MAC as uint64, nil. The rows need
-	// their Param set, and size is that of the cipher that open returns.
+	// their Param set, and size is that of the cipher that open returns. Modes
+	// that keep more than the cipher with the key (CMAC, GCM, XTS) are not for
+	// such ciphers.
 	open func(k *Key, p any) (cipher.Block, any, error)
 	// fresh makes a usable key of random bytes: it sets what is not random,
 	// and returns false to have other bytes.

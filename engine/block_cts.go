@@ -90,6 +90,9 @@ func (c *blockCipher) xtsTwoKeys(t ck.MechanismType) *Mechanism {
 			if err != nil {
 				return nil, err
 			}
+			if n := len(k.Value()); n == 24 || n != len(w.Keys[0].Value()) {
+				return nil, fmt.Errorf("XTS takes two keys of 16 or of 32 bytes: %w", ck.CKR_KEY_SIZE_RANGE)
+			}
 			return newXTS(data, tweak, p.CB[:], decrypt), nil
 		}
 	}

@@ -150,6 +150,9 @@ func TestXTSTwoKeys(t *testing.T) {
 		&WithKeys{nil, []*Key{two}}, &WithKeys{(*AESXTSParams)(nil), []*Key{two}}} {
 		wantError(t, beginError(encrypt(one, bad)), ck.CKR_MECHANISM_PARAM_INVALID)
 	}
+	wantError(t, beginError(encrypt(one, &WithKeys{p, []*Key{secretKey(ck.CKK_AES, pattern(32))}})), ck.CKR_KEY_SIZE_RANGE)
+	long := secretKey(ck.CKK_AES, pattern(24))
+	wantError(t, beginError(encrypt(long, &WithKeys{p, []*Key{long}})), ck.CKR_KEY_SIZE_RANGE)
 	other := secretKey(ck.CKK_GENERIC_SECRET, pattern(16))
 	wantError(t, beginError(encrypt(one, &WithKeys{p, []*Key{other}})), ck.CKR_KEY_TYPE_INCONSISTENT)
 }
@@ -230,6 +233,22 @@ func TestMAC(t *testing.T) {
 			checkMAC(t, m, k, a.p, unhex(a.in), unhex(a.out))
 		}
 	}
+	// By the type of the key, as derivations use it.
+	for _, a := range append(des3CMACAnswers(nil, 8), aesCMACAnswers(nil, 16)...) {
+		kt := ck.CKK_AES
+		if len(a.out) == 16 {
+			kt = Find(ck.CKM_DES3_CMAC).keyType(len(a.key) / 2)
+		}
+		m, err := newCMAC(secretKey(kt, unhex(a.key)), len(a.out)/2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.write(unhex(a.in)); err != nil || hex.EncodeToString(m.sum(nil)) != a.out {
+			t.Errorf("%v: %v", kt, err)
+		}
+	}
+	_, err := newCMAC(secretKey(ck.CKK_GENERIC_SECRET, pattern(16)), 16)
+	wantError(t, err, ck.CKR_KEY_TYPE_INCONSISTENT)
 	for m, most := range map[ck.MechanismType]uint64{ck.CKM_AES_MAC_GENERAL: 16, ck.CKM_DES3_MAC_GENERAL: 8, ck.CKM_DES3_CMAC_GENERAL: 8} {
 		k := secretKey(Find(m).Keys[0], pattern(16))
 		for _, p := range []any{nil, uint64(0), most + 1, pattern(4)} {
@@ -396,4 +415,27 @@ func TestWrongParams(t *testing.T) {
 			}
 		}
 	}
+}
+
+func BenchmarkBlockModes(b *testing.B) {
+	des3 := secretKey(ck.CKK_DES3, pattern(24))
+	for _, c := range []struct {
+		m ck.MechanismType
+		k *Key
+		p any
+	}{
+		{ck.CKM_AES_OFB, benchKey(32), pattern(16)},
+		{ck.CKM_AES_CFB8, benchKey(32), pattern(16)},
+		{ck.CKM_AES_CFB128, benchKey(32), pattern(16)},
+		{ck.CKM_AES_CTS, benchKey(32), pattern(16)},
+		{ck.CKM_AES_XTS, secretKey(ck.CKK_AES_XTS, pattern(64)), pattern(16)},
+		{ck.CKM_DES3_CBC, des3, pattern(8)},
+		{ck.CKM_DES3_ECB, des3, nil},
+	} {
+		b.Run(c.m.String(), func(b *testing.B) { benchCipher(b, Find(c.m).Encrypt, c.k, c.p, 0) })
+	}
+	plain := &blockCipher{keys: []ck.KeyType{ck.CKK_AES}, size: 16, new: aes.NewCipher}
+	b.Run("GCM with our own GHASH", func(b *testing.B) {
+		benchCipher(b, plain.newGCMEncrypt, benchKey(32), &GCMParams{IV: pattern(12), TagBits: 128}, 16)
+	})
 }

@@ -3,7 +3,6 @@ package engine
 import (
 	"bytes"
 	"crypto/aes"
-	"crypto/cipher"
 	"crypto/subtle"
 	"encoding/hex"
 	"fmt"
@@ -75,12 +74,6 @@ func init() {
 		proven("NIST FIPS 197 C", aesXTSKeyGen()),
 		proven("IEEE 1619; NIST CAVP; Wycheproof", aesXTS.xts(ck.CKM_AES_XTS, aesXTSAnswers...)),
 	)
-}
-
-// aesCipher is the parsed form of an AES key.
-func aesCipher(k *Key) (cipher.Block, error) {
-	block, _, err := aesFamily.block(k, nil)
-	return block, err
 }
 
 // aesXTSKeyGen makes keys of two halves; they are two AES keys.

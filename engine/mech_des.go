@@ -72,7 +72,7 @@ func init() {
 	)
 	register(
 		proven("NBS FIPS 81; NIST CAVP", desAny.ofb(ck.CKM_DES_OFB64, 64, desOFBAnswer, des3OFBAnswer)),
-		proven("NBS FIPS 81", desAny.ofb(ck.CKM_DES_OFB8, 8, desOFB8Answer)),
+		notApproved(proven("NBS FIPS 81", desAny.ofb(ck.CKM_DES_OFB8, 8, desOFB8Answer))),
 		proven("NBS FIPS 81; NIST CAVP", desAny.cfb(ck.CKM_DES_CFB64, 64, desCFB64Answer, des3CFB64Answer)),
 		proven("NBS FIPS 81; NIST CAVP", desAny.cfb(ck.CKM_DES_CFB8, 8, desCFB8Answer, des3CFB8Answer)),
 	)
