@@ -7,6 +7,9 @@ import (
 
 // ARIA (RFC 5794; PKCS#11 v3.1 sections 6.49 and 6.50), in constant time. The
 // parameter structures are those of AES under other names.
+//
+// The mechanisms CKM_ARIA_L_* of devices are left out: no document at hand says
+// what ARIA-L is, which they only decrypt, unwrap and verify with.
 
 func init() {
 	c := &blockCipher{
