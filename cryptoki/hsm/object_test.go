@@ -293,10 +293,10 @@ func TestDefaults(t *testing.T) {
 		{tmpl(ck.CKA_CLASS, ck.CKO_PUBLIC_KEY, ck.CKA_KEY_TYPE, ck.CKK_RSA, ck.CKA_MODULUS, testRSA().N.Bytes(), ck.CKA_PUBLIC_EXPONENT, "\x01\x00\x01"),
 			tmpl(ck.CKA_PRIVATE, false, ck.CKA_VERIFY, true, ck.CKA_ENCRYPT, true, ck.CKA_WRAP, true, ck.CKA_MODULUS_BITS, 2048,
 				ck.CKA_SUBJECT, "", ck.CKA_LOCAL, false)},
-		{tmpl(ck.CKA_CLASS, ck.CKO_DOMAIN_PARAMETERS, ck.CKA_KEY_TYPE, ck.CKK_DH, ck.CKA_PRIME, "\x00\x17", ck.CKA_BASE, "\x02"),
-			tmpl(ck.CKA_PRIVATE, false, ck.CKA_PRIME_BITS, 5, ck.CKA_LOCAL, false)},
-		{tmpl(ck.CKA_CLASS, ck.CKO_DOMAIN_PARAMETERS, ck.CKA_KEY_TYPE, ck.CKK_X9_42_DH, ck.CKA_PRIME, "\x17", ck.CKA_BASE, "\x02", ck.CKA_SUBPRIME, "\x0b"),
-			tmpl(ck.CKA_PRIME_BITS, 5, ck.CKA_SUBPRIME_BITS, 4)},
+		{tmpl(ck.CKA_CLASS, ck.CKO_DOMAIN_PARAMETERS, ck.CKA_KEY_TYPE, ck.CKK_DH, ck.CKA_PRIME, "\x00"+testPrime, ck.CKA_BASE, testBase),
+			tmpl(ck.CKA_PRIVATE, false, ck.CKA_PRIME, testPrime, ck.CKA_PRIME_BITS, 1024, ck.CKA_LOCAL, false)},
+		{tmpl(ck.CKA_CLASS, ck.CKO_DOMAIN_PARAMETERS, ck.CKA_KEY_TYPE, ck.CKK_X9_42_DH, ck.CKA_PRIME, testPrime, ck.CKA_BASE, testBase, ck.CKA_SUBPRIME, testOrder),
+			tmpl(ck.CKA_PRIME_BITS, 1024, ck.CKA_SUBPRIME_BITS, 160)},
 	} {
 		o := must(t, h, &p11.CreateObject{Session: s, Template: c.template}).Object
 		for _, a := range slices.Concat(c.want, storage) {

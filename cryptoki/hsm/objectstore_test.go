@@ -877,7 +877,7 @@ func TestRandomTemplatesDoNotPanic(t *testing.T) {
 	values := []any{nil, "", "\x00", "\x01", "\x01", "12345678", "20240229", "\x03\x00\x00\x00\x00\x00\x00\x00", make([]byte, 8),
 		tmpl(ck.CKA_SIGN, true), strings.Repeat("x", 32)}
 	starts := [][]ck.Attribute{roleTemplates["data"], roleTemplates["cert"], roleTemplates["public"], roleTemplates["secret"],
-		tmpl(ck.CKA_CLASS, ck.CKO_DOMAIN_PARAMETERS, ck.CKA_KEY_TYPE, ck.CKK_DH, ck.CKA_PRIME, "\x17", ck.CKA_BASE, "\x02"), nil}
+		tmpl(ck.CKA_CLASS, ck.CKO_DOMAIN_PARAMETERS, ck.CKA_KEY_TYPE, ck.CKK_DH, ck.CKA_PRIME, testPrime, ck.CKA_BASE, testBase), nil}
 	made := 0
 	for range 3000 {
 		list := slices.Clone(starts[rng.IntN(len(starts))])
