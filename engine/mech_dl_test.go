@@ -181,13 +181,13 @@ func TestX942SmallSubgroup(t *testing.T) {
 	wantRV(t, "inside", err, ck.CKR_OK)
 }
 
-// TestX942KDF: RFC 2631, section 2.1.6, the second example, which has
+// TestDHKDF: RFC 2631, section 2.1.6, the second example, which has
 // partyAInfo; the first is in the self-test.
-func TestX942KDF(t *testing.T) {
+func TestDHKDF(t *testing.T) {
 	z := unhex("000102030405060708090a0b0c0d0e0f10111213")
 	info := unhex("3061" + "3013060b2a864886f70d010910030704040000ffff" +
 		"a0420440" + strings.Repeat("0123456789abcdeffedcba9876543201", 4) + "a2060404" + "00000080")
-	f, err := x942KDF(ck.CKD_SHA1_KDF_ASN1, info)
+	f, err := dhKDF(ck.CKD_SHA1_KDF_ASN1, info)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,16 +198,16 @@ func TestX942KDF(t *testing.T) {
 		"nothing": "", "no sequence": "0401ff", "no algorithm": "30083006040400000001", "short counter": "300b3009" + "06022a03" + "0403000001",
 		"more behind": "300c300a06022a03040400000001" + "00",
 	} {
-		_, err := x942KDF(ck.CKD_SHA1_KDF_ASN1, unhex(bad))
+		_, err := dhKDF(ck.CKD_SHA1_KDF_ASN1, unhex(bad))
 		wantRV(t, name, err, ck.CKR_MECHANISM_PARAM_INVALID)
 	}
-	_, err = x942KDF(ck.CKD_NULL, []byte{1})
+	_, err = dhKDF(ck.CKD_NULL, []byte{1})
 	wantRV(t, "information for nothing", err, ck.CKR_MECHANISM_PARAM_INVALID)
-	_, err = x942KDF(99, nil)
+	_, err = dhKDF(99, nil)
 	wantRV(t, "unknown", err, ck.CKR_MECHANISM_PARAM_INVALID)
 	// The two functions hash the same if the information has no place for a
 	// counter but in front.
-	g, err := x942KDF(ck.CKD_SHA1_KDF_CONCATENATE, []byte("info"))
+	g, err := dhKDF(ck.CKD_SHA1_KDF_CONCATENATE, []byte("info"))
 	if err != nil {
 		t.Fatal(err)
 	}

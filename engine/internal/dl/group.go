@@ -284,10 +284,13 @@ func (g *Group) element(y []byte) (*bigmod.Nat, error) {
 // round lets pass one in four of such, and there is none known that the Lucas
 // test lets pass too.
 func probablyPrime(n *big.Int) bool {
-	if n.BitLen() <= 512 {
+	switch bits := n.BitLen(); {
+	case bits <= 512:
 		return n.ProbablyPrime(32)
+	case bits <= 2048:
+		return n.ProbablyPrime(4)
 	}
-	return n.ProbablyPrime(4)
+	return n.ProbablyPrime(1) // seconds, for the longest
 }
 
 // trim removes leading zeros. The position of the first other byte shows, as
