@@ -31,6 +31,7 @@ var structures = map[string]string{
 	"ECDH1DeriveParams":       "CK_ECDH1_DERIVE_PARAMS",
 	"ECMQVDeriveParams":       "CK_ECMQV_DERIVE_PARAMS",
 	"DSAParameterGenParams":   "CK_DSA_PARAMETER_GEN_PARAM",
+	"ECIESParams":             "CK_ECIES_PARAMS",
 	"EDDSAParams":             "CK_EDDSA_PARAMS",
 	"GCMMessageParams":        "CK_GCM_MESSAGE_PARAMS",
 	"GCMParams":               "CK_GCM_PARAMS",
@@ -48,6 +49,7 @@ var structures = map[string]string{
 	"RC5Params":               "CK_RC5_PARAMS",
 	"RSAAESKeyWrapParams":     "CK_RSA_AES_KEY_WRAP_PARAMS",
 	"Salsa20Params":           "CK_SALSA20_PARAMS",
+	"SM2KeyExchangeParams":    "CK_SM2_KEY_EXCHANGE_PARAMS",
 	"StringDataParams":        "CK_KEY_DERIVATION_STRING_DATA",
 
 	"IKE1ExtendedDeriveParams":           "CK_IKE1_EXTENDED_DERIVE_PARAMS",

@@ -543,4 +543,91 @@ typedef CK_DES_CTR_PARAMS CK_PTR CK_DES_CTR_PARAMS_PTR;
 /* Load. */
 #define CKR_BUSY                                          0x80001604UL
 
+/*
+ * Parameters of mechanisms with elliptic curves
+ */
+
+#if defined(_WIN32) || defined(CRYPTOKI_FORCE_WIN32)
+#pragma pack(push, 1)
+#endif
+
+/* CKM_ECIES. The cofactor goes in with both primitives that are there. */
+typedef CK_ULONG CK_EC_DH_PRIMITIVE;
+#define CKDHP_STANDARD                                    0x00000001UL
+#define CKDHP_MODIFIED                                    0x00000002UL /* refused */
+#define CKDHP_ECDH1_COFACTOR                              0x00000003UL
+
+typedef CK_ULONG CK_EC_ENC_SCHEME;
+#define CKES_XOR                                          0x00000001UL
+#define CKES_DES3_CBC_PAD                                 0x00000002UL
+#define CKES_AES_CBC_PAD                                  0x00000003UL
+#define CKES_DES3_CBC                                     0x00000004UL
+#define CKES_AES_CBC                                      0x00000005UL
+
+/* Those without HMAC are the digest of the key followed by the message. */
+typedef CK_ULONG CK_EC_MAC_SCHEME;
+#define CKMS_HMAC_SHA1                                    0x00000001UL
+#define CKMS_SHA1                                         0x00000002UL
+#define CKMS_HMAC_SHA224                                  0x00000003UL
+#define CKMS_SHA224                                       0x00000004UL
+#define CKMS_HMAC_SHA256                                  0x00000005UL
+#define CKMS_SHA256                                       0x00000006UL
+#define CKMS_HMAC_SHA384                                  0x00000007UL
+#define CKMS_SHA384                                       0x00000008UL
+#define CKMS_HMAC_SHA512                                  0x00000009UL
+#define CKMS_SHA512                                       0x0000000AUL
+#define CKMS_HMAC_RIPEMD160                               0x0000000BUL
+#define CKMS_RIPEMD160                                    0x0000000CUL
+
+typedef struct CK_ECIES_PARAMS {
+  CK_EC_DH_PRIMITIVE dhPrimitive;
+  CK_EC_KDF_TYPE     kdf;
+  CK_ULONG           ulSharedDataLen1;
+  CK_BYTE_PTR        pSharedData1;
+  CK_EC_ENC_SCHEME   encScheme;
+  CK_ULONG           ulEncKeyLenInBits;
+  CK_EC_MAC_SCHEME   macScheme;
+  CK_ULONG           ulMacKeyLenInBits;
+  CK_ULONG           ulMacLenInBits;
+  CK_ULONG           ulSharedDataLen2;
+  CK_BYTE_PTR        pSharedData2;
+} CK_ECIES_PARAMS;
+
+typedef CK_ECIES_PARAMS CK_PTR CK_ECIES_PARAMS_PTR;
+
+/*
+ * CKM_SM2_ENCRYPT takes the form of the ciphertext as a CK_ULONG, or nothing
+ * for the first one. C1 is the ephemeral point, C2 what is encrypted, C3 the
+ * digest.
+ */
+#define CK_SM2_C1C3C2                                     0x00000000UL
+#define CK_SM2_C1C2C3                                     0x00000001UL
+#define CK_SM2_ASN1                                       0x00000002UL /* GM/T 0009 */
+
+/*
+ * CKM_SM2_KEY_EXCHANGE. The base key is the party's own static key. An identity
+ * of length 0 is 1234567812345678.
+ */
+#define CK_SM2_INITIATOR                                  0x00000000UL
+#define CK_SM2_RESPONDER                                  0x00000001UL
+
+typedef struct CK_SM2_KEY_EXCHANGE_PARAMS {
+  CK_ULONG         role;
+  CK_ULONG         ulOwnIdLen;
+  CK_BYTE_PTR      pOwnId;
+  CK_ULONG         ulPeerIdLen;
+  CK_BYTE_PTR      pPeerId;
+  CK_ULONG         ulPeerPublicKeyLen;
+  CK_BYTE_PTR      pPeerPublicKey;
+  CK_OBJECT_HANDLE hOwnEphemeralKey;
+  CK_ULONG         ulPeerEphemeralKeyLen;
+  CK_BYTE_PTR      pPeerEphemeralKey;
+} CK_SM2_KEY_EXCHANGE_PARAMS;
+
+typedef CK_SM2_KEY_EXCHANGE_PARAMS CK_PTR CK_SM2_KEY_EXCHANGE_PARAMS_PTR;
+
+#if defined(_WIN32) || defined(CRYPTOKI_FORCE_WIN32)
+#pragma pack(pop)
+#endif
+
 #endif /* PERILUNE_H */

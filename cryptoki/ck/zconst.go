@@ -40,6 +40,11 @@ const (
 	CK_OTP_FLAGS                            = 0x5
 	CK_OTP_OUTPUT_LENGTH                    = 0x6
 	CK_OTP_OUTPUT_FORMAT                    = 0x7
+	CK_SM2_C1C3C2                           = 0x0
+	CK_SM2_C1C2C3                           = 0x1
+	CK_SM2_ASN1                             = 0x2
+	CK_SM2_INITIATOR                        = 0x0
+	CK_SM2_RESPONDER                        = 0x1
 )
 
 // CKA constants.
@@ -280,6 +285,22 @@ const (
 	CKD_SHA256_KDF_OLD       KDF = 0x80000004
 	CKD_SHA384_KDF_OLD       KDF = 0x80000005
 	CKD_SHA512_KDF_OLD       KDF = 0x80000006
+)
+
+// CKDHP constants.
+const (
+	CKDHP_STANDARD       = 0x1
+	CKDHP_MODIFIED       = 0x2
+	CKDHP_ECDH1_COFACTOR = 0x3
+)
+
+// CKES constants.
+const (
+	CKES_XOR          = 0x1
+	CKES_DES3_CBC_PAD = 0x2
+	CKES_AES_CBC_PAD  = 0x3
+	CKES_DES3_CBC     = 0x4
+	CKES_AES_CBC      = 0x5
 )
 
 // CKF constants.
@@ -1100,6 +1121,22 @@ const (
 	CKM_EC_KCDSA_SHA384                       MechanismType = 0x80504c31
 	CKM_EC_KCDSA_SHA512                       MechanismType = 0x80504c32
 	CKM_XCHACHA20_POLY1305                    MechanismType = 0x80504c35
+)
+
+// CKMS constants.
+const (
+	CKMS_HMAC_SHA1      = 0x1
+	CKMS_SHA1           = 0x2
+	CKMS_HMAC_SHA224    = 0x3
+	CKMS_SHA224         = 0x4
+	CKMS_HMAC_SHA256    = 0x5
+	CKMS_SHA256         = 0x6
+	CKMS_HMAC_SHA384    = 0x7
+	CKMS_SHA384         = 0x8
+	CKMS_HMAC_SHA512    = 0x9
+	CKMS_SHA512         = 0xa
+	CKMS_HMAC_RIPEMD160 = 0xb
+	CKMS_RIPEMD160      = 0xc
 )
 
 // CKN constants.

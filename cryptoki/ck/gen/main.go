@@ -93,7 +93,7 @@ func logicalLines(text string) []string {
 	return strings.Split(text, "\n")
 }
 
-var define = regexp.MustCompile(`^#define\s+(CK[A-Z]?_[A-Z0-9][A-Za-z0-9_]*)\s+(\S.*?)\s*$`)
+var define = regexp.MustCompile(`^#define\s+(CK[A-Z]{0,3}_[A-Z0-9][A-Za-z0-9_]*)\s+(\S.*?)\s*$`)
 
 // notConstants are macros that look like constants and are not.
 var notConstants = regexp.MustCompile(`^CK_(PTR|CALL_SPEC_|LINK_SPEC_)$`)
