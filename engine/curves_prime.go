@@ -129,13 +129,19 @@ const maxUserCurves = 64
 
 func (u *curveCache) get(params *weierstrass.Params) (*curve, error) {
 	given := string(ecParameters(params, params.Base))
+	return u.find(given, func() (*curve, error) { return userPrimeCurve(params) })
+}
+
+// find returns the curve with the parameters given, which check makes the first
+// time.
+func (u *curveCache) find(given string, check func() (*curve, error)) (*curve, error) {
 	u.mu.Lock()
 	c := u.curves[given]
 	u.mu.Unlock()
 	if c != nil {
 		return c, nil
 	}
-	c, err := userPrimeCurve(params)
+	c, err := check()
 	if err != nil {
 		return nil, err
 	}

@@ -137,6 +137,9 @@ func curveByParameters(s cryptobyte.String) (*curve, error) {
 		!seq.ReadASN1(&field, tag.SEQUENCE) || !readOID(&field, &fieldType) {
 		return nil, errECParams
 	}
+	if fieldType == binaryField {
+		return curveByBinaryParameters(field, seq)
+	}
 	if fieldType != primeField {
 		return nil, errCurve
 	}

@@ -24,9 +24,9 @@ const (
 	ecLegacyBits = 160
 )
 
-// ecFlags: prime fields, curves by OID, name or parameters, points compressed or
-// not.
-const ecFlags = ck.CKF_EC_F_P | ck.CKF_EC_OID | ck.CKF_EC_CURVENAME | ck.CKF_EC_ECPARAMETERS |
+// ecFlags: prime and binary fields, curves by OID, name or parameters, points
+// compressed or not.
+const ecFlags = ck.CKF_EC_F_P | ck.CKF_EC_F_2M | ck.CKF_EC_OID | ck.CKF_EC_CURVENAME | ck.CKF_EC_ECPARAMETERS |
 	ck.CKF_EC_UNCOMPRESS | ck.CKF_EC_COMPRESS
 
 var ecKeys = []ck.KeyType{ck.CKK_EC}
