@@ -100,32 +100,23 @@ const (
 	sm2SignatureSize = 2 * sm2Size
 )
 
-// sm2Params is the CKA_EC_PARAMS of the curve: the OID 1.2.156.10197.1.301.
-var sm2Params = []byte("\x06\x08\x2a\x81\x1c\xcf\x55\x01\x82\x2d")
-
-// checkSM2Curve demands a key on the curve of SM2.
-func checkSM2Curve(k *Key) error {
-	if bytes.Equal(k.Bytes(ck.CKA_EC_PARAMS), sm2Params) {
-		return nil
-	}
+// sm2Curve demands a key on the curve of SM2.
+func sm2Curve(k *Key) (*curve, error) {
 	c, err := parseCurve(k)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if c.oids[0] != "1.2.156.10197.1.301" {
-		return fmt.Errorf("the key is not on the curve of SM2: %w", ck.CKR_KEY_TYPE_INCONSISTENT)
+	if c.names[0] != "sm2p256v1" {
+		return nil, fmt.Errorf("the key is not on the curve of SM2: %w", ck.CKR_KEY_TYPE_INCONSISTENT)
 	}
-	return nil
+	return c, nil
 }
 
-// sm2Point takes an uncompressed point, as such or in an OCTET STRING.
-func sm2Point(b []byte) (*smecdh.PublicKey, error) {
-	const size = 1 + 2*sm2Size
-	if len(b) == 2+size && b[0] == 4 && b[1] == size {
-		b = b[2:]
-	}
-	if len(b) != size {
-		return nil, errPoint
+// sm2Point takes a point in any form that we know.
+func sm2Point(c *curve, b []byte) (*smecdh.PublicKey, error) {
+	b, err := c.parsePoint(b)
+	if err != nil {
+		return nil, err
 	}
 	p, err := smecdh.P256().NewPublicKey(b)
 	if err != nil {
@@ -150,7 +141,8 @@ func newSM2Checker(p *smecdh.PublicKey) (*sm2Checker, error) {
 
 func sm2Public(k *Key) (*sm2Checker, error) {
 	return Parsed(k, func(k *Key) (*sm2Checker, error) {
-		if err := checkSM2Curve(k); err != nil {
+		c, err := sm2Curve(k)
+		if err != nil {
 			return nil, err
 		}
 		if len(k.Bytes(ck.CKA_EC_POINT)) == 0 { // of a private key that has not kept it
@@ -160,7 +152,7 @@ func sm2Public(k *Key) (*sm2Checker, error) {
 			}
 			return s.sm2Checker, nil
 		}
-		point, err := sm2Point(k.Bytes(ck.CKA_EC_POINT))
+		point, err := sm2Point(c, k.Bytes(ck.CKA_EC_POINT))
 		if err != nil {
 			return nil, fmt.Errorf("unusable SM2 public key: %w", ck.CKR_KEY_TYPE_INCONSISTENT)
 		}
@@ -171,8 +163,9 @@ func sm2Public(k *Key) (*sm2Checker, error) {
 // sm2Signer is a private key ready for use.
 type sm2Signer struct {
 	*sm2Checker
-	key  *sm2.PrivateKey
-	ecdh *smecdh.PrivateKey
+	curve *curve
+	key   *sm2.PrivateKey
+	ecdh  *smecdh.PrivateKey
 }
 
 func sm2Private(k *Key) (*sm2Signer, error) { return Parsed(k, newSM2Signer) }
@@ -180,14 +173,14 @@ func sm2Private(k *Key) (*sm2Signer, error) { return Parsed(k, newSM2Signer) }
 // newSM2Signer refuses 0 and n-1, for which 1+d has no inverse, besides what is
 // not below n.
 func newSM2Signer(k *Key) (*sm2Signer, error) {
-	if err := checkSM2Curve(k); err != nil {
+	c, err := sm2Curve(k)
+	if err != nil {
 		return nil, err
 	}
-	value := bytes.TrimLeft(k.Value(), "\x00")
-	if len(value) > sm2Size {
-		return nil, errPrivateValue
+	value, err := c.privateValue(k.Value())
+	if err != nil {
+		return nil, err
 	}
-	value = append(make([]byte, sm2Size-len(value), sm2Size), value...)
 	defer clear(value)
 	ecdh, err := smecdh.P256().NewPrivateKey(value)
 	if err != nil {
@@ -201,7 +194,7 @@ func newSM2Signer(k *Key) (*sm2Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &sm2Signer{public, key, ecdh}, nil
+	return &sm2Signer{public, c, key, ecdh}, nil
 }
 
 // hash begins the digest of a message with Z_A, that of the signer's identity
@@ -392,8 +385,8 @@ func sm2Derive(base *Key, p any, d *Derivation) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the ephemeral key is no SM2 private key: %w", ck.CKR_MECHANISM_PARAM_INVALID)
 	}
-	peer, err1 := sm2Point(params.PeerPublicKey)
-	peerEphemeral, err2 := sm2Point(params.PeerEphemeralKey)
+	peer, err1 := sm2Point(static.curve, params.PeerPublicKey)
+	peerEphemeral, err2 := sm2Point(static.curve, params.PeerEphemeralKey)
 	if firstError(err1, err2) != nil {
 		return nil, errPublicData
 	}
@@ -433,10 +426,7 @@ const (
 
 // sm2TestKey is the private key with a value.
 func sm2TestKey(value string) *Key {
-	return &Key{Class: ck.CKO_PRIVATE_KEY, Type: ck.CKK_EC, Attrs: []ck.Attribute{
-		ck.NewBytes(ck.CKA_EC_PARAMS, sm2Params),
-		ck.NewBytes(ck.CKA_VALUE, unhex(value)),
-	}}
+	return testCurve("sm2p256v1").testKey(answer{"value": unhex(value)})
 }
 
 func testRawSM2() error {

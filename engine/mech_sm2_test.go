@@ -8,21 +8,9 @@ import (
 	"github.com/perilune/perilune/cryptoki/ck"
 )
 
-func sm2PublicKey(t *testing.T, private *Key) *Key {
-	t.Helper()
-	s, err := sm2Private(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &Key{Class: ck.CKO_PUBLIC_KEY, Type: ck.CKK_EC, Attrs: []ck.Attribute{
-		ck.NewBytes(ck.CKA_EC_PARAMS, sm2Params),
-		ck.NewBytes(ck.CKA_EC_POINT, storedPoint(s.point.Bytes())),
-	}}
-}
-
 func TestSM2Signatures(t *testing.T) {
 	private := sm2TestKey(sm2AnswerValue)
-	public := sm2PublicKey(t, private)
+	public := ecPublicHalf(t, private)
 	for _, x := range []struct {
 		mechanism ck.MechanismType
 		p         any
@@ -70,7 +58,7 @@ func TestSM2Signatures(t *testing.T) {
 }
 
 func TestSM2BadSignatures(t *testing.T) {
-	public := sm2PublicKey(t, sm2TestKey(sm2AnswerValue))
+	public := ecPublicHalf(t, sm2TestKey(sm2AnswerValue))
 	sig, digest := unhex(sm2AnswerSignature), unhex(sm2AnswerDigest)
 	order := unhex("fffffffeffffffffffffffffffffffff7203df6b21c6052b53bbf40939d54123")
 	zero := make([]byte, 32)
@@ -133,7 +121,7 @@ func TestSM2BadKeys(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
-	off := sm2PublicKey(t, sm2TestKey(sm2AnswerValue))
+	off := ecPublicHalf(t, sm2TestKey(sm2AnswerValue))
 	off.Attrs[1].Value[10] ^= 1
 	if _, err := sm2Encrypt(off, nil); !errors.Is(err, ck.CKR_KEY_TYPE_INCONSISTENT) {
 		t.Errorf("point off the curve: %v", err)
@@ -142,7 +130,7 @@ func TestSM2BadKeys(t *testing.T) {
 
 func TestSM2Encryption(t *testing.T) {
 	private := sm2TestKey(sm2AnswerValue)
-	public := sm2PublicKey(t, private)
+	public := ecPublicHalf(t, private)
 	for _, form := range []any{nil, uint64(ck.CK_SM2_C1C3C2), uint64(ck.CK_SM2_C1C2C3), uint64(ck.CK_SM2_ASN1)} {
 		for _, n := range []int{1, 31, 32, 33, 1000} {
 			message := bytes.Repeat([]byte{7}, n)
