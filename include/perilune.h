@@ -551,10 +551,10 @@ typedef CK_DES_CTR_PARAMS CK_PTR CK_DES_CTR_PARAMS_PTR;
 #pragma pack(push, 1)
 #endif
 
-/* CKM_ECIES. The cofactor goes in with both primitives that are there. */
+/* CKM_ECIES. The modified primitive, with the cofactor taken out, is refused. */
 typedef CK_ULONG CK_EC_DH_PRIMITIVE;
 #define CKDHP_STANDARD                                    0x00000001UL
-#define CKDHP_MODIFIED                                    0x00000002UL /* refused */
+#define CKDHP_MODIFIED                                    0x00000002UL
 #define CKDHP_ECDH1_COFACTOR                              0x00000003UL
 
 typedef CK_ULONG CK_EC_ENC_SCHEME;
