@@ -104,6 +104,7 @@ func TestNamedCurves(t *testing.T) {
 	if len(Curves) != 34 {
 		t.Errorf("%d curves", len(Curves))
 	}
+	degree := 0
 	for _, d := range Curves {
 		p := *d.Curve().Params()
 		p.H = nil
@@ -115,7 +116,10 @@ func TestNamedCurves(t *testing.T) {
 		if !bytes.Equal(c.Params().H, d.Curve().Params().H) {
 			t.Errorf("%v: wrong cofactor", d.Names)
 		}
-		testGroup(t, d.Names[0], c)
+		if d.M != degree {
+			testGroup(t, d.Names[0], c)
+		}
+		degree = d.M
 	}
 }
 
