@@ -8,7 +8,13 @@ import (
 	"crypto/sha512"
 	"hash"
 
+	"github.com/emmansun/gmsm/sm3"
+	"golang.org/x/crypto/blake2b"
+
 	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/engine/internal/has160"
+	"github.com/perilune/perilune/engine/internal/md2"
+	"github.com/perilune/perilune/engine/internal/ripemd"
 )
 
 // hashFunction is one digest, with what the mechanisms built on it are called.
@@ -17,12 +23,16 @@ type hashFunction struct {
 	new    func() hash.Hash
 	size   int // of the digest, in bytes
 	// info is the DER DigestInfo of PKCS #1 (RFC 8017, section 9.2) up to the
-	// digest itself.
+	// digest itself; empty where RSA does not use it.
 	info string
 }
 
-// hashes lists the SHA-1, SHA-2 and SHA-3 functions, and MD5 for what is old.
+// hashes lists the functions of SHA-1, SHA-2 and SHA-3, those that are old, and
+// those of others. What is built on a hash by a number of its own names its
+// hashes; what takes any hash should use [shaFor].
 var hashes = []hashFunction{
+	{ck.CKM_MD2, md2.New, 16,
+		"\x30\x20\x30\x0c\x06\x08\x2a\x86\x48\x86\xf7\x0d\x02\x02\x05\x00\x04\x10"},
 	{ck.CKM_MD5, md5.New, 16,
 		"\x30\x20\x30\x0c\x06\x08\x2a\x86\x48\x86\xf7\x0d\x02\x05\x05\x00\x04\x10"},
 	{ck.CKM_SHA_1, sha1.New, 20,
@@ -37,6 +47,27 @@ var hashes = []hashFunction{
 	{ck.CKM_SHA3_256, func() hash.Hash { return sha3.New256() }, 32, nistDigestInfo(8, 32)},
 	{ck.CKM_SHA3_384, func() hash.Hash { return sha3.New384() }, 48, nistDigestInfo(9, 48)},
 	{ck.CKM_SHA3_512, func() hash.Hash { return sha3.New512() }, 64, nistDigestInfo(10, 64)},
+	{ck.CKM_RIPEMD128, ripemd.New128, 16,
+		"\x30\x1d\x30\x09\x06\x05\x2b\x24\x03\x02\x02\x05\x00\x04\x10"},
+	{ck.CKM_RIPEMD160, ripemd.New160, 20,
+		"\x30\x21\x30\x09\x06\x05\x2b\x24\x03\x02\x01\x05\x00\x04\x14"},
+	{ck.CKM_HAS160, has160.New, 20, ""},
+	{ck.CKM_SM3, sm3.New, 32, ""},
+	{ck.CKM_BLAKE2B_160, newBLAKE2b(20), 20, ""},
+	{ck.CKM_BLAKE2B_256, newBLAKE2b(32), 32, ""},
+	{ck.CKM_BLAKE2B_384, newBLAKE2b(48), 48, ""},
+	{ck.CKM_BLAKE2B_512, newBLAKE2b(64), 64, ""},
+}
+
+// newBLAKE2b makes the constructor of BLAKE2b with a digest of size bytes.
+func newBLAKE2b(size int) func() hash.Hash {
+	return func() hash.Hash {
+		h, err := blake2b.New(size, nil)
+		if err != nil {
+			panic(err) // of the size only
+		}
+		return h
+	}
 }
 
 // nistDigestInfo is the DigestInfo prefix of the hash algorithm
@@ -75,6 +106,17 @@ func hashFor(t ck.MechanismType) (new func() hash.Hash, ok bool) {
 		return h.new, true
 	}
 	return nil, false
+}
+
+// shaFor returns the entry of a digest mechanism if that is of the SHA-1, SHA-2
+// or SHA-3 families, or nil.
+func shaFor(t ck.MechanismType) *hashFunction {
+	switch h := findHash(t); t {
+	case ck.CKM_SHA_1, ck.CKM_SHA224, ck.CKM_SHA256, ck.CKM_SHA384, ck.CKM_SHA512, ck.CKM_SHA512_224, ck.CKM_SHA512_256,
+		ck.CKM_SHA3_224, ck.CKM_SHA3_256, ck.CKM_SHA3_384, ck.CKM_SHA3_512:
+		return h
+	}
+	return nil
 }
 
 // mgfHash returns the constructor of the hash function of an MGF1.

@@ -23,8 +23,11 @@ func init() {
 	)
 	registerKeyType(secretType(ck.CKK_GENERIC_SECRET, checkValueSHA1), secretType(ck.CKK_HKDF, checkValueSHA1))
 	for _, f := range hashFamilies {
-		registerKeyType(secretType(f.key, checkValueSHA1))
+		if f.key != 0 {
+			registerKeyType(secretType(f.key, checkValueSHA1))
+		}
 	}
+	registerKeyType(secretType(ck.CKK_SHA512_T_HMAC, checkValueSHA1))
 }
 
 // secretType is the row of a type of secret keys.

@@ -9,13 +9,24 @@ import (
 
 // digestVectors: "abc" is in the rows' self-tests; these are the empty message
 // and the one of two blocks in NIST's example values for FIPS 180-4 (SHA-512's
-// two-block message is longer) and FIPS 202.
+// two-block message is longer) and FIPS 202, and vectors of RFC 1319, RFC 1321,
+// the authors of RIPEMD, GB/T 32905-2016 A.2 and RFC 7693.
 var digestVectors = []struct {
 	m           ck.MechanismType
 	message     string
 	repetitions int
 	want        string
 }{
+	{ck.CKM_MD2, "", 1, "8350e5a3e24c153df2275c9f80692773"},
+	{ck.CKM_MD2, "1234567890", 8, "d5976f79d83d3a0dc9806c3c66f3efd8"},
+	{ck.CKM_MD5, "", 1, "d41d8cd98f00b204e9800998ecf8427e"},
+	{ck.CKM_MD5, "1234567890", 8, "57edf4a22be3c955ac49da2e2107b67a"},
+	{ck.CKM_RIPEMD128, "", 1, "cdf26213a150dc3ecb610f18f6b38b46"},
+	{ck.CKM_RIPEMD128, "1234567890", 8, "3f45ef194732c2dbb2c4a2c769795fa3"},
+	{ck.CKM_RIPEMD160, "", 1, "9c1185a5c5e9fc54612808977ee8f548b2258d31"},
+	{ck.CKM_RIPEMD160, twoBlocks, 1, "12a053384a9c0c88e405a06c27dcf49ada62eb2b"},
+	{ck.CKM_HAS160, "1234567890", 8, "07f05c8c0773c55ca3a5a695ce6aca4c438911b5"},
+	{ck.CKM_SM3, "abcd", 16, "debe9ff92275b8a138604889c18e5a4d6fdb70e5387e5765293dcba39c0c5732"},
 	{ck.CKM_SHA_1, "", 1, "da39a3ee5e6b4b0d3255bfef95601890afd80709"},
 	{ck.CKM_SHA_1, twoBlocks, 1, "84983e441c3bd26ebaae4aa1f95129e5e54670f1"},
 	{ck.CKM_SHA_1, "a", 1000000, "34aa973cd4c4daa4f61eeb2bdbad27316534016f"},
@@ -63,13 +74,57 @@ func TestDigestVectors(t *testing.T) {
 		wantError(t, beginError(Find(f.digest).Digest(pattern(4))), ck.CKR_MECHANISM_PARAM_INVALID)
 	}
 	for _, p := range []any{nil, uint64(0), uint64(384), uint64(512), uint64(1 << 63)} {
-		wantError(t, beginError(newSHA512T(p)), ck.CKR_MECHANISM_PARAM_INVALID)
+		wantError(t, beginError(Find(ck.CKM_SHA512_T).Digest(p)), ck.CKR_MECHANISM_PARAM_INVALID)
+		_, err := Find(ck.CKM_SHA512_T_KEY_DERIVATION).Derive(aesKey("00"), p, &Derivation{})
+		wantError(t, err, ck.CKR_MECHANISM_PARAM_INVALID)
+	}
+}
+
+// TestSHAKE checks FIPS 202's examples for the empty message, and the
+// lengths that can be asked for.
+func TestSHAKE(t *testing.T) {
+	for _, v := range []struct {
+		m    ck.MechanismType
+		want string
+	}{
+		{ck.CKM_SHAKE_128, "7f9c2ba4e88f827d616045507605853ed73b8093f6efbc88eb1a6eacfa66ef26"},
+		{ck.CKM_SHAKE_256, "46b9dd2b0ba88d13233b3feb743eeb243fcd52ea62b81b82b50c27646ed5762f" +
+			"d75dc4ddd8c0f200cb05019d67b592f6fc821c49479ab48640292eacb3b7c4be"},
+	} {
+		m := Find(v.m)
+		for n := 1; n <= len(v.want)/2; n++ {
+			op, err := m.Digest(uint64(n))
+			got, err := runOp(op, err, nil)
+			if err != nil || !bytes.Equal(got, unhex(v.want)[:n]) {
+				t.Errorf("%v, %d bytes: %x, %v", v.m, n, got, err)
+			}
+		}
+		for _, p := range []any{uint64(0), uint64(maxSecret + 1), ^uint64(0), pattern(3)} {
+			wantError(t, beginError(m.Digest(p)), ck.CKR_MECHANISM_PARAM_INVALID)
+		}
+	}
+	for _, s := range shakes {
+		derive := Find(s.derive).Derive
+		base := secretKey(ck.CKK_AES, []byte("abc"))
+		got, err := derive(base, nil, &Derivation{Type: ck.CKK_AES, Len: 24})
+		if err != nil || !bytes.Equal(got, unhex(s.abc)[:24]) {
+			t.Errorf("%v: %x, %v", s.derive, got, err)
+		}
+		_, err = derive(base, nil, &Derivation{Type: ck.CKK_GENERIC_SECRET})
+		wantError(t, err, ck.CKR_TEMPLATE_INCOMPLETE)
+		_, err = derive(base, nil, &Derivation{Type: ck.CKK_GENERIC_SECRET, Len: 1 << 40})
+		wantError(t, err, ck.CKR_KEY_SIZE_RANGE)
+		_, err = derive(base, pattern(3), &Derivation{Type: ck.CKK_GENERIC_SECRET, Len: 1})
+		wantError(t, err, ck.CKR_MECHANISM_PARAM_INVALID)
 	}
 }
 
 func TestDigestDerivation(t *testing.T) {
 	base := secretKey(ck.CKK_AES, []byte("abc"))
 	for _, f := range hashFamilies {
+		if f.derive == 0 {
+			continue
+		}
 		derive := Find(f.derive).Derive
 		for _, d := range []Derivation{
 			{Type: ck.CKK_GENERIC_SECRET},

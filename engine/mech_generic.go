@@ -17,7 +17,8 @@ func init() {
 		&Mechanism{
 			// The one mechanism for secret keys whose sizes are in bits
 			// (PKCS#11 v3.1 section 6.8.3).
-			Type: ck.CKM_GENERIC_SECRET_KEY_GEN, Makes: ck.CKK_GENERIC_SECRET, Min: 8, Max: 8 * maxSecret, FIPS: true,
+			Type: ck.CKM_GENERIC_SECRET_KEY_GEN, Makes: ck.CKK_GENERIC_SECRET,
+			Min: 8, Max: 8 * maxSecret, FIPS: true, FIPSMin: 112,
 			Generate: generateSecret,
 			SelfTest: func() error { return testSecretGen(ck.CKM_GENERIC_SECRET_KEY_GEN) },
 		},
@@ -142,6 +143,19 @@ func derivedLen(d *Derivation, natural int) int {
 		return t.Lengths[0]
 	}
 	return 0
+}
+
+// wantedLen is the length of the derived key where the mechanism yields as many
+// bytes as are wanted.
+func wantedLen(d *Derivation) (int, error) {
+	n := derivedLen(d, 0)
+	if n == 0 {
+		return 0, fmt.Errorf("the template must give the length of the key: %w", ck.CKR_TEMPLATE_INCOMPLETE)
+	}
+	if n < 1 || n > maxSecret {
+		return 0, fmt.Errorf("keys have at most %d bytes: %w", maxSecret, ck.CKR_KEY_SIZE_RANGE)
+	}
+	return n, nil
 }
 
 // valueLen reads CKA_VALUE_LEN from a template for a new key.

@@ -13,7 +13,8 @@ import (
 func init() {
 	row := func(t ck.MechanismType) *Mechanism {
 		return &Mechanism{
-			Type: t, Param: (*HKDFParams)(nil), Keys: []ck.KeyType{ck.CKK_HKDF, ck.CKK_GENERIC_SECRET}, Min: 1, Max: maxSecret, FIPS: true,
+			Type: t, Param: (*HKDFParams)(nil), Keys: []ck.KeyType{ck.CKK_HKDF, ck.CKK_GENERIC_SECRET},
+			Min: 1, Max: maxSecret, FIPS: true, FIPSMin: hmacFIPSMin, Vectors: "RFC 5869 A; Wycheproof",
 			Derive: deriveHKDF, DerivesData: t == ck.CKM_HKDF_DATA,
 			SelfTest: func() error { return testHKDF(t) },
 		}
@@ -22,7 +23,7 @@ func init() {
 		row(ck.CKM_HKDF_DERIVE),
 		row(ck.CKM_HKDF_DATA),
 		&Mechanism{
-			Type: ck.CKM_HKDF_KEY_GEN, Makes: ck.CKK_HKDF, Min: 1, Max: maxSecret, FIPS: true,
+			Type: ck.CKM_HKDF_KEY_GEN, Makes: ck.CKK_HKDF, Min: 1, Max: maxSecret, FIPS: true, FIPSMin: hmacFIPSMin,
 			Generate: generateSecret,
 			SelfTest: func() error { return testSecretGen(ck.CKM_HKDF_KEY_GEN) },
 		},
@@ -46,8 +47,8 @@ func deriveHKDF(base *Key, param any, d *Derivation) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	newHash, ok := hashFor(p.Hash)
-	if !ok || p.Hash == ck.CKM_MD5 {
+	h := shaFor(p.Hash)
+	if h == nil {
 		return nil, fmt.Errorf("HKDF does not take this hash: %w", ck.CKR_MECHANISM_PARAM_INVALID)
 	}
 	if !p.Extract && !p.Expand {
@@ -59,14 +60,14 @@ func deriveHKDF(base *Key, param any, d *Derivation) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if secret, err = hkdf.Extract(newHash, secret, salt); err != nil {
+		if secret, err = hkdf.Extract(h.new, secret, salt); err != nil {
 			return nil, fmt.Errorf("HKDF: %w", ck.CKR_FUNCTION_FAILED)
 		}
 	}
 	if !p.Expand {
 		return extracted(secret, d)
 	}
-	return expanded(newHash, secret, p.Info, d)
+	return expanded(h.new, secret, p.Info, d)
 }
 
 // salt returns the salt that the parameter names; none means zeros.

@@ -2,57 +2,148 @@ package engine
 
 import (
 	"encoding"
+	"encoding/hex"
 	"hash"
 	"sync"
 	"sync/atomic"
 
+	"golang.org/x/crypto/blake2b"
+
 	"github.com/perilune/perilune/cryptoki/ck"
 )
 
-// HMAC (PKCS#11 v3.1 sections 6.20 to 6.32; FIPS 198-1, RFC 2104).
+// HMAC (PKCS#11 v3.1 sections 6.20 to 6.32; FIPS 198-1, RFC 2104), and what goes
+// by its name for BLAKE2b (sections 6.65 to 6.68).
+
+// The shortest keys of HMAC in FIPS mode, in bytes (SP 800-131A, section 10).
+const (
+	hmacFIPSMin   = 112 / 8
+	hmacLegacyMin = 80 / 8
+)
 
 func init() {
-	for i, f := range hashFamilies {
-		h := &hmacHash{index: i, hashFunction: findHash(f.digest)}
-		full := func(k *Key, p any) (mac, error) {
-			if err := noParam(p); err != nil {
-				return nil, err
-			}
-			return newHMAC(h, k, h.size)
-		}
-		general := func(k *Key, p any) (mac, error) {
-			n, err := macGeneralLen(p, h.size)
-			if err != nil {
-				return nil, err
-			}
-			return newHMAC(h, k, n)
-		}
-		keys := []ck.KeyType{ck.CKK_GENERIC_SECRET, f.key}
-		a := hmacAnswers[f.hmac]
-		register(
-			&Mechanism{
-				Type: f.hmac, Keys: keys, Min: 1, Max: maxSecret, FIPS: true,
-				Sign:   func(k *Key, p any) (Op, error) { return newSign(full(k, p)) },
-				Verify: func(k *Key, p any) (Verifier, error) { return newVerify(full(k, p)) },
-				SelfTest: func() error {
-					return testMAC(f.hmac, secretKey(f.key, unhex(a.key)), nil, a.message, a.code)
-				},
-			},
-			&Mechanism{
-				Type: f.general, Param: uint64(0), Keys: keys, Min: 1, Max: maxSecret, FIPS: true,
-				Sign:   func(k *Key, p any) (Op, error) { return newSign(general(k, p)) },
-				Verify: func(k *Key, p any) (Verifier, error) { return newVerify(general(k, p)) },
-				SelfTest: func() error {
-					return testMAC(f.general, secretKey(f.key, unhex(a.key)), uint64(10), a.message, a.code[:20])
-				},
-			},
-			&Mechanism{
-				Type: f.keyGen, Makes: f.key, Min: 1, Max: maxSecret, FIPS: true,
-				Generate: generateSecret,
-				SelfTest: func() error { return testSecretGen(f.keyGen) },
-			},
-		)
+	for i := range hashFamilies {
+		registerHMAC(&hashFamilies[i], newMAC(i))
 	}
+	registerHMACSHA512T()
+}
+
+// newMAC makes codes of n bytes with the hash function of a family.
+func newMAC(family int) func(k *Key, n int) (mac, error) {
+	f := &hashFamilies[family]
+	hash := findHash(f.digest)
+	if f.keyed {
+		return func(k *Key, n int) (mac, error) { return newKeyedBLAKE2b(k, hash.size, n) }
+	}
+	h := &hmacHash{index: family, hashFunction: hash}
+	return func(k *Key, n int) (mac, error) { return newHMAC(h, k, n) }
+}
+
+func registerHMAC(f *hashFamily, newMAC func(k *Key, n int) (mac, error)) {
+	size := findHash(f.digest).size
+	full := func(k *Key, p any) (mac, error) {
+		if err := noParam(p); err != nil {
+			return nil, err
+		}
+		return newMAC(k, size)
+	}
+	general := func(k *Key, p any) (mac, error) {
+		n, err := macGeneralLen(p, size)
+		if err != nil {
+			return nil, err
+		}
+		return newMAC(k, n)
+	}
+	test := func(t ck.MechanismType, p any, n int) func() error {
+		switch {
+		case f.keyed:
+			return testBLAKE2b
+		case f.digest == ck.CKM_HAS160:
+			return func() error { return testHMACDefinition(t, p, n, f) }
+		}
+		a := hmacAnswers[f.hmac]
+		return func() error {
+			return testMAC(t, secretKey(ck.CKK_GENERIC_SECRET, unhex(a.key)), p, a.message, a.code[:2*n])
+		}
+	}
+	register(
+		hmacRow(f, &Mechanism{
+			Type:     f.hmac,
+			Sign:     func(k *Key, p any) (Op, error) { return newSign(full(k, p)) },
+			Verify:   func(k *Key, p any) (Verifier, error) { return newVerify(full(k, p)) },
+			SelfTest: test(f.hmac, nil, size),
+		}),
+		hmacRow(f, &Mechanism{
+			Type: f.general, Param: uint64(0),
+			Sign:     func(k *Key, p any) (Op, error) { return newSign(general(k, p)) },
+			Verify:   func(k *Key, p any) (Verifier, error) { return newVerify(general(k, p)) },
+			SelfTest: test(f.general, uint64(10), 10),
+		}),
+	)
+	if f.keyGen != 0 {
+		register(hmacRow(f, hmacKeyGen(f.keyGen, f.key)))
+	}
+}
+
+// hmacKeyGen is the row that makes keys for one HMAC.
+func hmacKeyGen(t ck.MechanismType, key ck.KeyType) *Mechanism {
+	return &Mechanism{
+		Type: t, Makes: key,
+		Generate: generateSecret,
+		SelfTest: func() error { return testSecretGen(t) },
+	}
+}
+
+// hmacRow completes a row with what those of a family have in common.
+func hmacRow(f *hashFamily, m *Mechanism) *Mechanism {
+	if m.Generate == nil {
+		m.Keys = []ck.KeyType{ck.CKK_GENERIC_SECRET}
+		if f.key != 0 {
+			m.Keys = append(m.Keys, f.key)
+		}
+		m.Vectors = f.macVectors
+	}
+	m.Min, m.Max = 1, maxSecret
+	if f.keyed {
+		m.Max = blake2b.Size
+	}
+	if f.fips {
+		m.FIPS, m.FIPSMin, m.LegacyMin = true, hmacFIPSMin, hmacLegacyMin
+	}
+	m.Leaks = f.leaks
+	return m
+}
+
+// registerHMACSHA512T adds the HMAC of SHA-512/t, whose parameter is t. There
+// is no row for CKM_SHA512_T_HMAC_GENERAL: its parameter is the length of the
+// code, and nothing says what t is.
+func registerHMACSHA512T() {
+	f := &hashFamily{key: ck.CKK_SHA512_T_HMAC, fips: true, macVectors: "Wycheproof"}
+	makers := map[*hashFunction]func(*Key, int) (mac, error){}
+	for i, g := range hashFamilies {
+		if g.digest == ck.CKM_SHA512_224 || g.digest == ck.CKM_SHA512_256 {
+			makers[findHash(g.digest)] = newMAC(i)
+		}
+	}
+	begin := func(k *Key, p any) (mac, error) {
+		h, err := sha512T(p)
+		if err != nil {
+			return nil, err
+		}
+		return makers[h](k, h.size)
+	}
+	register(
+		hmacRow(f, &Mechanism{
+			Type: ck.CKM_SHA512_T_HMAC, Param: uint64(0),
+			Sign:   func(k *Key, p any) (Op, error) { return newSign(begin(k, p)) },
+			Verify: func(k *Key, p any) (Verifier, error) { return newVerify(begin(k, p)) },
+			SelfTest: func() error {
+				a := hmacAnswers[ck.CKM_SHA512_224_HMAC]
+				return testMAC(ck.CKM_SHA512_T_HMAC, secretKey(f.key, unhex(a.key)), uint64(224), a.message, a.code)
+			},
+		}),
+		hmacRow(f, hmacKeyGen(ck.CKM_SHA512_T_KEY_GEN, f.key)),
+	)
 }
 
 // hmacHash is a hash function that HMAC uses.
@@ -87,7 +178,7 @@ func (h *hmacHash) get() *hmacPair {
 type hmacKey struct{ inner, outer []byte }
 
 // hmacKeys holds these for every hash function that a key is used with.
-type hmacKeys [16]atomic.Pointer[hmacKey]
+type hmacKeys [len(hashFamilies)]atomic.Pointer[hmacKey]
 
 func (h *hmacHash) parse(k *Key) (*hmacKey, error) {
 	keys, err := Parsed(k, func(*Key) (*hmacKeys, error) { return new(hmacKeys), nil })
@@ -198,11 +289,117 @@ func (o *hmacOp) load(state []byte) error {
 	return nil
 }
 
-// hmacAnswers are test case 2 of RFC 2202, section 3, and of RFC 4231, section
-// 4.3, and for the others case 9 or 10 ("short message") of Wycheproof's
-// hmac_*_test.json.
+// keyedBLAKE2b is BLAKE2b with a key (RFC 7693, section 2.9). Its state cannot
+// be saved.
+type keyedBLAKE2b struct {
+	hash.Hash
+	len int
+}
+
+func newKeyedBLAKE2b(k *Key, size, n int) (mac, error) {
+	v := k.Value()
+	if len(v) < 1 || len(v) > blake2b.Size {
+		return nil, ck.CKR_KEY_SIZE_RANGE
+	}
+	h, err := blake2b.New(size, v)
+	if err != nil {
+		return nil, ck.CKR_KEY_SIZE_RANGE
+	}
+	return &keyedBLAKE2b{h, n}, nil
+}
+
+func (b *keyedBLAKE2b) write(src []byte) error {
+	b.Write(src)
+	return nil
+}
+
+func (b *keyedBLAKE2b) size() int { return b.len }
+
+func (b *keyedBLAKE2b) sum(dst []byte) []byte {
+	var buf [blake2b.Size]byte
+	return append(dst, b.Sum(buf[:0])[:b.len]...)
+}
+
+// testBLAKE2b is the self-test of RFC 7693, appendix E: the digest of digests
+// and codes of all four sizes.
+func testBLAKE2b() error {
+	const want = "c23a7800d98123bd10f506c61e29da5603d763b8bbad2e737f5e765a7bccd475"
+	all := findHash(ck.CKM_BLAKE2B_256).new()
+	for _, f := range hashFamilies {
+		if !f.keyed {
+			continue
+		}
+		size := findHash(f.digest).size
+		for _, n := range []int{0, 3, 128, 129, 255, 1024} {
+			message := blake2bTestData(n, uint32(n))
+			op, err := Find(f.digest).Digest(nil)
+			digest, err := runOp(op, err, message)
+			if err != nil {
+				return err
+			}
+			key := secretKey(ck.CKK_GENERIC_SECRET, blake2bTestData(size, uint32(size)))
+			op, err = Find(f.general).Sign(key, uint64(size))
+			code, err := runOp(op, err, message)
+			if err != nil {
+				return err
+			}
+			v, err := Find(f.hmac).Verify(key, nil)
+			if err != nil {
+				return err
+			}
+			if err := v.Verify(message, code); err != nil {
+				return err
+			}
+			all.Write(digest)
+			all.Write(code)
+		}
+	}
+	if hex.EncodeToString(all.Sum(nil)) != want {
+		return errSelfTest(ck.CKM_BLAKE2B_512_HMAC)
+	}
+	return nil
+}
+
+// blake2bTestData is the sequence of that appendix.
+func blake2bTestData(n int, seed uint32) []byte {
+	a, b := 0xdead4bad*seed, uint32(1)
+	out := make([]byte, n)
+	for i := range out {
+		a, b = b, a+b
+		out[i] = byte(b >> 24)
+	}
+	return out
+}
+
+// testHMACDefinition checks an HMAC for which nobody has published an answer:
+// against its definition (RFC 2104, section 2), and the hash function against
+// its own answer.
+func testHMACDefinition(t ck.MechanismType, p any, n int, f *hashFamily) error {
+	if err := testDigest(f.digest, nil, f.abc); err != nil {
+		return err
+	}
+	message := unhex(jefeMessage)
+	inner, outer := findHash(f.digest).new(), findHash(f.digest).new()
+	for _, b := range append(unhex(jefe), make([]byte, inner.BlockSize()-len(jefe)/2)...) {
+		inner.Write([]byte{b ^ 0x36})
+		outer.Write([]byte{b ^ 0x5c})
+	}
+	inner.Write(message)
+	outer.Write(inner.Sum(nil))
+	code := hex.EncodeToString(outer.Sum(nil)[:n])
+	return testMAC(t, secretKey(ck.CKK_GENERIC_SECRET, unhex(jefe)), p, jefeMessage, code)
+}
+
+// hmacAnswers are test case 2 of RFC 2202, sections 2 and 3, of RFC 2286, and of
+// RFC 4231, section 4.3; for MD2 the answer of Bouncy Castle's HMacTest, and for
+// the others case 9 or 10 ("short message") of Wycheproof's hmac_*_test.json.
 var hmacAnswers = map[ck.MechanismType]struct{ key, message, code string }{
-	ck.CKM_SHA_1_HMAC: {jefe, jefeMessage, "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"},
+	ck.CKM_MD2_HMAC: {"0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b", "4869205468657265",
+		"dc1923ef5f161d35bef839ca8c807808"},
+	ck.CKM_MD5_HMAC:       {jefe, jefeMessage, "750c783e6ab0b503eaa86e310a5db738"},
+	ck.CKM_RIPEMD128_HMAC: {jefe, jefeMessage, "875f828862b6b334b427c55f9f7ff09b"},
+	ck.CKM_RIPEMD160_HMAC: {jefe, jefeMessage, "dda6c0213a485a9e24f4742064a7f033b43c4069"},
+	ck.CKM_SHA_1_HMAC:     {jefe, jefeMessage, "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"},
 	ck.CKM_SHA224_HMAC: {jefe, jefeMessage,
 		"a30e01098bc6dbbf45690f3a7e9e6d0f8bbea2a39e6148008fd05e44"},
 	ck.CKM_SHA256_HMAC: {jefe, jefeMessage,
@@ -213,6 +410,8 @@ var hmacAnswers = map[ck.MechanismType]struct{ key, message, code string }{
 	ck.CKM_SHA512_HMAC: {jefe, jefeMessage,
 		"164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea250554" +
 			"9758bf75c05a994a6d034f65f8f0e6fdcaeab1a34d4a6b4b636e070a38bce737"},
+	ck.CKM_SM3_HMAC: {"233e4fdee70bcc20235b6977ddfc05b0df66f5635d827c66e5a63cdb16a24938", "fdb2ee4b6d1a0ac2",
+		"6c72360f97cb252a3e673afd51402845f04cc7e41ebbfc0821e7ce77adbb4f0d"},
 	ck.CKM_SHA512_224_HMAC: {"31d9cae2c3df064018209b121f9e883976ea757942ecda9d92fdadfd", "b844289529206f5a",
 		"9f7209e0d880c1bcd9af1379ac84bf0d10230b8a2f84fd653bddda9e"},
 	ck.CKM_SHA512_256_HMAC: {"233e4fdee70bcc20235b6977ddfc05b0df66f5635d827c66e5a63cdb16a24938", "fdb2ee4b6d1a0ac2",

@@ -9,11 +9,21 @@ import (
 )
 
 // hmacVectors: test cases 1, 3 and 6 of RFC 4231, section 4 (short key, data of
-// 50 bytes, key longer than a block), and 1 and 6 of RFC 2202, section 3.
+// 50 bytes, key longer than a block), 1 and 6 of RFC 2202, sections 2 and 3, and
+// of RFC 2286.
 var hmacVectors = []struct {
 	m                  ck.MechanismType
 	key, message, code string
 }{
+	{ck.CKM_MD5_HMAC, repeated("0b", 16), ascii("Hi There"), "9294727a3638bb1c13f48ef8158bfc9d"},
+	{ck.CKM_MD5_HMAC, repeated("aa", 80), ascii("Test Using Larger Than Block-Size Key - Hash Key First"),
+		"6b1ab7fe4bd7bf8f0b62e6ce61b9d0cd"},
+	{ck.CKM_RIPEMD128_HMAC, repeated("0b", 16), ascii("Hi There"), "fbf61f9492aa4bbf81c172e84e0734db"},
+	{ck.CKM_RIPEMD128_HMAC, repeated("aa", 80), ascii("Test Using Larger Than Block-Size Key - Hash Key First"),
+		"dc732928de98104a1f59d373c150acbb"},
+	{ck.CKM_RIPEMD160_HMAC, repeated("0b", 20), ascii("Hi There"), "24cb4bd67d20fc1a5d2ed7732dcc39377f0a5668"},
+	{ck.CKM_RIPEMD160_HMAC, repeated("aa", 80), ascii("Test Using Larger Than Block-Size Key - Hash Key First"),
+		"6466ca07ac5eac29e1bd523e5ada7605b791fd8b"},
 	{ck.CKM_SHA_1_HMAC, repeated("0b", 20), ascii("Hi There"), "b617318655057264e28bc0b6fb378c8ef146be00"},
 	{ck.CKM_SHA_1_HMAC, repeated("aa", 80), ascii("Test Using Larger Than Block-Size Key - Hash Key First"),
 		"aa4ae5e15272d00e95705637ce8a3b55ed402112"},
@@ -53,7 +63,10 @@ func TestHMACVectors(t *testing.T) {
 	}
 	for _, f := range hashFamilies {
 		a := hmacAnswers[f.hmac]
-		k := secretKey(f.key, unhex(a.key))
+		if a.key == "" { // its self-test has all there is
+			continue
+		}
+		k := secretKey(ck.CKK_GENERIC_SECRET, unhex(a.key))
 		checkMAC(t, f.hmac, k, nil, unhex(a.message), unhex(a.code))
 		size := len(a.code) / 2
 		for n := 1; n <= size; n++ {
@@ -64,6 +77,47 @@ func TestHMACVectors(t *testing.T) {
 		}
 		wantError(t, beginError(Find(f.hmac).Sign(k, uint64(1))), ck.CKR_MECHANISM_PARAM_INVALID)
 		wantError(t, beginError(Find(f.hmac).Sign(secretKey(f.key, nil), nil)), ck.CKR_KEY_SIZE_RANGE)
+	}
+	for _, t512 := range []struct {
+		t uint64
+		m ck.MechanismType
+	}{{224, ck.CKM_SHA512_224_HMAC}, {256, ck.CKM_SHA512_256_HMAC}} {
+		a := hmacAnswers[t512.m]
+		checkMAC(t, ck.CKM_SHA512_T_HMAC, secretKey(ck.CKK_SHA512_T_HMAC, unhex(a.key)), t512.t, unhex(a.message), unhex(a.code))
+	}
+	for _, p := range []any{nil, uint64(0), uint64(384), pattern(3)} {
+		wantError(t, beginError(Find(ck.CKM_SHA512_T_HMAC).Sign(aesKey("00"), p)), ck.CKR_MECHANISM_PARAM_INVALID)
+	}
+}
+
+// TestKeyedBLAKE2b checks keyed vectors of the authors' BLAKE2b test file
+// (blake2b-kat.txt), for the key 00, 01 ... 3f; that the shorter codes are those
+// of RFC 7693 is the row's self-test.
+func TestKeyedBLAKE2b(t *testing.T) {
+	k := secretKey(ck.CKK_BLAKE2B_512_HMAC, unhex(counted(0, 64)))
+	for _, v := range []struct{ message, code string }{
+		{"", "10ebb67700b1868efb4417987acf4690ae9d972fb7a590c2f02871799aaa4786" +
+			"b5e996e8f0f4eb981fc214b005f42d2ff4233499391653df7aefcbc13fc51568"},
+		{"00", "961f6dd1e4dd30f63901690c512e78e4b45e4742ed197c3c5e45c549fd25f2e4" +
+			"187b0bc9fe30492b16b0d0bc4ef9b0f34c7003fac09a5ef1532e69430234cebd"},
+	} {
+		checkMAC(t, ck.CKM_BLAKE2B_512_HMAC, k, nil, unhex(v.message), unhex(v.code))
+		checkMAC(t, ck.CKM_BLAKE2B_512_HMAC_GENERAL, k, uint64(7), unhex(v.message), unhex(v.code[:14]))
+	}
+	for _, f := range hashFamilies {
+		if !f.keyed {
+			continue
+		}
+		for _, n := range []int{0, 65} {
+			wantError(t, beginError(Find(f.hmac).Sign(secretKey(f.key, pattern(n)), nil)), ck.CKR_KEY_SIZE_RANGE)
+		}
+		op, err := Find(f.hmac).Sign(secretKey(f.key, pattern(20)), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = op.(Saver).Save()
+		wantError(t, err, ck.CKR_STATE_UNSAVEABLE)
+		wantError(t, op.(Saver).Load([]byte("state")), ck.CKR_SAVED_STATE_INVALID)
 	}
 }
 

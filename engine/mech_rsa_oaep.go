@@ -58,12 +58,7 @@ func newOAEP(p any) (*oaep, error) {
 }
 
 // paddingHash is the hash function of OAEP and PSS: SHA-1, SHA-2 or SHA-3.
-func paddingHash(t ck.MechanismType) *hashFunction {
-	if t == ck.CKM_MD5 {
-		return nil
-	}
-	return findHash(t)
-}
+func paddingHash(t ck.MechanismType) *hashFunction { return shaFor(t) }
 
 // checkSource accepts data specified and, because some callers leave the field
 // at zero, no data at all.

@@ -183,9 +183,13 @@ func TestSaveLoad(t *testing.T) {
 	add(ck.CKM_AES_CMAC_GENERAL, uint64(5))
 	for _, f := range hashFamilies {
 		add(f.digest, nil)
-		add(f.hmac, nil)
-		add(f.general, uint64(9))
+		if !f.keyed {
+			add(f.hmac, nil)
+			add(f.general, uint64(9))
+		}
 	}
+	add(ck.CKM_SHAKE_128, uint64(200))
+	add(ck.CKM_SHAKE_256, nil)
 	cases["CKM_AES_CBC_PAD encrypt"] = func() (Op, error) { return Find(ck.CKM_AES_CBC_PAD).Encrypt(aes, iv) }
 	for name, begin := range cases {
 		// Whole blocks for those that need them, and the plain run.
