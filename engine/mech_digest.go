@@ -97,7 +97,7 @@ var hashFamilies = [...]hashFamily{
 		abc: "8eb208f7e05d987a9b044a8e98c6b087f15a0bfc"},
 	{digest: ck.CKM_HAS160, hmac: ck.CKM_HAS160_HMAC, general: ck.CKM_HAS160_HMAC_GENERAL,
 		derive:  ck.CKM_HAS160_KEY_DERIVATION,
-		vectors: "TTAS.KO-12.0011/R1", macVectors: "none; the code is checked against RFC 2104 over HAS-160",
+		vectors: "TTAS.KO-12.0011/R1", macVectors: "crypto-api (github.com/nf404/crypto-api)",
 		abc: "975e810488cf2a3d49838478124afce4b1c78804"},
 	{digest: ck.CKM_SM3, hmac: ck.CKM_SM3_HMAC, general: ck.CKM_SM3_HMAC_GENERAL,
 		derive:  ck.CKM_SM3_KEY_DERIVATION,

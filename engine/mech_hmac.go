@@ -55,11 +55,8 @@ func registerHMAC(f *hashFamily, newMAC func(k *Key, n int) (mac, error)) {
 		return newMAC(k, n)
 	}
 	test := func(t ck.MechanismType, p any, n int) func() error {
-		switch {
-		case f.keyed:
+		if f.keyed {
 			return testBLAKE2b
-		case f.digest == ck.CKM_HAS160:
-			return func() error { return testHMACDefinition(t, p, n, f) }
 		}
 		a := hmacAnswers[f.hmac]
 		return func() error {
@@ -371,28 +368,9 @@ func blake2bTestData(n int, seed uint32) []byte {
 	return out
 }
 
-// testHMACDefinition checks an HMAC for which nobody has published an answer:
-// against its definition (RFC 2104, section 2), and the hash function against
-// its own answer.
-func testHMACDefinition(t ck.MechanismType, p any, n int, f *hashFamily) error {
-	if err := testDigest(f.digest, nil, f.abc); err != nil {
-		return err
-	}
-	message := unhex(jefeMessage)
-	inner, outer := findHash(f.digest).new(), findHash(f.digest).new()
-	for _, b := range append(unhex(jefe), make([]byte, inner.BlockSize()-len(jefe)/2)...) {
-		inner.Write([]byte{b ^ 0x36})
-		outer.Write([]byte{b ^ 0x5c})
-	}
-	inner.Write(message)
-	outer.Write(inner.Sum(nil))
-	code := hex.EncodeToString(outer.Sum(nil)[:n])
-	return testMAC(t, secretKey(ck.CKK_GENERIC_SECRET, unhex(jefe)), p, jefeMessage, code)
-}
-
 // hmacAnswers are test case 2 of RFC 2202, sections 2 and 3, of RFC 2286, and of
-// RFC 4231, section 4.3; for MD2 the answer of Bouncy Castle's HMacTest, and for
-// the others case 9 or 10 ("short message") of Wycheproof's hmac_*_test.json.
+// RFC 4231, section 4.3; for MD2 the answer of Bouncy Castle's HMacTest, for
+// HAS-160 that of the project crypto-api, and for the others case 9 or 10 ("short message") of Wycheproof's hmac_*_test.json.
 var hmacAnswers = map[ck.MechanismType]struct{ key, message, code string }{
 	ck.CKM_MD2_HMAC: {"0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b", "4869205468657265",
 		"dc1923ef5f161d35bef839ca8c807808"},
@@ -410,6 +388,7 @@ var hmacAnswers = map[ck.MechanismType]struct{ key, message, code string }{
 	ck.CKM_SHA512_HMAC: {jefe, jefeMessage,
 		"164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea250554" +
 			"9758bf75c05a994a6d034f65f8f0e6fdcaeab1a34d4a6b4b636e070a38bce737"},
+	ck.CKM_HAS160_HMAC: {jefe, jefeMessage, "a74547c1ef0aa147c7428ab7e71664549be2a412"},
 	ck.CKM_SM3_HMAC: {"233e4fdee70bcc20235b6977ddfc05b0df66f5635d827c66e5a63cdb16a24938", "fdb2ee4b6d1a0ac2",
 		"6c72360f97cb252a3e673afd51402845f04cc7e41ebbfc0821e7ce77adbb4f0d"},
 	ck.CKM_SHA512_224_HMAC: {"31d9cae2c3df064018209b121f9e883976ea757942ecda9d92fdadfd", "b844289529206f5a",
