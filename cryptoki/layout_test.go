@@ -39,6 +39,7 @@ var structures = map[string]string{
 	"GMACParams":              "CK_GCM_PARAMS",
 	"HKDFParams":              "CK_HKDF_PARAMS",
 	"KeyWrapSETOAEPParams":    "CK_KEY_WRAP_SET_OAEP_PARAMS",
+	"KMACParams":              "CK_KMAC_PARAMS",
 	"OAEPParams":              "CK_RSA_PKCS_OAEP_PARAMS",
 	"PBKDF2Params":            "CK_PKCS5_PBKD2_PARAMS2",
 	"PSSParams":               "CK_RSA_PKCS_PSS_PARAMS",

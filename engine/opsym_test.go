@@ -190,6 +190,8 @@ func TestSaveLoad(t *testing.T) {
 	}
 	add(ck.CKM_SSL3_MD5_MAC, uint64(16))
 	add(ck.CKM_SSL3_SHA1_MAC, uint64(5))
+	add(ck.CKM_KMAC_128, nil)
+	add(ck.CKM_KMAC_256, &KMACParams{Customization: iv, MACLen: 200})
 	add(ck.CKM_SHAKE_128, uint64(200))
 	add(ck.CKM_SHAKE_256, nil)
 	cases["CKM_AES_CBC_PAD encrypt"] = func() (Op, error) { return Find(ck.CKM_AES_CBC_PAD).Encrypt(aes, iv) }

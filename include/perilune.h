@@ -288,6 +288,33 @@
 
 #define CKP_PKCS5_PBKD2_HMAC_SM3                      0x80000B01UL
 
+/* The pseudo-random functions of CKM_NIST_PRF_KDF and CKM_PRF_KDF. */
+#define CK_PRF_KDF_DES3_CMAC                          0x00000001UL
+#define CK_PRF_KDF_AES_CMAC                           0x00000002UL
+#define CK_PRF_KDF_ARIA_CMAC                          0x00000003UL
+#define CK_PRF_KDF_SEED_CMAC                          0x00000004UL
+#define CK_PRF_KDF_HMAC_SHA1                          0x00000005UL
+#define CK_PRF_KDF_HMAC_SHA224                        0x00000006UL
+#define CK_PRF_KDF_HMAC_SHA256                        0x00000007UL
+#define CK_PRF_KDF_HMAC_SHA384                        0x00000008UL
+#define CK_PRF_KDF_HMAC_SHA512                        0x00000009UL
+#define CK_PRF_KDF_HMAC_RIPEMD160                     0x0000000AUL
+#define CK_PRF_KDF_HMAC_SHA3_224                      0x0000000BUL
+#define CK_PRF_KDF_HMAC_SHA3_256                      0x0000000CUL
+#define CK_PRF_KDF_HMAC_SHA3_384                      0x0000000DUL
+#define CK_PRF_KDF_HMAC_SHA3_512                      0x0000000EUL
+
+/*
+ * What they are applied to: the counter, then the fields that follow here. The
+ * length is that of the derived key in bits.
+ */
+#define CK_PRF_KDF_ENCODING_SCHEME_1                  0x00000000UL /* context, 0, label, length */
+#define CK_PRF_KDF_ENCODING_SCHEME_2                  0x00000001UL /* context, label */
+#define CK_PRF_KDF_ENCODING_SCHEME_3                  0x00000002UL /* label, 0, context, length */
+#define CK_PRF_KDF_ENCODING_SCHEME_4                  0x00000003UL /* label, context */
+#define CK_PRF_KDF_ENCODING_SCHEME_SCP03              0x00000004UL
+#define CK_PRF_KDF_ENCODING_SCHEME_HID_KD             0x00000005UL
+
 /*
  * BIP 32: the flag of a hardened child in a path
  */
@@ -317,6 +344,43 @@ typedef struct CK_DES_CTR_PARAMS {
 } CK_DES_CTR_PARAMS;
 
 typedef CK_DES_CTR_PARAMS CK_PTR CK_DES_CTR_PARAMS_PTR;
+
+/* CKM_XOR_BASE_AND_DATA_W_KDF */
+typedef struct CK_XOR_BASE_DATA_KDF_PARAMS {
+  CK_EC_KDF_TYPE kdf;
+  CK_ULONG       ulSharedDataLen;
+  CK_BYTE_PTR    pSharedData;
+} CK_XOR_BASE_DATA_KDF_PARAMS;
+
+typedef CK_XOR_BASE_DATA_KDF_PARAMS CK_PTR CK_XOR_BASE_DATA_KDF_PARAMS_PTR;
+
+/* CKM_NIST_PRF_KDF and CKM_PRF_KDF */
+typedef CK_ULONG CK_KDF_PRF_TYPE;
+typedef CK_ULONG CK_KDF_PRF_ENCODING_SCHEME;
+
+typedef struct CK_KDF_PRF_PARAMS {
+  CK_KDF_PRF_TYPE            prfType;
+  CK_BYTE_PTR                pLabel;
+  CK_ULONG                   ulLabelLen;
+  CK_BYTE_PTR                pContext;
+  CK_ULONG                   ulContextLen;
+  CK_ULONG                   ulCounter;
+  CK_KDF_PRF_ENCODING_SCHEME ulEncodingScheme;
+} CK_KDF_PRF_PARAMS;
+
+typedef CK_KDF_PRF_PARAMS CK_PTR CK_KDF_PRF_PARAMS_PTR;
+
+/*
+ * CKM_KMAC_128 and CKM_KMAC_256, which may go without: the customization string
+ * and the length of the code in bytes, 0 for 32 (KMAC128) or 64 (KMAC256).
+ */
+typedef struct CK_KMAC_PARAMS {
+  CK_BYTE_PTR pCustomization;
+  CK_ULONG    ulCustomizationLen;
+  CK_ULONG    ulMacLen;
+} CK_KMAC_PARAMS;
+
+typedef CK_KMAC_PARAMS CK_PTR CK_KMAC_PARAMS_PTR;
 
 #if defined(_WIN32) || defined(CRYPTOKI_FORCE_WIN32)
 #pragma pack(pop)

@@ -338,6 +338,7 @@ var hashes = map[string]struct {
 	"SHA-512":     {ck.CKM_SHA512, ck.CKM_SHA512_HMAC_GENERAL, ck.CKM_SHA512_RSA_PKCS, ck.CKM_SHA512_RSA_PKCS_PSS, ck.CKM_ECDSA_SHA512, ck.CKG_MGF1_SHA512, ck.CKP_PKCS5_PBKD2_HMAC_SHA512},
 	"SHA-512/224": {digest: ck.CKM_SHA512_224, hmac: ck.CKM_SHA512_224_HMAC_GENERAL},
 	"SHA-512/256": {digest: ck.CKM_SHA512_256, hmac: ck.CKM_SHA512_256_HMAC_GENERAL},
+	"SM3":         {digest: ck.CKM_SM3, hmac: ck.CKM_SM3_HMAC_GENERAL},
 	"SHA3-224":    {ck.CKM_SHA3_224, ck.CKM_SHA3_224_HMAC_GENERAL, ck.CKM_SHA3_224_RSA_PKCS, ck.CKM_SHA3_224_RSA_PKCS_PSS, ck.CKM_ECDSA_SHA3_224, ck.CKG_MGF1_SHA3_224, 0},
 	"SHA3-256":    {ck.CKM_SHA3_256, ck.CKM_SHA3_256_HMAC_GENERAL, ck.CKM_SHA3_256_RSA_PKCS, ck.CKM_SHA3_256_RSA_PKCS_PSS, ck.CKM_ECDSA_SHA3_256, ck.CKG_MGF1_SHA3_256, 0},
 	"SHA3-384":    {ck.CKM_SHA3_384, ck.CKM_SHA3_384_HMAC_GENERAL, ck.CKM_SHA3_384_RSA_PKCS, ck.CKM_SHA3_384_RSA_PKCS_PSS, ck.CKM_ECDSA_SHA3_384, ck.CKG_MGF1_SHA3_384, 0},
@@ -349,11 +350,19 @@ const noHash = inexpressible("PKCS#11 has no mechanism for this hash here")
 func TestHMAC(t *testing.T) {
 	for name, sha := range map[string]string{
 		"sha1": "SHA-1", "sha224": "SHA-224", "sha256": "SHA-256", "sha384": "SHA-384", "sha512": "SHA-512",
-		"sha512_224": "SHA-512/224", "sha512_256": "SHA-512/256",
+		"sha512_224": "SHA-512/224", "sha512_256": "SHA-512/256", "sm3": "SM3",
 		"sha3_224": "SHA3-224", "sha3_256": "SHA3-256", "sha3_384": "SHA3-384", "sha3_512": "SHA3-512",
 	} {
 		run(t, "hmac_"+name, func(a *c11.Arena, g *group, v *vector) error {
 			return macCase(a, v, ck.CKK_GENERIC_SECRET, hashes[sha].hmac, c11.Words(uint64(g.TagSize/8)))
+		})
+	}
+}
+
+func TestKMAC(t *testing.T) {
+	for name, m := range map[string]ck.MechanismType{"kmac128": ck.CKM_KMAC_128, "kmac256": ck.CKM_KMAC_256} {
+		run(t, name+"_no_customization", func(a *c11.Arena, g *group, v *vector) error {
+			return macCase(a, v, ck.CKK_GENERIC_SECRET, m, c11.Words(0, 0, uint64(g.TagSize/8)))
 		})
 	}
 }
