@@ -23,13 +23,13 @@ const (
 
 func init() {
 	for i := range hashFamilies {
-		registerHMAC(&hashFamilies[i], newMAC(i))
+		registerHMAC(&hashFamilies[i], familyMAC(i))
 	}
 	registerHMACSHA512T()
 }
 
-// newMAC makes codes of n bytes with the hash function of a family.
-func newMAC(family int) func(k *Key, n int) (mac, error) {
+// familyMAC makes codes of n bytes with the hash function of a family.
+func familyMAC(family int) func(k *Key, n int) (mac, error) {
 	f := &hashFamilies[family]
 	hash := findHash(f.digest)
 	if f.keyed {
@@ -119,7 +119,7 @@ func registerHMACSHA512T() {
 	makers := map[*hashFunction]func(*Key, int) (mac, error){}
 	for i, g := range hashFamilies {
 		if g.digest == ck.CKM_SHA512_224 || g.digest == ck.CKM_SHA512_256 {
-			makers[findHash(g.digest)] = newMAC(i)
+			makers[findHash(g.digest)] = familyMAC(i)
 		}
 	}
 	begin := func(k *Key, p any) (mac, error) {
