@@ -31,6 +31,8 @@
 //	                         the count first
 //	[]byte   `c:"ptr,out"`   a pointer to memory that is written only, as much
 //	                         as the slice holds after the call; empty before
+//	any      `c:"ptr,len"`   a pointer and length whose meaning the fields before
+//	                         tell: see [Variant]
 //	...      `c:"...,inout"` what it holds or points to is written back after
 //	                         the call
 //
@@ -135,6 +137,14 @@ func (s *space) ptr(b []byte) uint64         { return number(b, s.Ptr) }
 // told from the structure by another length.
 type FromBytes interface {
 	FromBytes(b []byte) error
+}
+
+// Variant is a parameter structure with a field of type any.
+type Variant interface {
+	// Variant returns the prototype of that field (see [Decode]), nil if there
+	// must be nothing. The fields before it are filled in. It is not written
+	// back.
+	Variant() any
 }
 
 // Decode reads the n bytes at p as the parameter that proto describes: nil for

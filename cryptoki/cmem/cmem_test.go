@@ -323,6 +323,88 @@ func TestDecodeNonce(t *testing.T) {
 	})
 }
 
+// variant is a structure with a field of several meanings.
+type (
+	variant struct {
+		Kind  uint64
+		Value any `c:"ptr,len"`
+	}
+	variants struct {
+		List []variant `c:"len,ptr"`
+	}
+)
+
+func (v *variant) Variant() any {
+	switch v.Kind {
+	case 1:
+		return (*inner)(nil)
+	case 2:
+		return []byte(nil)
+	case 3:
+		return uint64(0)
+	}
+	return nil
+}
+
+// badVariant has its length in the wrong place.
+type badVariant struct {
+	Value any `c:"len,ptr"`
+}
+
+func (*badVariant) Variant() any { return nil }
+
+// variants builds one of each kind.
+func (a *arena) variants() (addr uint64, size int) {
+	first := a.inner(sampleInner(1)).end()
+	number := a.object().ulong(77).end()
+	var list []byte
+	for _, v := range []struct{ kind, addr, n uint64 }{
+		{1, a.put(first...), uint64(len(first))},
+		{2, a.put([]byte("bytes")...), 5},
+		{3, a.put(number...), uint64(len(number))},
+		{4, 0, 0},
+		{1, 0, 0},
+		{4, 0x1000, 0},
+	} {
+		list = append(list, a.object().ulong(v.kind).ptr(v.addr).ulong(v.n).end()...)
+	}
+	b := a.object().ulong(6).ptr(a.put(list...)).end()
+	return a.put(b...), len(b)
+}
+
+func TestDecodeVariant(t *testing.T) {
+	forEachABI(t, func(t *testing.T, abi ABI) {
+		a := newArena(abi)
+		addr, size := a.variants()
+		v, err := a.space().decode((*variants)(nil), addr, uint64(size))
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := sampleInner(1)
+		want := &variants{[]variant{{1, &first}, {2, []byte("bytes")}, {3, uint64(77)}, {4, nil}, {1, nil}, {4, nil}}}
+		if !reflect.DeepEqual(v, want) {
+			t.Errorf("%+v, want %+v", v, want)
+		}
+		before := append([]byte(nil), a.mem...)
+		if err := a.space().writeBack(v, addr, uint64(size)); err != nil || string(before) != string(a.mem) {
+			t.Errorf("written back: %v", err)
+		}
+		WipeParameter(v)
+		if b := v.(*variants).List[1].Value.([]byte); string(b) != "\x00\x00\x00\x00\x00" {
+			t.Errorf("after wiping: %q", b)
+		}
+		for _, c := range []struct{ kind, addr, n uint64 }{
+			{1, 0x1000, 5}, {1, 0, 8}, {2, 0, 1}, {2, 0x1000, 0x10000}, {2, 0x1000, ^uint64(0)},
+			{3, 0x1000, 3}, {4, 0x1000, 1}, {4, 0, 1},
+		} {
+			b := a.object().ulong(c.kind).ptr(c.addr).ulong(c.n).end()
+			if v, err := a.space().decode((*variant)(nil), a.put(b...), uint64(len(b))); ck.RVOf(err) != ck.CKR_MECHANISM_PARAM_INVALID {
+				t.Errorf("%+v: %+v, %v", c, v, err)
+			}
+		}
+	})
+}
+
 // Pointers inside are as suspect as those outside.
 func TestDecodePointersInside(t *testing.T) {
 	forEachABI(t, func(t *testing.T, abi ABI) {
@@ -396,6 +478,10 @@ func TestBadTypes(t *testing.T) {
 		(*struct {
 			X uint64 `c:"-"`
 		})(nil),
+		(*struct {
+			X any `c:"ptr,len"`
+		})(nil),
+		(*badVariant)(nil),
 		(*struct {
 			X []byte `c:"ptr,len"`
 			Y uint64 `c:"-"`

@@ -11,7 +11,7 @@ import (
 // pointers point to, and, at low addresses that are easy to guess, each other.
 
 var fuzzProtos = []any{
-	nil, []byte(nil), uint64(0), ck.ObjectHandle(0),
+	nil, []byte(nil), uint64(0), ck.ObjectHandle(0), (*variants)(nil),
 	(*inner)(nil), (*withBits)(nil), (*everything)(nil),
 }
 
@@ -33,6 +33,11 @@ func FuzzDecode(f *testing.F) {
 		a = newArena(abi)
 		b := a.withBits("iv", "tag", 24).end()
 		f.Add(byte(i), byte(len(fuzzProtos)-2), a.put(b...), uint64(len(b)), a.mem)
+	}
+	for i, abi := range abis {
+		a := newArena(abi)
+		addr, size := a.variants()
+		f.Add(byte(i), byte(4), addr, uint64(size), a.mem)
 	}
 	f.Add(byte(0), byte(1), uint64(0x1000), uint64(1<<63), []byte("bytes"))
 	f.Fuzz(func(t *testing.T, abi, proto byte, addr, n uint64, mem []byte) {

@@ -36,6 +36,7 @@ const (
 	kindSlice    // []T
 	kindTemplate // []ck.Attribute
 	kindOut      // []byte, for output only
+	kindVariant  // any
 )
 
 type field struct {
@@ -48,7 +49,7 @@ type field struct {
 	inout bool    // written back
 	sub   *layout // of what is inside or pointed to
 
-	typ    reflect.Type // of the Go field
+	typ    reflect.Type // of the Go field; of the structure for a variant
 	goOff  uintptr
 	bitsGo uintptr
 }
@@ -161,6 +162,9 @@ func (b *builder) add(l *layout, sf reflect.StructField, tags []string) error {
 		f.kind, f.inout = kindOut, true
 		f.c = b.place(l, b.abi.Ptr)
 	case "ptr,len", "ptr,bits", "ptr,nonce", "len,ptr":
+		if sf.Type == anyType {
+			return b.variant(l, &f, tag)
+		}
 		onlyBytes := tag == "ptr,bits" || tag == "ptr,nonce"
 		if sf.Type.Kind() != reflect.Slice || onlyBytes && sf.Type.Elem().Kind() != reflect.Uint8 {
 			return fmt.Errorf("tag %q on %v", tag, sf.Type)
@@ -183,6 +187,20 @@ func (b *builder) add(l *layout, sf reflect.StructField, tags []string) error {
 	}
 	l.inout = l.inout || f.inout || f.sub != nil && f.sub.inout
 	l.fields = append(l.fields, f)
+	return nil
+}
+
+var anyType, variantType = reflect.TypeFor[any](), reflect.TypeFor[Variant]()
+
+// variant lays out a pointer and a length whose meaning l's type tells.
+func (b *builder) variant(l *layout, f *field, tag string) error {
+	if tag != "ptr,len" || f.inout || !reflect.PointerTo(l.typ).Implements(variantType) {
+		return fmt.Errorf("tag %q on a variant in %v", tag, l.typ)
+	}
+	f.kind, f.typ = kindVariant, l.typ
+	f.c = b.place(l, b.abi.Ptr)
+	f.count = b.place(l, b.abi.ULong)
+	l.fields = append(l.fields, *f)
 	return nil
 }
 
@@ -293,6 +311,13 @@ func (s *space) loadField(f *field, mem []byte, dst unsafe.Pointer) error {
 	case kindTemplate:
 		t, err := s.template(s.ptr(mem[f.c:]), s.ulong(mem[f.count:]))
 		*(*[]ck.Attribute)(q) = t
+		return err
+	case kindVariant:
+		proto := reflect.NewAt(f.typ, dst).Interface().(Variant).Variant()
+		v, err := s.decode(proto, s.ptr(mem[f.c:]), s.ulong(mem[f.count:]))
+		if err == nil {
+			*(*any)(q) = v
+		}
 		return err
 	}
 	return nil
@@ -488,6 +513,8 @@ func (l *layout) wipe(v unsafe.Pointer) {
 			for i := range list.Len() {
 				f.sub.wipe(list.Index(i).Addr().UnsafePointer())
 			}
+		case kindVariant:
+			WipeParameter(*(*any)(q))
 		case kindTemplate:
 			Wipe(*(*[]ck.Attribute)(q))
 		}
