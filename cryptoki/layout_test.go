@@ -51,6 +51,12 @@ var structures = map[string]string{
 	"RSAAESKeyWrapParams":     "CK_RSA_AES_KEY_WRAP_PARAMS",
 	"Salsa20Params":           "CK_SALSA20_PARAMS",
 	"SM2KeyExchangeParams":    "CK_SM2_KEY_EXCHANGE_PARAMS",
+	"SP800108FeedbackParams":  "CK_SP800_108_FEEDBACK_KDF_PARAMS",
+	"SP800108Params":          "CK_SP800_108_KDF_PARAMS",
+	"CounterFormat":           "CK_SP800_108_COUNTER_FORMAT",
+	"DKMLengthFormat":         "CK_SP800_108_DKM_LENGTH_FORMAT",
+	"PRFDataParam":            "CK_PRF_DATA_PARAM",
+	"DerivedKey":              "CK_DERIVED_KEY",
 	"StringDataParams":        "CK_KEY_DERIVATION_STRING_DATA",
 
 	"IKE1ExtendedDeriveParams":           "CK_IKE1_EXTENDED_DERIVE_PARAMS",
@@ -75,7 +81,12 @@ var structures = map[string]string{
 
 // prototypes are the parameter structures of all mechanisms, by name.
 func prototypes() map[string]any {
-	list := map[string]any{}
+	list := map[string]any{ // those that others point to
+		"CounterFormat":   (*engine.CounterFormat)(nil),
+		"DKMLengthFormat": (*engine.DKMLengthFormat)(nil),
+		"PRFDataParam":    (*engine.PRFDataParam)(nil),
+		"DerivedKey":      (*engine.DerivedKey)(nil),
+	}
 	for _, m := range engine.Mechanisms() {
 		for _, proto := range []any{m.Param, m.MessageParam, m.WrapParam} {
 			if t := reflect.TypeOf(proto); t != nil && t.Kind() == reflect.Pointer {

@@ -235,6 +235,10 @@ func (d *filler) fill(v reflect.Value) {
 		d.fill(v.Elem())
 	case reflect.Struct:
 		for i := range v.NumField() {
+			if v.Field(i).Kind() == reflect.Interface {
+				d.variant(v.Field(i), v.Addr().Interface().(interface{ Variant() any }).Variant())
+				continue
+			}
 			d.fill(v.Field(i))
 		}
 	case reflect.Slice:
@@ -256,6 +260,13 @@ func (d *filler) fill(v reflect.Value) {
 		v.SetBool(d.byte()&1 != 0)
 	default:
 		panic("the test does not know parameters with a " + v.Kind().String())
+	}
+}
+
+// variant fills a field of type any, at times with nil.
+func (d *filler) variant(v reflect.Value, prototype any) {
+	if x := d.value(prototype); x != nil && d.byte()&1 == 0 {
+		v.Set(reflect.ValueOf(x))
 	}
 }
 
@@ -334,14 +345,21 @@ func exercise(t *testing.T, m *Mechanism, k *Key, p, messageParam any, message [
 		_, _, err = m.GeneratePair(p, template, nil)
 		check(err)
 	}
-	if m.Derive != nil {
+	derive := m.Derive
+	if m.DeriveKeys != nil {
+		derive = func(k *Key, p any, d *Derivation) ([]byte, error) {
+			_, err := m.DeriveKeys(k, p, d)
+			return nil, err
+		}
+	}
+	if derive != nil {
 		for _, d := range []Derivation{
 			{Type: ck.CKK_GENERIC_SECRET},
 			{Type: ck.CKK_AES},
 			{Type: ck.CKK_AES, Len: 32, Keys: []*Key{nil}},
 			{Type: ck.CKK_GENERIC_SECRET, Len: 100000, Keys: []*Key{k}},
 		} {
-			_, err := m.Derive(k, p, &d)
+			_, err := derive(k, p, &d)
 			check(err)
 		}
 	}

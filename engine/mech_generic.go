@@ -158,6 +158,24 @@ func wantedLen(d *Derivation) (int, error) {
 	return n, nil
 }
 
+// templateLen is the length of the secret key that a whole template describes.
+func templateLen(template []ck.Attribute) (int, error) {
+	d := Derivation{Type: ck.CKK_GENERIC_SECRET}
+	if a := ck.Find(template, ck.CKA_KEY_TYPE); a != nil {
+		t, ok := ck.ULong(a.Value)
+		if !ok {
+			return 0, ck.CKR_ATTRIBUTE_VALUE_INVALID
+		}
+		d.Type = ck.KeyType(t)
+	}
+	if ck.Find(template, ck.CKA_VALUE_LEN) == nil {
+		if n := derivedLen(&d, 0); n > 0 {
+			return n, nil
+		}
+	}
+	return valueLen(template)
+}
+
 // valueLen reads CKA_VALUE_LEN from a template for a new key.
 func valueLen(template []ck.Attribute) (int, error) {
 	a := ck.Find(template, ck.CKA_VALUE_LEN)

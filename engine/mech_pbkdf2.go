@@ -58,7 +58,7 @@ func generatePBKDF2(param any, template []ck.Attribute) ([]ck.Attribute, error) 
 	if p.SaltSource != ck.CKZ_SALT_SPECIFIED {
 		return nil, fmt.Errorf("unknown salt source: %w", ck.CKR_MECHANISM_PARAM_INVALID)
 	}
-	n, err := pbkdf2Len(template)
+	n, err := templateLen(template)
 	if err != nil {
 		return nil, err
 	}
@@ -71,24 +71,6 @@ func generatePBKDF2(param any, template []ck.Attribute) ([]ck.Attribute, error) 
 		return nil, fmt.Errorf("PBKDF2: %w", ck.CKR_FUNCTION_FAILED)
 	}
 	return secretValue(out), nil
-}
-
-// pbkdf2Len is the length of the key that the template describes.
-func pbkdf2Len(template []ck.Attribute) (int, error) {
-	d := Derivation{Type: ck.CKK_GENERIC_SECRET}
-	if a := ck.Find(template, ck.CKA_KEY_TYPE); a != nil {
-		t, ok := ck.ULong(a.Value)
-		if !ok {
-			return 0, ck.CKR_ATTRIBUTE_VALUE_INVALID
-		}
-		d.Type = ck.KeyType(t)
-	}
-	if ck.Find(template, ck.CKA_VALUE_LEN) == nil {
-		if n := derivedLen(&d, 0); n > 0 {
-			return n, nil
-		}
-	}
-	return valueLen(template)
 }
 
 // testPBKDF2 checks the second test of RFC 6070, section 2, and the first of
