@@ -39,6 +39,8 @@ var structures = map[string]string{
 	"GMACParams":              "CK_GCM_PARAMS",
 	"HKDFParams":              "CK_HKDF_PARAMS",
 	"KeyWrapSETOAEPParams":    "CK_KEY_WRAP_SET_OAEP_PARAMS",
+	"KDFPRFParams":            "CK_KDF_PRF_PARAMS",
+	"XORBaseDataKDFParams":    "CK_XOR_BASE_DATA_KDF_PARAMS",
 	"KMACParams":              "CK_KMAC_PARAMS",
 	"OAEPParams":              "CK_RSA_PKCS_OAEP_PARAMS",
 	"PBKDF2Params":            "CK_PKCS5_PBKD2_PARAMS2",

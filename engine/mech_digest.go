@@ -263,8 +263,13 @@ func testDigest(t ck.MechanismType, p any, digest string) error {
 
 // testDerive checks a known answer of a derivation from a secret key.
 func testDerive(t ck.MechanismType, base []byte, p any, want string, keys ...*Key) error {
+	return testDeriveFrom(t, secretKey(ck.CKK_GENERIC_SECRET, base), p, want, keys...)
+}
+
+// testDeriveFrom does so for a key of any type.
+func testDeriveFrom(t ck.MechanismType, base *Key, p any, want string, keys ...*Key) error {
 	d := &Derivation{Type: ck.CKK_GENERIC_SECRET, Len: len(want) / 2, Keys: keys}
-	out, err := Find(t).Derive(secretKey(ck.CKK_GENERIC_SECRET, base), p, d)
+	out, err := Find(t).Derive(base, p, d)
 	if err != nil {
 		return err
 	}

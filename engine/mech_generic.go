@@ -22,16 +22,10 @@ func init() {
 			Generate: generateSecret,
 			SelfTest: func() error { return testSecretGen(ck.CKM_GENERIC_SECRET_KEY_GEN) },
 		},
-		&Mechanism{
-			Type: ck.CKM_CONCATENATE_BASE_AND_KEY, Param: ck.ObjectHandle(0),
-			Keys: anySecretKey, Inherits: true, Min: 1, Max: maxSecret,
-			Derive: concatenateKey,
-			SelfTest: func() error {
-				key := secretKey(ck.CKK_GENERIC_SECRET, unhex("89abcdef"))
-				return testDerive(ck.CKM_CONCATENATE_BASE_AND_KEY, unhex("01234567"), ck.ObjectHandle(1),
-					"0123456789abcdef", key)
-			},
-		},
+		keyRow(ck.CKM_CONCATENATE_BASE_AND_KEY, "0123456789abcdef",
+			func(base, key []byte) []byte { return slices.Concat(base, key) }),
+		keyRow(ck.CKM_CONCATENATE_KEY_AND_BASE, "89abcdef01234567", // of early devices
+			func(base, key []byte) []byte { return slices.Concat(key, base) }),
 		dataRow(ck.CKM_CONCATENATE_BASE_AND_DATA, "0123456789abcdef",
 			func(base, data []byte) []byte { return slices.Concat(base, data) }),
 		dataRow(ck.CKM_CONCATENATE_DATA_AND_BASE, "89abcdef01234567",
@@ -44,7 +38,7 @@ func init() {
 		&Mechanism{
 			Type: ck.CKM_EXTRACT_KEY_FROM_KEY, Param: uint64(0),
 			Keys: anySecretKey, Inherits: true, Min: 1, Max: maxSecret,
-			Derive: extractKey,
+			Derive: extractKey, Vectors: vectorsPKCS11,
 			SelfTest: func() error {
 				return testDerive(ck.CKM_EXTRACT_KEY_FROM_KEY, unhex("329f84a9"), uint64(21), "9526")
 			},
@@ -58,6 +52,9 @@ const maxSecret = 1 << 16
 
 // anySecretKey, as the types that a mechanism takes, is every secret key.
 var anySecretKey = []ck.KeyType{AnySecret}
+
+// vectorsPKCS11 is where the simple derivations have their answers from.
+const vectorsPKCS11 = "the standard's examples, PKCS#11 v3.1 section 6.43"
 
 // dataRow is the row of a derivation from a key and data; its self-test uses
 // the key, the data and the answer that the standard has as its example.
@@ -74,18 +71,30 @@ func dataRow(t ck.MechanismType, answer string, f func(base, data []byte) []byte
 		SelfTest: func() error {
 			return testDerive(t, unhex("01234567"), &StringDataParams{unhex("89abcdef")}, answer)
 		},
+		Vectors: vectorsPKCS11,
 	}
 }
 
-// concatenateKey is CKM_CONCATENATE_BASE_AND_KEY.
-func concatenateKey(base *Key, _ any, d *Derivation) ([]byte, error) {
-	if len(d.Keys) != 1 || d.Keys[0] == nil {
-		return nil, fmt.Errorf("the second key is missing: %w", ck.CKR_MECHANISM_PARAM_INVALID)
+// keyRow is the row of a derivation from two keys, the second of which is the
+// parameter.
+func keyRow(t ck.MechanismType, answer string, f func(base, key []byte) []byte) *Mechanism {
+	return &Mechanism{
+		Type: t, Param: ck.ObjectHandle(0), Keys: anySecretKey, Inherits: true, Min: 1, Max: maxSecret,
+		Derive: func(base *Key, _ any, d *Derivation) ([]byte, error) {
+			if len(d.Keys) != 1 || d.Keys[0] == nil {
+				return nil, fmt.Errorf("the second key is missing: %w", ck.CKR_MECHANISM_PARAM_INVALID)
+			}
+			if d.Keys[0].Class != ck.CKO_SECRET_KEY {
+				return nil, ck.CKR_KEY_TYPE_INCONSISTENT
+			}
+			return leading(f(base.Value(), d.Keys[0].Value()), d)
+		},
+		SelfTest: func() error {
+			key := secretKey(ck.CKK_GENERIC_SECRET, unhex("89abcdef"))
+			return testDerive(t, unhex("01234567"), ck.ObjectHandle(1), answer, key)
+		},
+		Vectors: vectorsPKCS11,
 	}
-	if d.Keys[0].Class != ck.CKO_SECRET_KEY {
-		return nil, ck.CKR_KEY_TYPE_INCONSISTENT
-	}
-	return leading(slices.Concat(base.Value(), d.Keys[0].Value()), d)
 }
 
 // extractKey is CKM_EXTRACT_KEY_FROM_KEY: bits of the base key from the given

@@ -65,6 +65,10 @@ func TestConcatenate(t *testing.T) {
 			t.Errorf("%+v: %x, %v; want %x", c.d, got, err, c.want)
 		}
 	}
+	got, err := Find(ck.CKM_CONCATENATE_KEY_AND_BASE).Derive(base, ck.ObjectHandle(7), &Derivation{ck.CKK_GENERIC_SECRET, 0, keys})
+	if err != nil || !bytes.Equal(got, append(pattern(10), pattern(16)...)) {
+		t.Errorf("the other way round: %x, %v", got, err)
+	}
 	if !bytes.Equal(base.Value(), pattern(16)) || !bytes.Equal(other.Value(), pattern(10)) {
 		t.Error("a key has changed")
 	}
