@@ -6,12 +6,12 @@ import (
 	"github.com/perilune/perilune/cryptoki/ck"
 )
 
-// CKM_ECDSA_GBCS_SHA256 is ECDSA as the Great Britain Companion Specification
-// for smart meters (GBCS) has it: SHA-256, a curve of 256 bits (there P-256),
-// and the signature in plain format, r and s of 32 bytes each. What tells it
-// from CKM_ECDSA_SHA256 is that the device signs deterministically; by which
-// method its makers do not say. Here it is that of RFC 6979 with SHA-256 and
-// nothing added. Signatures are verified like any other.
+// CKM_ECDSA_GBCS_SHA256 is the device's ECDSA for the Great Britain Companion
+// Specification (GBCS) of smart meters, which wants SHA-256 and P-256. The
+// signature is r and s of 32 bytes each, and takes a key of any curve of that
+// size. What tells it from CKM_ECDSA_SHA256 is, by the account of its users,
+// that it is deterministic; by which method is not published. Here it is that of
+// RFC 6979 with SHA-256 and nothing added. To verify makes no difference.
 
 func init() {
 	m := ecRow(&Mechanism{
