@@ -46,7 +46,6 @@ var differences = []difference{
 		why: "SoftHSM2 takes the parent's state for its own in a forked child"},
 	{client: "TestPkcs11ToolSelfTests", step: "test threads .*", module: "softhsm2", never: true,
 		why: "SoftHSM2 crashes or hangs when several threads call C_Initialize at once"},
-	{client: "TestPkcs11ToolEC", step: "generate secp256k1", module: "perilune", says: "0x140", why: notInPerilune},
 	{client: "TestPkcs11ToolRandomAndHash", step: "hash MD5", module: "perilune", says: "CKR_MECHANISM_INVALID", why: notInPerilune},
 	{client: "TestPkcs11ToolSecretKeys", step: "generate DES3:24", module: "perilune", says: "mechanism not supported", why: notInPerilune},
 
