@@ -76,9 +76,9 @@ var structures = map[string]string{
 	"TLSPRFParams":                       "CK_TLS_PRF_PARAMS",
 	"SignAdditionalContext":              "CK_SIGN_ADDITIONAL_CONTEXT",
 	"HashSignAdditionalContext":          "CK_HASH_SIGN_ADDITIONAL_CONTEXT",
-	"X942DH1Params":           "CK_X9_42_DH1_DERIVE_PARAMS",
-	"X942DH2Params":           "CK_X9_42_DH2_DERIVE_PARAMS",
-	"X942MQVParams":           "CK_X9_42_MQV_DERIVE_PARAMS",
+	"X942DH1Params":                      "CK_X9_42_DH1_DERIVE_PARAMS",
+	"X942DH2Params":                      "CK_X9_42_DH2_DERIVE_PARAMS",
+	"X942MQVParams":                      "CK_X9_42_MQV_DERIVE_PARAMS",
 }
 
 // prototypes are the parameter structures of all mechanisms, by name.

@@ -46,6 +46,8 @@ func (g binaryGroup) BaseMult(k []byte) ([]byte, bool) { return found(g.ScalarBa
 
 func (g binaryGroup) Mult(k, point []byte) ([]byte, bool) { return found(g.ScalarMult(point, k)) }
 
+func (g binaryGroup) Add(p, q []byte) ([]byte, bool) { return found(g.Curve.Add(p, q)) }
+
 func (g binaryGroup) Combine(u, v, point []byte) ([]byte, bool) {
 	return found(g.CombinedMult(u, point, v))
 }

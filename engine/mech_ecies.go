@@ -86,13 +86,6 @@ func (c eciesCipher) padded() eciesCipher {
 	return c
 }
 
-// newDES3 takes two or three DES keys.
-func newDES3(key []byte) (cipher.Block, error) {
-	three := append(bytes.Clone(key), key[:8]...)[:24]
-	defer clear(three)
-	return des.NewTripleDESCipher(three)
-}
-
 // eciesHashes are those of the authentication schemes: of the odd ones under
 // HMAC, of the even ones with the key before the message.
 var eciesHashes = map[uint64]ck.MechanismType{
@@ -370,7 +363,7 @@ func (o *eciesOp) encryptWith(dst, message, value, point []byte) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	secret, err := ephemeral.agreeWith(o.point, o.cofactor)
+	secret, err := ephemeral.multiply(o.point, o.cofactor)
 	if err != nil { // a point of small order
 		return 0, fmt.Errorf("unusable EC public key: %w", ck.CKR_KEY_TYPE_INCONSISTENT)
 	}
@@ -391,7 +384,7 @@ func (o *eciesOp) decrypt(dst, message []byte) (int, error) {
 	if body := len(message) - n - o.macLen; body < 0 || !o.isEncryptedLen(body) {
 		return 0, ck.CKR_ENCRYPTED_DATA_LEN_RANGE
 	}
-	secret, err := o.key.agreeWith(message[:n], o.cofactor)
+	secret, err := o.key.multiply(message[:n], o.cofactor)
 	if err != nil {
 		return 0, ck.CKR_ENCRYPTED_DATA_INVALID
 	}

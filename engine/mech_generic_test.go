@@ -65,7 +65,7 @@ func TestConcatenate(t *testing.T) {
 			t.Errorf("%+v: %x, %v; want %x", c.d, got, err, c.want)
 		}
 	}
-	got, err := Find(ck.CKM_CONCATENATE_KEY_AND_BASE).Derive(base, ck.ObjectHandle(7), &Derivation{ck.CKK_GENERIC_SECRET, 0, keys})
+	got, err := Find(ck.CKM_CONCATENATE_KEY_AND_BASE).Derive(base, ck.ObjectHandle(7), &Derivation{Type: ck.CKK_GENERIC_SECRET, Keys: keys})
 	if err != nil || !bytes.Equal(got, append(pattern(10), pattern(16)...)) {
 		t.Errorf("the other way round: %x, %v", got, err)
 	}

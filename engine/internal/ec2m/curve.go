@@ -123,6 +123,20 @@ func (c *Curve) CombinedMult(u, b, v []byte) ([]byte, error) {
 	return c.encode(&sum)
 }
 
+// Add returns the sum of two points. The error is [ErrPoint] or [ErrInfinity].
+func (c *Curve) Add(a, b []byte) ([]byte, error) {
+	p, err := c.decode(a)
+	if err != nil {
+		return nil, err
+	}
+	q, err := c.decode(b)
+	if err != nil {
+		return nil, err
+	}
+	sum := c.add(&p, &q)
+	return c.encode(&sum)
+}
+
 func (c *Curve) encode(p *point) ([]byte, error) {
 	if p.infinite == 1 {
 		return nil, ErrInfinity
