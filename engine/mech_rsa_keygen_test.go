@@ -5,7 +5,10 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	_ "embed"
+	"encoding/hex"
 	"fmt"
+	"math/big"
 	"strings"
 	"testing"
 
@@ -266,4 +269,30 @@ func TestSETOAEP(t *testing.T) {
 	wantRV(t, "no room", errOf(row.Unwrap(priv, &KeyWrapSETOAEPParams{X: make([]byte, setMaxX-1)})), ck.CKR_BUFFER_TOO_SMALL)
 	wantRV(t, "no parameter", errOf(row.Unwrap(priv, nil)), ck.CKR_MECHANISM_PARAM_INVALID)
 	wantRV(t, "no parameter", errOf(row.Wrap(pub, nil)), ck.CKR_MECHANISM_PARAM_INVALID)
+}
+
+//go:embed testdata/implicit_rejection.txt
+var implicitRejectionText string
+
+func TestImplicitRejectionVectors(t *testing.T) {
+	sections := strings.Split(strings.TrimSpace(implicitRejectionText), "\n\n")[1:]
+	number := func(s string) []byte {
+		b, err := hex.DecodeString(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	key := strings.Split(sections[0], "\n")[1:]
+	p, q := new(big.Int).SetBytes(number(key[0])), new(big.Int).SetBytes(number(key[1]))
+	priv := completed(t, &Key{Class: ck.CKO_PRIVATE_KEY, Type: ck.CKK_RSA, Attrs: []ck.Attribute{
+		ck.NewBytes(ck.CKA_MODULUS, new(big.Int).Mul(p, q).Bytes()), ck.NewBytes(ck.CKA_PUBLIC_EXPONENT, []byte{1, 0, 1}),
+		ck.NewBytes(ck.CKA_PRIVATE_EXPONENT, number(key[2]))}})
+	for _, section := range sections[1:] {
+		v := strings.Split(section, "\n")
+		got, err := decrypt(priv, ck.CKM_RSA_PKCS, nil, number(v[1]))
+		if err != nil || !bytes.Equal(got, number(strings.TrimPrefix(v[2], "-"))) {
+			t.Errorf("%s: %x, %v", v[0], got, err)
+		}
+	}
 }
