@@ -82,7 +82,7 @@ func (w *rsaAESWrapOp) Finish(dst, src []byte) (int, error) {
 	key := make([]byte, w.keyLen)
 	defer clear(key)
 	if err := Random(key); err != nil {
-		return 0, fmt.Errorf("no random bytes: %w", ck.CKR_FUNCTION_FAILED)
+		return 0, err
 	}
 	em, err := w.oaep.pad(w.pub.Size(), key)
 	if err != nil {

@@ -10,6 +10,10 @@ import (
 	"github.com/perilune/perilune/engine/internal/rsacore"
 )
 
+// rsaKeygenLeaks: divisions, greatest common divisors and inverses are not in
+// constant time, once for each key.
+const rsaKeygenLeaks = "the time of a generation: how many candidates there were, and a little of the primes"
+
 const rsaKeygenVectors = "Wycheproof primality; NIST CAVP KeyGen RSA (X9.31)"
 
 func init() {
@@ -19,6 +23,7 @@ func init() {
 			Type: ck.CKM_RSA_PKCS_KEY_PAIR_GEN,
 			Keys: rsaKeys, Makes: ck.CKK_RSA, Min: rsaMinBits, Max: rsaMaxBits,
 			GeneratePair: rsaGenerator(rsaKeygen{find: rsacore.Generate, min: rsaMinBits, multiple: 1}),
+			Leaks:        rsaKeygenLeaks,
 			Vectors:      rsaKeygenVectors,
 			SelfTest:     testGenerateRSA,
 		},
@@ -28,6 +33,7 @@ func init() {
 			Type: ck.CKM_RSA_X9_31_KEY_PAIR_GEN,
 			Keys: rsaKeys, Makes: ck.CKK_RSA, Min: 1024, Max: rsaMaxBits,
 			GeneratePair: rsaGenerator(rsaKeygen{find: rsacore.GenerateAuxiliary, min: 1024, multiple: 256, x931: true}),
+			Leaks:        rsaKeygenLeaks,
 			Vectors:      rsaKeygenVectors,
 			SelfTest:     testGenerateRSA,
 		},
@@ -37,6 +43,7 @@ func init() {
 			Type: ck.CKM_RSA_FIPS_186_3_PRIME_KEY_PAIR_GEN,
 			Keys: rsaKeys, Makes: ck.CKK_RSA, Min: rsaFIPSBits, Max: rsaMaxBits, FIPS: true, FIPSMin: rsaFIPSBits,
 			GeneratePair: rsaGenerator(rsaKeygen{find: rsacore.Generate, min: rsaFIPSBits, multiple: 2, fips: true}),
+			Leaks:        rsaKeygenLeaks,
 			Vectors:      rsaKeygenVectors,
 			SelfTest:     testGenerateRSA,
 		},
@@ -48,6 +55,7 @@ func init() {
 			Keys: rsaKeys, Makes: ck.CKK_RSA, Min: rsaLegacyBits, Max: rsaMaxBits,
 			FIPS: true, FIPSMin: rsaFIPSBits, LegacyMin: rsaLegacyBits,
 			GeneratePair: rsaGenerator(rsaKeygen{find: rsacore.GenerateAuxiliary, min: rsaLegacyBits, multiple: 2, fips: true, x931: true}),
+			Leaks:        rsaKeygenLeaks,
 			Vectors:      rsaKeygenVectors,
 			SelfTest:     testGenerateRSA,
 		},
@@ -82,6 +90,8 @@ func rsaGenerator(g rsaKeygen) func(p any, public, private []ck.Attribute) (pub,
 		switch {
 		case errors.Is(err, rsacore.ErrExponent):
 			return nil, nil, errRSAExponent
+		case errors.As(err, new(ck.RV)): // of the random number generator
+			return nil, nil, err
 		case err != nil:
 			return nil, nil, fmt.Errorf("cannot generate an RSA key: %w", ck.CKR_FUNCTION_FAILED)
 		}

@@ -137,7 +137,7 @@ func (o *oaep) pad(size int, msg []byte) ([]byte, error) {
 	db[len(db)-len(msg)-1] = 1
 	copy(db[len(db)-len(msg):], msg)
 	if err := Random(seed); err != nil {
-		return nil, fmt.Errorf("no random bytes: %w", ck.CKR_FUNCTION_FAILED)
+		return nil, err
 	}
 	mgf := o.mgf()
 	mgf1XOR(db, mgf, seed)

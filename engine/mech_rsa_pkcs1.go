@@ -221,12 +221,12 @@ func pkcs1Type2(size int, data []byte) ([]byte, error) {
 // randomNonZero fills b with random bytes from 1 to 255.
 func randomNonZero(b []byte) error {
 	if err := Random(b); err != nil {
-		return fmt.Errorf("no random bytes: %w", ck.CKR_FUNCTION_FAILED)
+		return err
 	}
 	for i := range b {
 		for b[i] == 0 {
 			if err := Random(b[i : i+1]); err != nil {
-				return fmt.Errorf("no random bytes: %w", ck.CKR_FUNCTION_FAILED)
+				return err
 			}
 		}
 	}

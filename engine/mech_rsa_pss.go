@@ -171,7 +171,7 @@ func (s *pss) mask() byte { return 0xff >> (8*s.emLen() - s.emBits) }
 func (s *pss) sign(priv *rsacore.PrivateKey, dst, digest []byte) (int, error) {
 	salt := make([]byte, s.sLen)
 	if err := Random(salt); err != nil {
-		return 0, fmt.Errorf("no random bytes: %w", ck.CKR_FUNCTION_FAILED)
+		return 0, err
 	}
 	size := priv.Size()
 	return size, privateRSA(priv, dst[:size], s.encode(digest, salt), ck.CKR_DATA_INVALID)

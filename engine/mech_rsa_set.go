@@ -89,7 +89,7 @@ func setWrap(k *Key, p any) (Op, error) {
 		copy(block[setHeader:], src)
 		copy(block[setHeader+setKeyLen:], params.X)
 		if err := Random(salt); err != nil {
-			return 0, fmt.Errorf("no random bytes: %w", ck.CKR_FUNCTION_FAILED)
+			return 0, err
 		}
 		mgf1XOR(block, sha1.New(), salt)
 		mgf1XOR(salt, sha1.New(), block)
