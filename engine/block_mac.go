@@ -3,6 +3,7 @@ package engine
 import (
 	"crypto/cipher"
 	"crypto/subtle"
+	"slices"
 
 	"github.com/perilune/perilune/cryptoki/ck"
 )
@@ -11,20 +12,25 @@ import (
 // FIPS 113; ISO/IEC 9797-1 algorithm 1 with padding 1), CMAC (NIST SP 800-38B,
 // RFC 4493) and XCBC (RFC 3566).
 
-// newMAC makes a code of n bytes with a cipher.
-type newMAC func(c *blockCipher, k *Key, block cipher.Block, n int) (mac, error)
+// newMAC makes a code as long as a block, and returns what is left of the
+// parameter.
+type newMAC func(c *blockCipher, k *Key, p any) (m cutMAC, rest any, err error)
+
+// cutMAC is a code that can be cut to n bytes.
+type cutMAC interface {
+	mac
+	cut(n int)
+}
 
 // authenticating begins a row for codes of n bytes.
 func (c *blockCipher) authenticating(t ck.MechanismType, f newMAC, n int, answers []known) *Mechanism {
 	return c.authenticatingWith(t, answers, func(k *Key, p any) (mac, error) {
-		block, p, err := c.block(k, p)
+		m, rest, err := f(c, k, p)
 		if err != nil {
 			return nil, err
 		}
-		if err := noParam(p); err != nil {
-			return nil, err
-		}
-		return f(c, k, block, n)
+		m.cut(n)
+		return m, noParam(rest)
 	})
 }
 
@@ -32,15 +38,13 @@ func (c *blockCipher) authenticating(t ck.MechanismType, f newMAC, n int, answer
 // block, is the parameter.
 func (c *blockCipher) authenticatingGeneral(t ck.MechanismType, f newMAC, answers []known) *Mechanism {
 	m := c.authenticatingWith(t, answers, func(k *Key, p any) (mac, error) {
-		block, p, err := c.block(k, p)
+		m, rest, err := f(c, k, p)
 		if err != nil {
 			return nil, err
 		}
-		n, err := macGeneralLen(p, block.BlockSize())
-		if err != nil {
-			return nil, err
-		}
-		return f(c, k, block, n)
+		n, err := macGeneralLen(rest, m.size())
+		m.cut(n)
+		return m, err
 	})
 	m.Param = uint64(0)
 	return m
@@ -133,12 +137,19 @@ type chainMAC struct {
 	len   int
 }
 
+func newChainMAC(block cipher.Block) chainMAC {
+	chain := newCBCMAC(block)
+	return chainMAC{chain, chain.size}
+}
+
 func (c *chainMAC) write(src []byte) error {
 	c.chain.write(src)
 	return nil
 }
 
 func (c *chainMAC) size() int { return c.len }
+
+func (c *chainMAC) cut(n int) { c.len = n }
 
 func (c *chainMAC) save() ([]byte, error) { return c.chain.save() }
 
@@ -147,8 +158,12 @@ func (c *chainMAC) load(state []byte) error { return c.chain.load(state) }
 // plainMAC is CBC-MAC as it is.
 type plainMAC struct{ chainMAC }
 
-func newPlainMAC(_ *blockCipher, _ *Key, block cipher.Block, n int) (mac, error) {
-	return &plainMAC{chainMAC{newCBCMAC(block), n}}, nil
+func newPlainMAC(c *blockCipher, k *Key, p any) (cutMAC, any, error) {
+	block, rest, err := c.block(k, p)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &plainMAC{newChainMAC(block)}, rest, nil
 }
 
 // sum encrypts the last block; that of an empty message is all zeros.
@@ -163,14 +178,21 @@ type cmacKey struct {
 	k1, k2 [16]byte
 }
 
-func parseCMACKey(k *Key, block cipher.Block) (*cmacKey, error) {
-	return Parsed(k, func(*Key) (*cmacKey, error) {
-		c, size := &cmacKey{block: block}, block.BlockSize()
-		block.Encrypt(c.k1[:size], c.k1[:size])
-		double(c.k1[:size])
-		c.k2 = c.k1
-		double(c.k2[:size])
-		return c, nil
+func (c *blockCipher) cmacKey(k *Key) (*cmacKey, error) {
+	if !slices.Contains(c.keys, k.Type) {
+		return nil, ck.CKR_KEY_TYPE_INCONSISTENT
+	}
+	return Parsed(k, func(k *Key) (*cmacKey, error) {
+		block, err := c.keyed(k)
+		if err != nil {
+			return nil, err
+		}
+		key, size := &cmacKey{block: block}, block.BlockSize()
+		block.Encrypt(key.k1[:size], key.k1[:size])
+		double(key.k1[:size])
+		key.k2 = key.k1
+		double(key.k2[:size])
+		return key, nil
 	})
 }
 
@@ -200,19 +222,20 @@ func newCMAC(k *Key, n int) (mac, error) {
 	if err != nil {
 		return nil, err
 	}
-	block, err := c.keyed(k)
+	m, _, err := newCMACOf(c, k, nil)
 	if err != nil {
 		return nil, err
 	}
-	return newCMACOf(c, k, block, n)
+	m.cut(n)
+	return m, nil
 }
 
-func newCMACOf(_ *blockCipher, k *Key, block cipher.Block, n int) (mac, error) {
-	key, err := parseCMACKey(k, block)
+func newCMACOf(c *blockCipher, k *Key, p any) (cutMAC, any, error) {
+	key, err := c.cmacKey(k)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return &cmac{chainMAC{newCBCMAC(block), n}, key}, nil
+	return &cmac{newChainMAC(key.block), key}, p, nil
 }
 
 func (c *cmac) sum(dst []byte) []byte {
@@ -245,9 +268,13 @@ type xcbc struct {
 }
 
 // newXCBC derives the keys by encrypting a block full of 1, 2 and 3.
-func newXCBC(c *blockCipher, k *Key, block cipher.Block, n int) (mac, error) {
+func newXCBC(c *blockCipher, k *Key, p any) (cutMAC, any, error) {
+	block, p, err := c.block(k, p)
+	if err != nil {
+		return nil, nil, err
+	}
 	if len(k.Value()) != 16 {
-		return nil, ck.CKR_KEY_SIZE_RANGE
+		return nil, nil, ck.CKR_KEY_SIZE_RANGE
 	}
 	key, err := Parsed(k, func(*Key) (*xcbcKey, error) {
 		var keys [3][16]byte
@@ -261,9 +288,9 @@ func newXCBC(c *blockCipher, k *Key, block cipher.Block, n int) (mac, error) {
 		return &xcbcKey{first, keys[1], keys[2]}, err
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return &xcbc{chainMAC{newCBCMAC(key.block), n}, key}, nil
+	return &xcbc{newChainMAC(key.block), key}, p, nil
 }
 
 func (x *xcbc) sum(dst []byte) []byte { return x.lastBlock(dst, &x.key.k2, &x.key.k3) }

@@ -177,24 +177,30 @@ type retailMAC struct {
 	key *retailKey
 }
 
-func newRetailMAC(_ *blockCipher, k *Key, _ cipher.Block, n int) (mac, error) {
-	key, err := Parsed(k, func(k *Key) (*retailKey, error) {
-		v := k.Value()
-		var keys [3]cipher.Block
-		for i := range keys {
-			at := i * 8 % len(v) // of two keys, the first again
-			block, err := des.NewCipher(v[at : at+8])
-			if err != nil {
-				return nil, ck.CKR_KEY_SIZE_RANGE
-			}
-			keys[i] = block
-		}
-		return &retailKey{keys[0], keys[1], keys[2]}, nil
-	})
+func newRetailMAC(c *blockCipher, k *Key, p any) (cutMAC, any, error) {
+	_, p, err := c.block(k, p)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return &retailMAC{chainMAC{newCBCMAC(key.first), n}, key}, nil
+	key, err := Parsed(k, parseRetailKey)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &retailMAC{newChainMAC(key.first), key}, p, nil
+}
+
+func parseRetailKey(k *Key) (*retailKey, error) {
+	v := k.Value()
+	var keys [3]cipher.Block
+	for i := range keys {
+		at := i * 8 % len(v) // of two keys, the first again
+		block, err := des.NewCipher(v[at : at+8])
+		if err != nil {
+			return nil, ck.CKR_KEY_SIZE_RANGE
+		}
+		keys[i] = block
+	}
+	return &retailKey{keys[0], keys[1], keys[2]}, nil
 }
 
 func (r *retailMAC) sum(dst []byte) []byte {
