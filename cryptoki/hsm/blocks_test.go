@@ -50,3 +50,22 @@ func TestDerivedType(t *testing.T) {
 	}
 	fails(b, ck.CKR_TEMPLATE_INCONSISTENT, b.derive(pin, base, newKey(ck.CKO_SECRET_KEY, ck.CKK_AES, valueLen(16))...))
 }
+
+// Keys of one length are generated without CKA_VALUE_LEN; others not.
+func TestGenerateLength(t *testing.T) {
+	b := newBench(t)
+	generate := func(m ck.MechanismType, template ...ck.Attribute) *p11.GenerateKey {
+		return &p11.GenerateKey{Session: b.s, Mechanism: mech(m), Template: append(template, extractable...)}
+	}
+	for m, n := range map[ck.MechanismType]int{ck.CKM_DES_KEY_GEN: 8, ck.CKM_DES2_KEY_GEN: 16, ck.CKM_DES3_KEY_GEN: 24} {
+		key := ok(b, generate(m)).Object
+		if got := len(b.attr(key, ck.CKA_VALUE)); got != n {
+			t.Errorf("%v: %d bytes", m, got)
+		}
+		ok(b, generate(m, valueLen(n)))
+		fails(b, ck.CKR_ATTRIBUTE_VALUE_INVALID, generate(m, valueLen(n+1)))
+	}
+	fails(b, ck.CKR_TEMPLATE_INCOMPLETE, generate(ck.CKM_AES_KEY_GEN))
+	fails(b, ck.CKR_TEMPLATE_INCOMPLETE, generate(ck.CKM_AES_XTS_KEY_GEN))
+	fails(b, ck.CKR_TEMPLATE_INCOMPLETE, generate(ck.CKM_GENERIC_SECRET_KEY_GEN))
+}
