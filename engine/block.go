@@ -35,7 +35,7 @@ import (
 //	ecb, cbc, cbcPad, cbcPadIPsec   whole blocks, or padded
 //	ctr                             counters of any width
 //	ofb, cfb, cfb1                  feedback of any number of bytes; of one bit
-//	cts                             ciphertext stealing
+//	cts                             ciphertext stealing; 16-byte blocks
 //	xts                             two keys in one; 16-byte blocks
 //	mac, macGeneral                 CBC-MAC: half a block, or any length
 //	cmac, cmacGeneral               the whole block, or any length

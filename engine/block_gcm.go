@@ -353,9 +353,9 @@ type gmac struct {
 // GMACParams is CK_GCM_PARAMS, or the IV alone, with which the tag has 128 bits.
 type GMACParams struct{ GCMParams }
 
-// FromBytes takes the IV alone.
+// FromBytes takes the IV alone, which must be there.
 func (p *GMACParams) FromBytes(iv []byte) error {
-	p.GCMParams = GCMParams{IV: iv, TagBits: 128}
+	p.GCMParams = GCMParams{IV: append([]byte{}, iv...), TagBits: 128}
 	return nil
 }
 

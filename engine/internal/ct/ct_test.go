@@ -42,6 +42,31 @@ func TestPKCS7Len(t *testing.T) {
 	}
 }
 
+func TestIPsecLen(t *testing.T) {
+	for _, size := range []int{0, 8, 16} {
+		for pad := range 256 {
+			b := bytes.Repeat([]byte{0xee}, size)
+			for i := range min(pad, size) {
+				b[size-1-i] = byte(pad - i)
+			}
+			if pad == 0 && size > 0 {
+				b[size-1] = 0
+			}
+			good := pad > 0 && pad <= size
+			if n, ok := IPsecLen(b); (ok == 1) != good || good && n != size-pad {
+				t.Errorf("%x: %d, %d", b, n, ok)
+			}
+			for i := range min(pad-1, size-1) { // one byte of the padding wrong
+				b[size-2-i] ^= 0x80
+				if _, ok := IPsecLen(b); ok == 1 {
+					t.Errorf("%x passes", b)
+				}
+				b[size-2-i] ^= 0x80
+			}
+		}
+	}
+}
+
 func TestSmall(t *testing.T) {
 	for _, c := range []struct{ x, y, less int }{{0, 0, 0}, {0, 1, 1}, {1, 0, 0}, {15, 16, 1}, {16, 16, 0}} {
 		if got := Less(c.x, c.y); got != c.less {
