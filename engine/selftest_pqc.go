@@ -246,3 +246,20 @@ func testHashSLHDSAWith(h *preHash) error {
 	p := &SignAdditionalContext{ck.CKH_DETERMINISTIC_REQUIRED, a["context"]}
 	return slhdsaFamily.testHashed(Find(h.slhdsa), slhdsaTestKey(a), p, a["message"], a["hash"])
 }
+
+func testHSS() error {
+	for _, section := range []string{"hss", "hss shake"} {
+		a := pqcAnswers()[section]
+		k := &Key{Class: ck.CKO_PUBLIC_KEY, Type: ck.CKK_HSS, Attrs: []ck.Attribute{ck.NewBytes(ck.CKA_VALUE, a["public"])}}
+		if err := expectSignature(hssVerify, k, nil, a["message"], a["signature"]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func testXMSS(m ck.MechanismType, t ck.KeyType) error {
+	a := pqcAnswers()[m.String()]
+	k := &Key{Class: ck.CKO_PUBLIC_KEY, Type: t, Attrs: []ck.Attribute{ck.NewBytes(ck.CKA_VALUE, a["public"])}}
+	return expectSignature(xmssVerify, k, nil, a["message"], a["signature"])
+}

@@ -57,6 +57,11 @@ var schemaTable = []schemaDef{
 	{class: ck.CKO_PRIVATE_KEY, subtypes: one(ck.CKK_X9_42_DH), parts: parts(storageRows, keyRows, secretKindRows, privateKeyRows, privateDHRows, privateOrderRows),
 		check: checkPrivateKey},
 
+	{class: ck.CKO_PUBLIC_KEY, subtypes: one(ck.CKK_HSS), parts: parts(storageRows, publicRows, keyRows, publicKeyRows, publicHSSRows),
+		uses: uses(ck.CKA_VERIFY)},
+	{class: ck.CKO_PUBLIC_KEY, subtypes: one(ck.CKK_XMSS, ck.CKK_XMSSMT), parts: parts(storageRows, publicRows, keyRows, publicKeyRows, publicSetRows),
+		uses: uses(ck.CKA_VERIFY)},
+
 	{class: ck.CKO_SECRET_KEY, subtypes: one(ck.CKK_AES, ck.CKK_DES, ck.CKK_DES2, ck.CKK_DES3), parts: parts(storageRows, keyRows, secretKindRows, secretKeyRows, secretValueRows),
 		uses: uses(ck.CKA_ENCRYPT, ck.CKA_DECRYPT, ck.CKA_SIGN, ck.CKA_VERIFY, ck.CKA_WRAP, ck.CKA_UNWRAP)},
 	{class: ck.CKO_SECRET_KEY, subtypes: one(ck.CKK_AES_XTS), parts: parts(storageRows, keyRows, secretKindRows, secretKeyRows, secretValueRows),
@@ -295,7 +300,7 @@ var privateECRows = []row{
 }
 
 // publicSetRows and privateSetRows are for keys in one of a few sets of
-// parameters (PKCS#11 v3.2 sections 6.67.2 to 6.69.3).
+// parameters (PKCS#11 v3.2 sections 6.66.2 to 6.69.3).
 var publicSetRows = []row{
 	{t: ck.CKA_PARAMETER_SET, shape: shapeULong, rules: needCreate | needGenerate | material},
 	{t: ck.CKA_VALUE, rules: needCreate | madeOutside},
@@ -320,6 +325,20 @@ var publicDHRows = []row{
 	{t: ck.CKA_PRIME, rules: needCreate | needGenerate | material},
 	{t: ck.CKA_BASE, rules: needCreate | needGenerate | material},
 	{t: ck.CKA_VALUE, rules: needCreate | madeOutside},
+// publicHSSRows is section 6.65.2 of version 3.2. All but the value is read from
+// the value.
+var publicHSSRows = []row{
+	{t: ck.CKA_HSS_LEVELS, shape: shapeULong, rules: noCreate | madeOutside},
+	{t: ck.CKA_HSS_LMS_TYPE, shape: shapeULong, rules: noCreate | madeOutside},
+	{t: ck.CKA_HSS_LMOTS_TYPE, shape: shapeULong, rules: noCreate | madeOutside},
+	{t: ck.CKA_VALUE, rules: needCreate | madeOutside},
+}
+
+// publicKEMRows and privateKEMRows are of the common tables of version 3.2
+// (sections 4.9 and 4.10).
+var publicKEMRows = []row{
+	{t: ck.CKA_ENCAPSULATE, shape: shapeBool, rules: mutable, def: defNo},
+	{t: ck.CKA_ENCAPSULATE_TEMPLATE, shape: shapeTemplate},
 }
 
 var publicOrderRows = []row{
