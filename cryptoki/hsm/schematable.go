@@ -318,13 +318,6 @@ var seedRows = []row{
 	{t: ck.CKA_VALUE, rules: madeOutside | hideable},
 }
 
-// publicDHRows to privateLengthRows are sections 6.2.2, 6.2.3 and 6.4.2 to 6.4.10:
-// Diffie-Hellman keys have these, those of groups of known order (DSA, X9.42)
-// have the order too, and private keys of PKCS #3 a length.
-var publicDHRows = []row{
-	{t: ck.CKA_PRIME, rules: needCreate | needGenerate | material},
-	{t: ck.CKA_BASE, rules: needCreate | needGenerate | material},
-	{t: ck.CKA_VALUE, rules: needCreate | madeOutside},
 // publicHSSRows is section 6.65.2 of version 3.2. All but the value is read from
 // the value.
 var publicHSSRows = []row{
@@ -334,11 +327,13 @@ var publicHSSRows = []row{
 	{t: ck.CKA_VALUE, rules: needCreate | madeOutside},
 }
 
-// publicKEMRows and privateKEMRows are of the common tables of version 3.2
-// (sections 4.9 and 4.10).
-var publicKEMRows = []row{
-	{t: ck.CKA_ENCAPSULATE, shape: shapeBool, rules: mutable, def: defNo},
-	{t: ck.CKA_ENCAPSULATE_TEMPLATE, shape: shapeTemplate},
+// publicDHRows to privateLengthRows are sections 6.2.2, 6.2.3 and 6.4.2 to 6.4.10:
+// Diffie-Hellman keys have these, those of groups of known order (DSA, X9.42)
+// have the order too, and private keys of PKCS #3 a length.
+var publicDHRows = []row{
+	{t: ck.CKA_PRIME, rules: needCreate | needGenerate | material},
+	{t: ck.CKA_BASE, rules: needCreate | needGenerate | material},
+	{t: ck.CKA_VALUE, rules: needCreate | madeOutside},
 }
 
 var publicOrderRows = []row{
