@@ -34,6 +34,8 @@ var curves = []*curve{
 		oids: []string{oidEd25519, oidEd25519Old}, bits: 255, size: 32},
 	{key: ck.CKK_EC_MONTGOMERY, names: []string{"curve25519", "X25519"},
 		oids: []string{oidX25519, oidX25519Old}, bits: 255, size: 32},
+	{key: ck.CKK_EC_EDWARDS, names: []string{"edwards448", "Ed448"}, oids: []string{oidEd448}, bits: 448, size: 57},
+	{key: ck.CKK_EC_MONTGOMERY, names: []string{"curve448", "X448"}, oids: []string{oidX448}, bits: 448, size: 56},
 }
 
 // Object identifiers of RFC 8410, and those in use before it.
@@ -42,6 +44,8 @@ const (
 	oidX25519Old  = "1.3.6.1.4.1.3029.1.5.1"
 	oidEd25519    = "1.3.101.112"
 	oidEd25519Old = "1.3.6.1.4.1.11591.15.1"
+	oidX448       = "1.3.101.111"
+	oidEd448      = "1.3.101.113"
 )
 
 var (

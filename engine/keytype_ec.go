@@ -2,10 +2,7 @@ package engine
 
 import (
 	"bytes"
-	"crypto/ecdh"
-	"crypto/ed25519"
 	"fmt"
-	"math/big"
 	"math/bits"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -17,8 +14,8 @@ import (
 func init() {
 	registerKeyType(
 		ecKeyType(ck.CKK_EC, oidECPublicKey, oidECDH, oidECMQV),
-		ecKeyType(ck.CKK_EC_EDWARDS, oidEd25519, oidEd25519Old),
-		ecKeyType(ck.CKK_EC_MONTGOMERY, oidX25519, oidX25519Old),
+		ecKeyType(ck.CKK_EC_EDWARDS, oidEd25519, oidEd25519Old, oidEd448),
+		ecKeyType(ck.CKK_EC_MONTGOMERY, oidX25519, oidX25519Old, oidX448),
 	)
 }
 
@@ -115,15 +112,8 @@ func (c *curve) privateValue(b []byte) ([]byte, error) {
 
 // pointOf computes the point of a private value and checks its range.
 func (c *curve) pointOf(value []byte) ([]byte, error) {
-	switch c.key {
-	case ck.CKK_EC_EDWARDS:
-		return ed25519.NewKeyFromSeed(value).Public().(ed25519.PublicKey), nil
-	case ck.CKK_EC_MONTGOMERY:
-		priv, err := ecdh.X25519().NewPrivateKey(value)
-		if err != nil {
-			return nil, errPrivateValue
-		}
-		return priv.PublicKey().Bytes(), nil
+	if c.group == nil {
+		return c.edwardsPointOf(value)
 	}
 	g := c.group()
 	if !isScalar(g, value) {
@@ -160,7 +150,7 @@ func (c *curve) completePublic(k *Key) ([]ck.Attribute, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.key == ck.CKK_EC_EDWARDS && !onEdwards25519(point) {
+	if c.key == ck.CKK_EC_EDWARDS && !c.onEdwards(point) {
 		return nil, errPoint
 	}
 	return []ck.Attribute{ck.NewBytes(ck.CKA_EC_POINT, storedPoint(point))}, nil
@@ -187,30 +177,6 @@ func (c *curve) completePrivate(k *Key) ([]ck.Attribute, error) {
 		ck.NewBytes(ck.CKA_VALUE, value),
 		ck.NewBytes(ck.CKA_EC_POINT, storedPoint(point)),
 	}, nil
-}
-
-// onEdwards25519 reports whether b decodes to a point (RFC 8032, section
-// 5.1.3): x^2 = (y^2 - 1) / (d y^2 + 1) has a solution. Points are public.
-func onEdwards25519(b []byte) bool {
-	p := new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 255), big.NewInt(19))
-	d := new(big.Int).Mul(big.NewInt(-121665), new(big.Int).ModInverse(big.NewInt(121666), p))
-
-	y := bytes.Clone(b)
-	for i, j := 0, len(y)-1; i < j; i, j = i+1, j-1 {
-		y[i], y[j] = y[j], y[i]
-	}
-	sign := y[0] >> 7
-	y[0] &= 0x7f
-	yy := new(big.Int).SetBytes(y)
-	if yy.Cmp(p) >= 0 {
-		return false
-	}
-	yy.Mul(yy, yy)
-	u := new(big.Int).Sub(yy, big.NewInt(1))
-	v := new(big.Int).Mul(yy, d)
-	v.Add(v, big.NewInt(1)).Mod(v, p) // never 0: d is no square
-	u.Mul(u, v.ModInverse(v, p)).Mod(u, p)
-	return new(big.Int).ModSqrt(u, p) != nil && !(u.Sign() == 0 && sign == 1)
 }
 
 // generateEC makes a key pair on the curve that CKA_EC_PARAMS of the public
@@ -267,9 +233,8 @@ func (c *curve) generate() (value, point []byte, err error) {
 		switch {
 		case c.group != nil: // as many bits as the order has
 			value[0] &= 0xff >> bits.LeadingZeros8(c.group().Order()[0])
-		case c.key == ck.CKK_EC_MONTGOMERY: // as RFC 7748 does at each use
-			value[0] &= 248
-			value[31] = value[31]&127 | 64
+		case c.key == ck.CKK_EC_MONTGOMERY:
+			c.clamp(value)
 		}
 		if point, err = c.pointOf(value); err == nil {
 			return value, point, nil

@@ -140,6 +140,8 @@ type ecdhKey struct {
 	curve *curve
 	std   *ecdh.PrivateKey // of a curve of crypto/ecdh, or nil
 	value []byte
+	// x448 is the private value on curve448, which crypto/ecdh leaves out.
+	x448 []byte
 }
 
 func ecdhPrivate(k *Key) (*ecdhKey, error) {
@@ -157,6 +159,9 @@ func ecdhPrivate(k *Key) (*ecdhKey, error) {
 }
 
 func newECDHKey(c *curve, value []byte) (*ecdhKey, error) {
+	if c.key == ck.CKK_EC_MONTGOMERY && c.is448() {
+		return &ecdhKey{curve: c, x448: value}, nil
+	}
 	key := &ecdhKey{curve: c, value: value}
 	if std := c.ecdh(); std != nil {
 		var err error
@@ -199,6 +204,9 @@ func (e *ecdhKey) multiply(public []byte, cofactor bool) ([]byte, error) {
 	point, err := e.curve.parsePoint(public)
 	if err != nil {
 		return nil, errPublicData
+	}
+	if e.x448 != nil {
+		return agreeX448(e.x448, point)
 	}
 	if e.std == nil {
 		return agreeInGroup(e.curve.group(), e.value, point, cofactor)

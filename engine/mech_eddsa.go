@@ -6,10 +6,18 @@ import (
 	"crypto/sha512"
 	"fmt"
 
+	"github.com/cloudflare/circl/sign/ed448"
+
 	"github.com/perilune/perilune/cryptoki/ck"
 )
 
-// EdDSA on edwards25519 (RFC 8032; PKCS#11 v3.1, section 6.3).
+// EdDSA on edwards25519 and edwards448 (RFC 8032; PKCS#11 v3.1, section 6.3).
+//
+// Of the device's further forms its documentation says little: its header calls
+// those with NACL "NaCl compatible", and those with a hash take that of the
+// message. NaCl's signatures are those of Ed25519, so the former are the same
+// here; the latter sign the digest as a message, as with ECDSA, and are not
+// Ed25519ph, which has a flag in the parameter of CKM_EDDSA.
 
 // EDDSAParams is CK_EDDSA_PARAMS (PKCS#11 v3.1, section 6.3).
 type EDDSAParams struct {
@@ -22,41 +30,62 @@ const edwardsFlags = ck.CKF_EC_F_P | ck.CKF_EC_OID | ck.CKF_EC_CURVENAME
 var edwardsKeys = []ck.KeyType{ck.CKK_EC_EDWARDS}
 
 func init() {
-	register(
-		&Mechanism{
-			Type: ck.CKM_EC_EDWARDS_KEY_PAIR_GEN,
-			Keys: edwardsKeys, Makes: ck.CKK_EC_EDWARDS, Min: 255, Max: 255, Flags: edwardsFlags, FIPS: true,
-			GeneratePair: generateEC(ck.CKK_EC_EDWARDS),
-			SelfTest:     testGenerateEdwards,
-		},
-		&Mechanism{
-			Type:     ck.CKM_EDDSA,
-			Param:    (*EDDSAParams)(nil),
-			Optional: true,
-			Keys:     edwardsKeys, Min: 255, Max: 255, Flags: edwardsFlags, FIPS: true,
+	const vectors = "RFC 8032, section 7; Wycheproof"
+	register(&Mechanism{
+		Type:    ck.CKM_EC_EDWARDS_KEY_PAIR_GEN,
+		Aliases: []ck.MechanismType{ck.CKM_EC_EDWARDS_KEY_PAIR_GEN_OLD},
+		Keys:    edwardsKeys, Makes: ck.CKK_EC_EDWARDS, Min: 255, Max: 448, Flags: edwardsFlags,
+		Vectors:      vectors,
+		GeneratePair: generateEC(ck.CKK_EC_EDWARDS),
+		SelfTest:     testGenerateEdwards,
+	})
+	for m, old := range map[ck.MechanismType][]ck.MechanismType{
+		ck.CKM_EDDSA: {ck.CKM_EDDSA_OLD}, ck.CKM_EDDSA_NACL: nil,
+	} {
+		register(&Mechanism{
+			Type: m, Aliases: old, Param: (*EDDSAParams)(nil), Optional: true,
+			Keys: edwardsKeys, Min: 255, Max: 448, Flags: edwardsFlags,
+			Vectors:  vectors,
 			Sign:     eddsaSign,
 			Verify:   eddsaVerify,
 			SelfTest: testEdDSA,
-		},
-	)
+		})
+	}
+	for m, h := range map[ck.MechanismType]ck.MechanismType{
+		ck.CKM_SHA1_EDDSA: ck.CKM_SHA_1, ck.CKM_SHA1_EDDSA_NACL: ck.CKM_SHA_1,
+		ck.CKM_SHA224_EDDSA: ck.CKM_SHA224, ck.CKM_SHA224_EDDSA_NACL: ck.CKM_SHA224,
+		ck.CKM_SHA256_EDDSA: ck.CKM_SHA256, ck.CKM_SHA256_EDDSA_NACL: ck.CKM_SHA256,
+		ck.CKM_SHA384_EDDSA: ck.CKM_SHA384, ck.CKM_SHA384_EDDSA_NACL: ck.CKM_SHA384,
+		ck.CKM_SHA512_EDDSA: ck.CKM_SHA512, ck.CKM_SHA512_EDDSA_NACL: ck.CKM_SHA512,
+	} {
+		f := findHash(h)
+		register(&Mechanism{
+			Type: m, Keys: edwardsKeys, Min: 255, Max: 448, Flags: edwardsFlags,
+			Vectors:  "RFC 8032, section 7.1, with SHA-512",
+			Sign:     eddsaSignHashed(f),
+			Verify:   eddsaVerifyHashed(f),
+			SelfTest: func() error { return testHashedEdDSA(m, f) },
+		})
+	}
 }
 
-// eddsaOptions reads the parameter. Without one, and with an empty one, the
-// signature is pure Ed25519; with a context Ed25519ctx; with the flag
-// Ed25519ph.
-func eddsaOptions(p any) (*ed25519.Options, error) {
+// eddsaVariant is what the parameter asks for. Without one, and with an empty
+// one, the signature is pure Ed25519; with a context Ed25519ctx; with the flag
+// Ed25519ph. Ed448 is the same without the difference of the first two.
+type eddsaVariant struct {
+	prehash bool
+	context string
+}
+
+func eddsaParams(p any) (eddsaVariant, error) {
 	params, _ := p.(*EDDSAParams)
 	if params == nil {
-		return &ed25519.Options{}, noParam(nilParam(p))
+		return eddsaVariant{}, noParam(nilParam(p))
 	}
 	if len(params.ContextData) > 255 {
-		return nil, fmt.Errorf("an EdDSA context has 255 bytes at most: %w", ck.CKR_MECHANISM_PARAM_INVALID)
+		return eddsaVariant{}, fmt.Errorf("an EdDSA context has 255 bytes at most: %w", ck.CKR_MECHANISM_PARAM_INVALID)
 	}
-	o := &ed25519.Options{Context: string(params.ContextData)}
-	if params.PhFlag {
-		o.Hash = crypto.SHA512
-	}
-	return o, nil
+	return eddsaVariant{params.PhFlag, string(params.ContextData)}, nil
 }
 
 // nilParam turns a nil pointer to the structure into no parameter.
@@ -67,80 +96,160 @@ func nilParam(p any) any {
 	return p
 }
 
-func eddsaSign(k *Key, p any) (Op, error) {
-	o, err := eddsaOptions(p)
-	if err != nil {
-		return nil, err
+// options are those of Ed25519, whose pre-hashed variant takes a digest.
+func (v eddsaVariant) options() *ed25519.Options {
+	o := &ed25519.Options{Context: v.context}
+	if v.prehash {
+		o.Hash = crypto.SHA512
 	}
-	priv, err := Parsed(k, parseEd25519Private)
-	if err != nil {
-		return nil, err
+	return o
+}
+
+// edwardsPrivate and edwardsPublic are keys on one of the two curves.
+type (
+	edwardsPrivate struct {
+		small ed25519.PrivateKey
+		large ed448.PrivateKey // nil for edwards25519
 	}
-	sign := func(dst, message []byte) (int, error) {
-		sig, err := priv.Sign(nil, message, o)
+	edwardsPublic struct {
+		small ed25519.PublicKey
+		large ed448.PublicKey
+	}
+)
+
+func (k edwardsPrivate) size() int {
+	if k.large != nil {
+		return ed448.SignatureSize
+	}
+	return ed25519.SignatureSize
+}
+
+// sign signs a message, or for Ed25519ph its digest.
+func (k edwardsPrivate) sign(v eddsaVariant, dst, message []byte) (int, error) {
+	switch {
+	case k.large == nil:
+		sig, err := k.small.Sign(nil, message, v.options())
 		if err != nil {
 			return 0, fmt.Errorf("cannot sign: %w", ck.CKR_FUNCTION_FAILED)
 		}
 		return copy(dst, sig), nil
+	case v.prehash:
+		return copy(dst, ed448.SignPh(k.large, message, v.context)), nil
 	}
-	if o.Hash != 0 {
-		return &hashedOp{hashed: hashed{h: sha512.New()}, size: ed25519.SignatureSize, sign: sign}, nil
+	return copy(dst, ed448.Sign(k.large, message, v.context)), nil
+}
+
+// verify is the reverse.
+func (k edwardsPublic) verify(v eddsaVariant) func(message, sig []byte) error {
+	switch {
+	case k.large == nil:
+		return checkingLength(ed25519.SignatureSize, func(message, sig []byte) bool {
+			return ed25519.VerifyWithOptions(k.small, message, sig, v.options()) == nil
+		})
+	case v.prehash:
+		return checkingLength(ed448.SignatureSize, func(message, sig []byte) bool {
+			return ed448.VerifyPh(k.large, message, sig, v.context)
+		})
 	}
-	return &keptOp{size: ed25519.SignatureSize, sign: sign}, nil
+	return checkingLength(ed448.SignatureSize, func(message, sig []byte) bool {
+		return ed448.Verify(k.large, message, sig, v.context)
+	})
+}
+
+func eddsaSign(k *Key, p any) (Op, error) {
+	v, err := eddsaParams(p)
+	if err != nil {
+		return nil, err
+	}
+	priv, err := Parsed(k, parseEdwardsPrivate)
+	if err != nil {
+		return nil, err
+	}
+	sign := func(dst, message []byte) (int, error) { return priv.sign(v, dst, message) }
+	if v.prehash && priv.large == nil {
+		return &hashedOp{hashed: hashed{h: sha512.New()}, size: priv.size(), sign: sign}, nil
+	}
+	return &keptOp{size: priv.size(), sign: sign}, nil
 }
 
 func eddsaVerify(k *Key, p any) (Verifier, error) {
-	o, err := eddsaOptions(p)
+	v, err := eddsaParams(p)
 	if err != nil {
 		return nil, err
 	}
-	pub, err := Parsed(k, parseEd25519Public)
+	pub, err := Parsed(k, parseEdwardsPublic)
 	if err != nil {
 		return nil, err
 	}
-	verify := func(message, sig []byte) error {
-		if len(sig) != ed25519.SignatureSize {
-			return ck.CKR_SIGNATURE_LEN_RANGE
-		}
-		if ed25519.VerifyWithOptions(pub, message, sig, o) != nil {
-			return ck.CKR_SIGNATURE_INVALID
-		}
-		return nil
+	if v.prehash && pub.large == nil {
+		return &hashedVerifier{hashed: hashed{h: sha512.New()}, verify: pub.verify(v)}, nil
 	}
-	if o.Hash != 0 {
-		return &hashedVerifier{hashed: hashed{h: sha512.New()}, verify: verify}, nil
-	}
-	return &keptVerifier{verify: verify}, nil
+	return &keptVerifier{verify: pub.verify(v)}, nil
 }
 
-func parseEd25519Private(k *Key) (ed25519.PrivateKey, error) {
+// eddsaSignHashed makes the Sign of a row that signs a digest.
+func eddsaSignHashed(h *hashFunction) func(*Key, any) (Op, error) {
+	return func(k *Key, p any) (Op, error) {
+		if err := noParam(p); err != nil {
+			return nil, err
+		}
+		priv, err := Parsed(k, parseEdwardsPrivate)
+		if err != nil {
+			return nil, err
+		}
+		return &hashedOp{hashed: hashed{h: h.new()}, size: priv.size(), sign: func(dst, digest []byte) (int, error) {
+			return priv.sign(eddsaVariant{}, dst, digest)
+		}}, nil
+	}
+}
+
+func eddsaVerifyHashed(h *hashFunction) func(*Key, any) (Verifier, error) {
+	return func(k *Key, p any) (Verifier, error) {
+		if err := noParam(p); err != nil {
+			return nil, err
+		}
+		pub, err := Parsed(k, parseEdwardsPublic)
+		if err != nil {
+			return nil, err
+		}
+		return &hashedVerifier{hashed: hashed{h: h.new()}, verify: pub.verify(eddsaVariant{})}, nil
+	}
+}
+
+func parseEdwardsPrivate(k *Key) (edwardsPrivate, error) {
 	c, err := parseCurve(k)
 	if err != nil {
-		return nil, err
+		return edwardsPrivate{}, err
 	}
 	if c.key != ck.CKK_EC_EDWARDS {
-		return nil, ck.CKR_KEY_TYPE_INCONSISTENT
+		return edwardsPrivate{}, ck.CKR_KEY_TYPE_INCONSISTENT
 	}
 	seed, err := c.privateValue(k.Value())
 	if err != nil {
-		return nil, err
+		return edwardsPrivate{}, err
 	}
-	return ed25519.NewKeyFromSeed(seed), nil
+	if c.is448() {
+		return edwardsPrivate{large: ed448.NewKeyFromSeed(seed)}, nil
+	}
+	return edwardsPrivate{small: ed25519.NewKeyFromSeed(seed)}, nil
 }
 
-func parseEd25519Public(k *Key) (ed25519.PublicKey, error) {
+func parseEdwardsPublic(k *Key) (edwardsPublic, error) {
 	c, err := parseCurve(k)
 	if err != nil {
-		return nil, err
+		return edwardsPublic{}, err
 	}
 	if c.key != ck.CKK_EC_EDWARDS {
-		return nil, ck.CKR_KEY_TYPE_INCONSISTENT
+		return edwardsPublic{}, ck.CKR_KEY_TYPE_INCONSISTENT
 	}
 	point, err := ecPublicPoint(k, c)
 	if err != nil {
-		return nil, err
+		return edwardsPublic{}, err
 	}
-	return point, nil
+	if c.is448() {
+		return edwardsPublic{large: point}, nil
+	}
+	return edwardsPublic{small: point}, nil
 }
 
 // kept collects a message that a signature must see twice.

@@ -424,10 +424,6 @@ func testGenerateECExtraBits() error {
 	return testGenerateEC()
 }
 
-func testGenerateEdwards() error { return testPoint("edwards25519", "ed25519", "point") }
-
-func testGenerateMontgomery() error { return testPoint("curve25519", "x25519", "own") }
-
 func testECDSA(m ck.MechanismType) error {
 	c := testCurve("secp256r1")
 	a := asymAnswers()[m.String()]
@@ -505,25 +501,6 @@ func testECKDF() error {
 		a := asymAnswers()[section]
 		if !bytes.Equal(ecKDFs[kdf].derive(a["secret"], a["info"], len(a["key"])), a["key"]) {
 			return errWrongAnswer
-		}
-	}
-	return nil
-}
-
-func testEdDSA() error {
-	c := testCurve("edwards25519")
-	for section, p := range map[string]*EDDSAParams{
-		"ed25519":    nil,
-		"ed25519ctx": {ContextData: []byte("foo")},
-		"ed25519ph":  {PhFlag: true},
-	} {
-		a := asymAnswers()[section]
-		op, err := eddsaSign(c.testKey(a), p)
-		if err := expect(op, err, a["message"], a["signature"]); err != nil {
-			return err
-		}
-		if err := expectSignature(eddsaVerify, c.testVerifyKey(a), p, a["message"], a["signature"]); err != nil {
-			return err
 		}
 	}
 	return nil

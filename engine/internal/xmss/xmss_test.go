@@ -35,7 +35,7 @@ func TestUnknown(t *testing.T) {
 					continue
 				}
 				known++
-				if k.OID() != oid || k.Verify(nil, nil) || k.Verify(nil, make([]byte, k.SignatureSize())) {
+				if k.OID() != oid || k.Verify(nil, nil) || n == 24 && k.Verify(nil, make([]byte, k.SignatureSize())) {
 					t.Errorf("%d: a signature of zeros", oid)
 				}
 			}
