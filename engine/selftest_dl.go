@@ -11,6 +11,7 @@ import (
 	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/engine/internal/dl"
 	"github.com/perilune/perilune/engine/internal/has160"
+	"github.com/perilune/perilune/engine/internal/mont"
 )
 
 // The self-tests of the mechanisms over discrete logarithms modulo a prime.
@@ -260,4 +261,71 @@ func testKCDSA(m ck.MechanismType, f kcdsaHash) error {
 		return err
 	}
 	return signThenVerify(op, v, message)
+}
+
+// testECKCDSA checks the published private key, the signature with its nonce, and
+// a signature with a nonce of ours.
+func testECKCDSA(m, h ck.MechanismType, f ecKCDSA) error {
+	curve, section := "secp256r1", "eckcdsa-256-sha256"
+	if h == ck.CKM_SHA224 {
+		curve, section = "secp224r1", "eckcdsa-224-sha224"
+	}
+	a := dlAnswers()[section]
+	private, err := ecKCDSATestKey(curve, a)
+	if err != nil {
+		return err
+	}
+	public := testCurve(curve).testVerifyKey(a)
+	if h == ck.CKM_SHA224 || h == ck.CKM_SHA256 {
+		if err := f.expectNonce(private, a); err != nil {
+			return err
+		}
+		if err := expectSignature(f.verify, public, nil, a["message"], a["signature"]); err != nil {
+			return err
+		}
+	}
+	op, err := f.sign(private, nil)
+	if err != nil {
+		return err
+	}
+	v, err := f.verify(public, nil)
+	if err != nil {
+		return err
+	}
+	return signThenVerify(op, v, a["message"])
+}
+
+// ecKCDSATestKey is the private key of an answer, whose CKA_VALUE is 1/d.
+func ecKCDSATestKey(curve string, a answer) (*Key, error) {
+	c := testCurve(curve)
+	n, err := newScalarField(c.group())
+	if err != nil {
+		return nil, err
+	}
+	var d mont.Element
+	n.Set(&d, a["d"])
+	n.Invert(&d, &d)
+	k := c.testKey(answer{"value": n.bytes(&d)})
+	point, err := ecPublicPoint(k, c)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(point, a["point"]) {
+		return nil, errWrongAnswer
+	}
+	return k, nil
+}
+
+// expectNonce checks the published signature with its nonce.
+func (f ecKCDSA) expectNonce(private *Key, a answer) error {
+	key, err := parseECKCDSA(private, nil)
+	if err != nil {
+		return err
+	}
+	start := f.start(key)
+	sig, ok := f.signature(key, bytes.Clone(a["k"]), start.digest(a["message"]))
+	if !ok || !bytes.Equal(sig, a["signature"]) {
+		return errWrongAnswer
+	}
+	return nil
 }

@@ -92,7 +92,6 @@
 
 /* Perilune's own. */
 #define CKK_SM4                                       0x80504C01UL
-#define CKK_EC_KCDSA                                  0x80504C02UL
 
 /*
  * Mechanisms
@@ -261,7 +260,6 @@
 #define CKM_SM2_SM3                                   0x80504C2BUL
 #define CKM_SM2_ENCRYPT                               0x80504C2CUL
 #define CKM_SM2_KEY_EXCHANGE                          0x80504C2DUL
-#define CKM_EC_KCDSA_KEY_PAIR_GEN                     0x80504C2EUL
 #define CKM_EC_KCDSA_SHA224                           0x80504C2FUL
 #define CKM_EC_KCDSA_SHA256                           0x80504C30UL
 #define CKM_EC_KCDSA_SHA384                           0x80504C31UL

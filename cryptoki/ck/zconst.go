@@ -507,7 +507,6 @@ const (
 	CKK_EC_MONTGOMERY_OLD KeyType = 0x80000013
 	CKK_BIP32             KeyType = 0x80000014
 	CKK_SM4               KeyType = 0x80504c01
-	CKK_EC_KCDSA          KeyType = 0x80504c02
 )
 
 // CKM constants.
@@ -1135,7 +1134,6 @@ const (
 	CKM_SM2_SM3                               MechanismType = 0x80504c2b
 	CKM_SM2_ENCRYPT                           MechanismType = 0x80504c2c
 	CKM_SM2_KEY_EXCHANGE                      MechanismType = 0x80504c2d
-	CKM_EC_KCDSA_KEY_PAIR_GEN                 MechanismType = 0x80504c2e
 	CKM_EC_KCDSA_SHA224                       MechanismType = 0x80504c2f
 	CKM_EC_KCDSA_SHA256                       MechanismType = 0x80504c30
 	CKM_EC_KCDSA_SHA384                       MechanismType = 0x80504c31
@@ -2006,8 +2004,8 @@ var namesMechanismType = nameTable{
 		0x80504c0f, 0x80504c10, 0x80504c11, 0x80504c12, 0x80504c13, 0x80504c14, 0x80504c15, 0x80504c16,
 		0x80504c17, 0x80504c18, 0x80504c19, 0x80504c1a, 0x80504c1b, 0x80504c1c, 0x80504c1d, 0x80504c1e,
 		0x80504c1f, 0x80504c20, 0x80504c21, 0x80504c22, 0x80504c23, 0x80504c24, 0x80504c25, 0x80504c26,
-		0x80504c27, 0x80504c28, 0x80504c29, 0x80504c2a, 0x80504c2b, 0x80504c2c, 0x80504c2d, 0x80504c2e,
-		0x80504c2f, 0x80504c30, 0x80504c31, 0x80504c32, 0x80504c35,
+		0x80504c27, 0x80504c28, 0x80504c29, 0x80504c2a, 0x80504c2b, 0x80504c2c, 0x80504c2d, 0x80504c2f,
+		0x80504c30, 0x80504c31, 0x80504c32, 0x80504c35,
 	},
 	ends: []uint16{
 		25, 37, 49, 62, 78, 94, 111, 133, 155, 172, 198, 211,
@@ -2060,8 +2058,7 @@ var namesMechanismType = nameTable{
 		10705, 10717, 10729, 10744, 10767, 10792, 10820, 10833, 10847, 10861, 10873, 10885,
 		10902, 10923, 10935, 10947, 10964, 10976, 10991, 11004, 11021, 11037, 11053, 11074,
 		11090, 11109, 11124, 11135, 11146, 11161, 11172, 11183, 11197, 11208, 11219, 11231,
-		11251, 11267, 11278, 11285, 11296, 11311, 11331, 11356, 11375, 11394, 11413, 11432,
-		11454,
+		11251, 11267, 11278, 11285, 11296, 11311, 11331, 11350, 11369, 11388, 11407, 11429,
 	},
 	names: "" +
 		"CKM_RSA_PKCS_KEY_PAIR_GEN" +
@@ -2671,7 +2668,6 @@ var namesMechanismType = nameTable{
 		"CKM_SM2_SM3" +
 		"CKM_SM2_ENCRYPT" +
 		"CKM_SM2_KEY_EXCHANGE" +
-		"CKM_EC_KCDSA_KEY_PAIR_GEN" +
 		"CKM_EC_KCDSA_SHA224" +
 		"CKM_EC_KCDSA_SHA256" +
 		"CKM_EC_KCDSA_SHA384" +
@@ -2966,7 +2962,7 @@ var namesKeyType = nameTable{
 		0x3a, 0x3b, 0x3c, 0x3d, 0x3e, 0x3f, 0x40, 0x41,
 		0x42, 0x43, 0x44, 0x45, 0x46, 0x47, 0x48, 0x49,
 		0x4a, 0x4b, 0x80000000, 0x80000010, 0x80000011, 0x80000012, 0x80000013, 0x80000014,
-		0x80504c01, 0x80504c02,
+		0x80504c01,
 	},
 	ends: []uint16{
 		7, 14, 20, 26, 38, 45, 63, 70, 77, 84, 92, 100,
@@ -2975,7 +2971,7 @@ var namesKeyType = nameTable{
 		382, 390, 403, 416, 429, 441, 453, 464, 481, 498, 515, 532,
 		552, 572, 592, 612, 623, 636, 650, 667, 675, 694, 713, 730,
 		737, 745, 755, 765, 775, 786, 804, 813, 825, 843, 864, 873,
-		880, 892,
+		880,
 	},
 	names: "" +
 		"CKK_RSA" +
@@ -3050,8 +3046,7 @@ var namesKeyType = nameTable{
 		"CKK_EC_EDWARDS_OLD" +
 		"CKK_EC_MONTGOMERY_OLD" +
 		"CKK_BIP32" +
-		"CKK_SM4" +
-		"CKK_EC_KCDSA",
+		"CKK_SM4",
 }
 
 // Name returns the name of the standard for x, or "" if it has none.
