@@ -349,6 +349,22 @@ func TestBadGroups(t *testing.T) {
 	}
 }
 
+// A group outlives the memory that it was made of.
+func TestGroupMemory(t *testing.T) {
+	v := vectors(t, "DSA2048")[0]
+	p, q, g := v.bytes(t, "p"), v.bytes(t, "q"), v.bytes(t, "g")
+	group, err := NewGroup(p, q, g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(p)
+	clear(q)
+	clear(g)
+	if !bytes.Equal(group.P, v.bytes(t, "p")) || !bytes.Equal(group.Q, v.bytes(t, "q")) || !bytes.Equal(group.G, v.bytes(t, "g")) {
+		t.Error("the group went with its memory")
+	}
+}
+
 func TestBadKeys(t *testing.T) {
 	v := vectors(t, "DSA1024")[0]
 	g := v.group(t)

@@ -7,6 +7,7 @@
 package dl
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -59,7 +60,7 @@ func NewGroup(p, q, g []byte) (*Group, error) {
 	if known := groups.get(key); known != nil {
 		return known, nil
 	}
-	group, err := checkGroup(p, q, g)
+	group, err := checkGroup(bytes.Clone(p), bytes.Clone(q), bytes.Clone(g)) // the caller may erase its own
 	if err != nil {
 		return nil, err
 	}
