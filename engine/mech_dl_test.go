@@ -181,24 +181,39 @@ func TestX942SmallSubgroup(t *testing.T) {
 	wantRV(t, "inside", err, ck.CKR_OK)
 }
 
-// TestDHKDF: RFC 2631, section 2.1.6, the second example, which has
-// partyAInfo; the first is in the self-test.
-func TestDHKDF(t *testing.T) {
+// TestX942Functions: RFC 2631, section 2.1.6, the second example, which has
+// partyAInfo; the first is in the self-test. Parameters that do not go together
+// are refused.
+func TestX942Functions(t *testing.T) {
 	z := unhex("000102030405060708090a0b0c0d0e0f10111213")
 	info := unhex("3061" + "3013060b2a864886f70d010910030704040000ffff" +
 		"a0420440" + strings.Repeat("0123456789abcdeffedcba9876543201", 4) + "a2060404" + "00000080")
-	key, err := deriveECKey(ck.CKD_SHA1_KDF_ASN1, bytes.Clone(z), info, 16)
-	if err != nil || hex.EncodeToString(key) != "48950c46e0530075403cce72889604e0" {
-		t.Errorf("%x, %v", key, err)
+	got, err := deriveECKey(ck.CKD_SHA1_KDF_ASN1, bytes.Clone(z), info, 16)
+	if err != nil || hex.EncodeToString(got) != "48950c46e0530075403cce72889604e0" {
+		t.Errorf("%x, %v", got, err)
 	}
-	for name, bad := range map[string]string{
-		"nothing": "", "no sequence": "0401ff", "no algorithm": "30083006040400000001", "short counter": "300b3009" + "06022a03" + "0403000001",
-		"more behind": "300c300a06022a03040400000001" + "00",
+	a := dlAnswers()["dh"]
+	k := x942Type.testKey(ck.CKO_PRIVATE_KEY, a, "x", "g")
+	for name, c := range map[string]struct {
+		kdf  ck.KDF
+		info []byte
+		n    int
+		want ck.RV
+	}{
+		"good":                    {ck.CKD_SHA1_KDF_ASN1, info, 50, ck.CKR_OK},
+		"concatenation":           {ck.CKD_SHA1_KDF_CONCATENATE, []byte("info"), 50, ck.CKR_OK},
+		"no DER":                  {ck.CKD_SHA1_KDF_ASN1, []byte("info"), 16, ck.CKR_MECHANISM_PARAM_INVALID},
+		"information for nothing": {ck.CKD_NULL, []byte("info"), 16, ck.CKR_MECHANISM_PARAM_INVALID},
+		"unknown function":        {99, nil, 16, ck.CKR_MECHANISM_PARAM_INVALID},
+		"no length":               {ck.CKD_SHA1_KDF_ASN1, info, 0, ck.CKR_TEMPLATE_INCOMPLETE},
+		"too long":                {ck.CKD_NULL, nil, 129, ck.CKR_KEY_SIZE_RANGE},
 	} {
-		wantRV(t, name, checkECKDF(ck.CKD_SHA1_KDF_ASN1, unhex(bad), 16), ck.CKR_MECHANISM_PARAM_INVALID)
+		out, err := x942Derive(k, &X942DH1Params{KDF: c.kdf, OtherInfo: c.info, PublicData: a["other"]}, &Derivation{Len: c.n})
+		wantRV(t, name, err, c.want)
+		if err == nil && len(out) != c.n {
+			t.Errorf("%s: %d bytes", name, len(out))
+		}
 	}
-	wantRV(t, "information for nothing", checkECKDF(ck.CKD_NULL, []byte{1}, 16), ck.CKR_MECHANISM_PARAM_INVALID)
-	wantRV(t, "unknown", checkECKDF(99, nil, 16), ck.CKR_MECHANISM_PARAM_INVALID)
 }
 
 // Both parties of MQV and of the hybrid scheme find the same.

@@ -197,7 +197,9 @@ func x942MQV(base *Key, p any, d *Derivation) ([]byte, error) {
 }
 
 // x942Finish makes the key of a shared secret, whose function is called only if
-// all else is right.
+// all else is right. The key derivation functions are those of ECDH, to which
+// X9.42 has lent its own: the secret, a counter and the other information are
+// hashed, or the secret and the DER of OtherInfo with the counter inside.
 func x942Finish(kdf ck.KDF, info []byte, d *Derivation, secret func() ([]byte, error)) ([]byte, error) {
 	if err := checkECKDF(kdf, info, d.Len); err != nil {
 		return nil, err
