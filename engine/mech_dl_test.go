@@ -135,6 +135,47 @@ func TestKCDSANoPad(t *testing.T) {
 	wantRV(t, "without z", verify(pub, ck.CKM_KCDSA_SHA256_NO_PAD, nil, message, sig), ck.CKR_SIGNATURE_INVALID)
 }
 
+// TestECKCDSA: TTAK.KO-12.0015/R3, annex II.2, where digests are longer than the
+// order; the other examples over primes are in the self-tests.
+func TestECKCDSA(t *testing.T) {
+	a := dlAnswers()["eckcdsa-224-sha256"]
+	priv, err := ecKCDSATestKey("secp224r1", a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := (ecKCDSA{sha256.New}).expectNonce(priv, a); err != nil {
+		t.Error(err)
+	}
+	pub := completed(t, testCurve("secp224r1").testVerifyKey(a))
+	m, message, sig := ck.CKM_EC_KCDSA_SHA256, a["message"], a["signature"]
+	wantRV(t, "published", verify(pub, m, nil, message, sig), ck.CKR_OK)
+	wantRV(t, "message", verify(pub, m, nil, flip(message, 0), sig), ck.CKR_SIGNATURE_INVALID)
+	wantRV(t, "r", verify(pub, m, nil, message, flip(sig, 0)), ck.CKR_SIGNATURE_INVALID)
+	wantRV(t, "s", verify(pub, m, nil, message, flip(sig, 55)), ck.CKR_SIGNATURE_INVALID)
+	wantRV(t, "zeros", verify(pub, m, nil, message, make([]byte, 56)), ck.CKR_SIGNATURE_INVALID)
+	wantRV(t, "short", verify(pub, m, nil, message, sig[1:]), ck.CKR_SIGNATURE_LEN_RANGE)
+	_, err = Find(m).Sign(pub, nil)
+	wantRV(t, "public key", err, ck.CKR_KEY_TYPE_INCONSISTENT)
+}
+
+// Signatures on curves of other lengths verify, with r as long as the digest at
+// most.
+func TestECKCDSACurves(t *testing.T) {
+	for curve, sizes := range map[string][2]int{
+		"secp256r1": {28 + 32, 32 + 32}, "secp384r1": {28 + 48, 48 + 48}, "secp521r1": {28 + 66, 64 + 66}, "brainpoolP256r1": {28 + 32, 32 + 32},
+	} {
+		pub, priv := ecPair(t, curve)
+		for i, m := range []ck.MechanismType{ck.CKM_EC_KCDSA_SHA224, ck.CKM_EC_KCDSA_SHA512} {
+			sig, err := sign(priv, m, nil, []byte("message"))
+			if err != nil || len(sig) != sizes[i] {
+				t.Fatalf("%s: %x, %v", curve, sig, err)
+			}
+			wantRV(t, curve, verify(pub, m, nil, []byte("message"), sig), ck.CKR_OK)
+			wantRV(t, curve, verify(pub, m, nil, []byte("massage"), sig), ck.CKR_SIGNATURE_INVALID)
+		}
+	}
+}
+
 func TestDHDerive(t *testing.T) {
 	a := dlAnswers()["dh"]
 	k := dhType.testKey(ck.CKO_PRIVATE_KEY, a, "x", "g")
