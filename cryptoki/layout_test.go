@@ -43,6 +43,7 @@ var structures = map[string]string{
 	"XORBaseDataKDFParams":    "CK_XOR_BASE_DATA_KDF_PARAMS",
 	"KMACParams":              "CK_KMAC_PARAMS",
 	"OAEPParams":              "CK_RSA_PKCS_OAEP_PARAMS",
+	"PBEParams":               "CK_PBE_PARAMS",
 	"PBKDF2Params":            "CK_PKCS5_PBKD2_PARAMS2",
 	"PSSParams":               "CK_RSA_PKCS_PSS_PARAMS",
 	"RC2CBCParams":            "CK_RC2_CBC_PARAMS",

@@ -367,8 +367,15 @@ func exercise(t *testing.T, m *Mechanism, k *Key, p, messageParam any, message [
 
 // bounded keeps a derivation from a password short.
 func bounded(p any) any {
-	if p, ok := p.(*PBKDF2Params); ok && p != nil && p.Iterations < 1<<50 {
-		p.Iterations %= 100
+	switch p := p.(type) {
+	case *PBKDF2Params:
+		if p != nil && p.Iterations < 1<<50 {
+			p.Iterations %= 100
+		}
+	case *PBEParams:
+		if p != nil && p.Iterations < 1<<50 {
+			p.Iterations %= 100
+		}
 	}
 	return p
 }

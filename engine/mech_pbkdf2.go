@@ -13,22 +13,22 @@ import (
 func init() {
 	register(&Mechanism{
 		// The template's CKA_KEY_TYPE says what it makes.
-		Type: ck.CKM_PKCS5_PBKD2, Param: (*PBKDF2Params)(nil), Makes: AnySecret, FIPS: true,
+		Type: ck.CKM_PKCS5_PBKD2, Param: (*PBKDF2Params)(nil), Makes: AnySecret, Min: 1, Max: maxSecret,
 		Generate: generatePBKDF2,
 		SelfTest: testPBKDF2,
+		Vectors:  "RFC 6070; RFC 7914 section 11; Wycheproof",
 	})
 }
 
-// PBKDF2Params is CK_PKCS5_PBKD2_PARAMS2 (PKCS#11 v3.1 section 6.37.3). In the
-// older CK_PKCS5_PBKD2_PARAMS, ulPasswordLen is a pointer to the length. The
-// structures are of one size and nothing tells them apart; the newer one it is.
+// PBKDF2Params is CK_PKCS5_PBKD2_PARAMS2 (PKCS#11 v3.1 section 6.37.3), and the
+// older CK_PKCS5_PBKD2_PARAMS, in which ulPasswordLen is a pointer to the length.
 type PBKDF2Params struct {
 	SaltSource ck.SourceType
 	Salt       []byte `c:"ptr,len"`
 	Iterations uint64
 	PRF        ck.PRF
 	PRFData    []byte `c:"ptr,len"`
-	Password   []byte `c:"ptr,len"`
+	Password   []byte `c:"ptr,anylen"`
 }
 
 // maxPBKDF2Work bounds the calls of the pseudorandom function, so that a
@@ -44,6 +44,7 @@ var pbkdf2Hashes = map[ck.PRF]ck.MechanismType{
 	ck.CKP_PKCS5_PBKD2_HMAC_SHA512:     ck.CKM_SHA512,
 	ck.CKP_PKCS5_PBKD2_HMAC_SHA512_224: ck.CKM_SHA512_224,
 	ck.CKP_PKCS5_PBKD2_HMAC_SHA512_256: ck.CKM_SHA512_256,
+	ck.CKP_PKCS5_PBKD2_HMAC_SM3:        ck.CKM_SM3,
 }
 
 func generatePBKDF2(param any, template []ck.Attribute) ([]ck.Attribute, error) {

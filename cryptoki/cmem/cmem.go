@@ -26,6 +26,7 @@
 //	[]byte   `c:"ptr,nonce"` a pointer, then its length in bytes, or in bits if
 //	                         that is 64 or more: the standard counts the bits
 //	                         of these nonces, and those who use them the bytes
+//	[]byte   `c:"ptr,anylen"` a pointer, then its length or a pointer to it
 //	*T       `c:"ptr"`       a pointer to one value, null for nil
 //	[]T      `c:"ptr,len"`   an array of values, `c:"len,ptr"` the same with
 //	                         the count first
@@ -39,6 +40,10 @@
 // T is a structure, a CK_ULONG or an array of bytes; []ck.Attribute is a
 // template. For `ptr,bits` the structure keeps the number of bits in the next
 // field, which has the tag `c:"-"`: it takes no room of its own.
+//
+// In `ptr,anylen` a number too low for an address is a length. It is for one
+// structure whose field was a pointer by mistake, before a second version of the
+// same size mended that.
 //
 // A pointer that is not null but has length 0 makes an empty slice; only null
 // makes a nil one.
@@ -82,6 +87,10 @@ func host(goos string, ptr int) ABI {
 // MaxLen bounds every length that describes memory to be copied: whoever
 // passes more has passed a wrong length.
 const MaxLen = 1<<31 - 1
+
+// lowestAddress is where the memory of a process can begin: no system that we
+// know maps anything below.
+const lowestAddress = 1 << 16
 
 // memory gives the n bytes at an address, or nil if it has none there. The
 // process's own memory cannot tell; tests put an arena in its place.

@@ -323,6 +323,47 @@ func TestDecodeNonce(t *testing.T) {
 	})
 }
 
+// A length may be a pointer to the length.
+func TestDecodeAnyLength(t *testing.T) {
+	type password struct {
+		Text []byte `c:"ptr,anylen"`
+	}
+	forEachABI(t, func(t *testing.T, abi ABI) {
+		a := newArena(abi)
+		a.base = 2 * lowestAddress
+		text := a.put([]byte("password and more")...)
+		a.put(make([]byte, 7)...)
+		five, many := a.put(a.object().ulong(5).end()...), a.put(a.object().ulong(lowestAddress).end()...)
+		for _, c := range []struct {
+			addr, n uint64
+			want    string
+			ok      bool
+		}{
+			{text, 8, "password", true},
+			{text, five, "passw", abi.ULong == abi.Ptr},
+			{text, many, "", false},
+			{text, five + 1, "", false},
+			{text, a.base - 8, "", false},
+			{text, ^uint64(0), "", false},
+			{text, 1 << 62, "", false},
+			{text, 1000, "", false},
+			{0, five, "", false},
+			{0, 0, "", true},
+		} {
+			b := a.object().ptr(c.addr).ulong(c.n).end()
+			if abi.ULong == 4 && c.n > 1<<32 {
+				continue
+			}
+			v, err := a.space().decode((*password)(nil), a.put(b...), uint64(len(b)))
+			if (err == nil) != c.ok || err != nil && ck.RVOf(err) != ck.CKR_MECHANISM_PARAM_INVALID {
+				t.Errorf("%#x: %+v, %v", c.n, v, err)
+			} else if err == nil && string(v.(*password).Text) != c.want {
+				t.Errorf("%#x: %q, want %q", c.n, v.(*password).Text, c.want)
+			}
+		}
+	})
+}
+
 // variant is a structure with a field of several meanings.
 type (
 	variant struct {

@@ -45,6 +45,7 @@ type field struct {
 	count int     // offset in C of the length
 	bits  bool    // the length counts bits, kept at offset bitsGo
 	nonce bool    // the length counts bytes, or bits if it is 64 or more
+	any   bool    // the length may be a pointer to it
 	size  int     // of an array
 	inout bool    // written back
 	sub   *layout // of what is inside or pointed to
@@ -161,11 +162,11 @@ func (b *builder) add(l *layout, sf reflect.StructField, tags []string) error {
 		}
 		f.kind, f.inout = kindOut, true
 		f.c = b.place(l, b.abi.Ptr)
-	case "ptr,len", "ptr,bits", "ptr,nonce", "len,ptr":
+	case "ptr,len", "ptr,bits", "ptr,nonce", "len,ptr", "ptr,anylen":
 		if sf.Type == anyType {
 			return b.variant(l, &f, tag)
 		}
-		onlyBytes := tag == "ptr,bits" || tag == "ptr,nonce"
+		onlyBytes := tag == "ptr,bits" || tag == "ptr,nonce" || tag == "ptr,anylen"
 		if sf.Type.Kind() != reflect.Slice || onlyBytes && sf.Type.Elem().Kind() != reflect.Uint8 {
 			return fmt.Errorf("tag %q on %v", tag, sf.Type)
 		}
@@ -176,7 +177,7 @@ func (b *builder) add(l *layout, sf reflect.StructField, tags []string) error {
 			f.c = b.place(l, b.abi.Ptr)
 			f.count = b.place(l, b.abi.ULong)
 		}
-		f.bits, f.nonce = tag == "ptr,bits", tag == "ptr,nonce"
+		f.bits, f.nonce, f.any = tag == "ptr,bits", tag == "ptr,nonce", tag == "ptr,anylen"
 		f.bitsGo = noBits
 		err = b.elements(&f, sf.Type.Elem())
 	default:
@@ -329,6 +330,12 @@ func (s *space) loadBytes(f *field, mem []byte, dst unsafe.Pointer) error {
 		*(*uint64)(unsafe.Add(dst, f.bitsGo)) = n
 	}
 	n = f.bytes(n)
+	if f.any {
+		var ok bool
+		if n, ok = s.lengthAt(n); !ok {
+			return badParam("a length inside", n)
+		}
+	}
 	if addr == 0 && n == 0 {
 		return nil
 	}
@@ -346,6 +353,24 @@ func (f *field) bytes(n uint64) uint64 {
 		n = n/8 + (n%8+7)/8
 	}
 	return n
+}
+
+// lengthAt is the length n, or the one that the address n points to. What is
+// neither is not followed.
+func (s *space) lengthAt(n uint64) (length uint64, ok bool) {
+	if n < lowestAddress {
+		return n, true
+	}
+	size := uint64(s.ULong)
+	if s.ULong != s.Ptr || n%size != 0 || s.Ptr == 8 && n >= 1<<47 {
+		return n, false
+	}
+	b, ok := s.bytes(n, size)
+	if !ok {
+		return n, false
+	}
+	n = s.ulong(b)
+	return n, n < lowestAddress
 }
 
 func (s *space) loadPointer(f *field, mem []byte, q unsafe.Pointer) error {
