@@ -157,7 +157,7 @@ func (b *pbe) generate(param any, template []ck.Attribute) ([]ck.Attribute, erro
 		copy(p.IV[:], iv)
 	}
 	if b.parity {
-		oddParity(key)
+		setOddParity(key)
 	}
 	return secretValue(key), nil
 }
@@ -269,9 +269,9 @@ func bmpString(password []byte) ([]byte, error) {
 	return append(out, 0, 0), nil
 }
 
-// oddParity sets the lowest bit of each byte of a DES key so that the number of
+// setOddParity sets the lowest bit of each byte of a DES key so that the number of
 // ones is odd.
-func oddParity(key []byte) {
+func setOddParity(key []byte) {
 	for i, b := range key {
 		key[i] = b&^1 | byte(bits.OnesCount8(b&^1)&1^1)
 	}
@@ -285,7 +285,7 @@ func (b *pbe) selfTest() error {
 	}
 	want := unhex(b.test.key)[:b.length]
 	if b.parity {
-		oddParity(want)
+		setOddParity(want)
 	}
 	v := ck.Find(attrs, ck.CKA_VALUE)
 	if v == nil || string(v.Value) != string(want) || !b.noIV && hex.EncodeToString(iv[:]) != b.test.iv {
