@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding"
 	"encoding/hex"
+	"fmt"
 	"hash"
 	"sync"
 	"sync/atomic"
@@ -78,7 +79,11 @@ func registerHMAC(f *hashFamily, newMAC func(k *Key, n int) (mac, error)) {
 		}),
 	)
 	if f.keyGen != 0 {
-		register(hmacRow(f, hmacKeyGen(f.keyGen, f.key)))
+		m := hmacRow(f, hmacKeyGen(f.keyGen, f.key))
+		if f.keyed {
+			m.Generate = generateBLAKE2bKey
+		}
+		register(m)
 	}
 }
 
@@ -315,6 +320,18 @@ func (b *keyedBLAKE2b) size() int { return b.len }
 func (b *keyedBLAKE2b) sum(dst []byte) []byte {
 	var buf [blake2b.Size]byte
 	return append(dst, b.Sum(buf[:0])[:b.len]...)
+}
+
+// generateBLAKE2bKey makes a random key that is not too long for BLAKE2b.
+func generateBLAKE2bKey(p any, template []ck.Attribute) ([]ck.Attribute, error) {
+	n, err := valueLen(template)
+	if err == nil && n > blake2b.Size {
+		err = fmt.Errorf("a key of BLAKE2b has at most %d bytes: %w", blake2b.Size, ck.CKR_ATTRIBUTE_VALUE_INVALID)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return generateSecret(p, template)
 }
 
 // testBLAKE2b is the self-test of RFC 7693, appendix E: the digest of digests

@@ -115,6 +115,12 @@ func TestKeyedBLAKE2b(t *testing.T) {
 		for _, n := range []int{0, 65} {
 			wantError(t, beginError(Find(f.hmac).Sign(secretKey(f.key, pattern(n)), nil)), ck.CKR_KEY_SIZE_RANGE)
 		}
+		_, err := Find(f.keyGen).Generate(nil, []ck.Attribute{ck.NewULong(ck.CKA_VALUE_LEN, uint64(65))})
+		wantError(t, err, ck.CKR_ATTRIBUTE_VALUE_INVALID)
+		_, err = Find(f.keyGen).Generate(nil, []ck.Attribute{ck.NewULong(ck.CKA_VALUE_LEN, uint64(64))})
+		if err != nil {
+			t.Error(err)
+		}
 		op, err := Find(f.hmac).Sign(secretKey(f.key, pattern(20)), nil)
 		if err != nil {
 			t.Fatal(err)

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
-	"math/bits"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -157,7 +156,7 @@ func (b *pbe) generate(param any, template []ck.Attribute) ([]ck.Attribute, erro
 		copy(p.IV[:], iv)
 	}
 	if b.parity {
-		setOddParity(key)
+		oddParity(key)
 	}
 	return secretValue(key), nil
 }
@@ -269,14 +268,6 @@ func bmpString(password []byte) ([]byte, error) {
 	return append(out, 0, 0), nil
 }
 
-// setOddParity sets the lowest bit of each byte of a DES key so that the number of
-// ones is odd.
-func setOddParity(key []byte) {
-	for i, b := range key {
-		key[i] = b&^1 | byte(bits.OnesCount8(b&^1)&1^1)
-	}
-}
-
 func (b *pbe) selfTest() error {
 	iv := new([8]byte)
 	attrs, err := b.generate(&PBEParams{iv, []byte(b.test.password), unhex(b.test.salt), b.test.iterations}, nil)
@@ -285,7 +276,7 @@ func (b *pbe) selfTest() error {
 	}
 	want := unhex(b.test.key)[:b.length]
 	if b.parity {
-		setOddParity(want)
+		oddParity(want)
 	}
 	v := ck.Find(attrs, ck.CKA_VALUE)
 	if v == nil || string(v.Value) != string(want) || !b.noIV && hex.EncodeToString(iv[:]) != b.test.iv {

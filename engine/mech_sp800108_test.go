@@ -52,10 +52,6 @@ var counterVectors = []struct {
 
 func TestCounterKDF(t *testing.T) {
 	for _, v := range counterVectors {
-		if cmacKeys[v.prf] != nil && blockCiphers[v.keyType] == nil {
-			t.Logf("no cipher for %v", v.keyType)
-			continue
-		}
 		p := &SP800108Params{PRF: v.prf, Data: []PRFDataParam{
 			{ck.CK_SP800_108_BYTE_ARRAY, unhex(v.before)},
 			{ck.CK_SP800_108_ITERATION_VARIABLE, &CounterFormat{WidthInBits: v.width}},
