@@ -9,8 +9,8 @@ import (
 	"github.com/perilune/perilune/cryptoki/ck"
 )
 
-// Digests (PKCS#11 v3.1 sections 6.20 to 6.32 and 6.65 to 6.68) and the
-// derivation of keys by them. The functions are those of FIPS 180-4, FIPS 202,
+// Digests (PKCS#11 v3.1 sections 6.20 to 6.36, historical mechanisms
+// v3.1) and the derivation of keys by them. The functions are those of FIPS 180-4, FIPS 202,
 // RFC 1319 (MD2), RFC 1321 (MD5), ISO/IEC 10118-3 (RIPEMD), RFC 7693 (BLAKE2b),
 // TTAS.KO-12.0011 (HAS-160) and GB/T 32905 (SM3).
 

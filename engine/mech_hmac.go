@@ -14,7 +14,7 @@ import (
 )
 
 // HMAC (PKCS#11 v3.1 sections 6.20 to 6.32; FIPS 198-1, RFC 2104), and what goes
-// by its name for BLAKE2b (sections 6.65 to 6.68).
+// by its name for BLAKE2b (sections 6.33 to 6.36).
 
 // The shortest keys of HMAC in FIPS mode, in bytes (SP 800-131A, section 10).
 const (

@@ -8,8 +8,8 @@ import (
 )
 
 // SHAKE128 and SHAKE256 (FIPS 202): as digests, by numbers of our own because
-// the standard has none, and as derivations of keys (PKCS#11 v3.1 sections
-// 6.30 and 6.31).
+// the standard has none, and as derivations of keys (PKCS#11 v3.1 section
+// 6.32).
 
 // shake is one of the two functions.
 type shake struct {

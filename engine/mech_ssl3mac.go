@@ -7,8 +7,8 @@ import (
 	"github.com/perilune/perilune/cryptoki/ck"
 )
 
-// The authentication codes of SSL 3.0 (PKCS#11 v3.1 sections 6.39.8 and 6.39.9;
-// RFC 6101, section 5.2.3.1): the forerunner of HMAC, whose pads are appended
+// The authentication codes of SSL 3.0 (PKCS#11 v3.1 section 6.39; RFC
+// 6101, section 5.2.3.1): the forerunner of HMAC, whose pads are appended
 // to the key where HMAC adds them to it.
 
 func init() {
