@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ecdsa"
 	"fmt"
+	"io"
 	"math/big"
 
 	smecdh "github.com/emmansun/gmsm/ecdh"
@@ -308,11 +309,39 @@ func (o *sm2Encryption) Finish(dst, src []byte) (int, error) {
 	if len(src) == 0 {
 		return 0, fmt.Errorf("SM2 does not encrypt empty messages: %w", ck.CKR_DATA_LEN_RANGE)
 	}
-	out, err := sm2.Encrypt(Reader, o.public, src, sm2EncrypterOpts(o.form))
+	out, err := o.encrypt(src)
 	if err != nil {
 		return 0, fmt.Errorf("cannot encrypt: %w", ck.CKR_FUNCTION_FAILED)
 	}
 	return copy(dst, out), nil
+}
+
+// sm2Tries is how often a new ephemeral key is tried. One in 256 does not do
+// for a message of one byte, and fewer for longer ones.
+const sm2Tries = 64
+
+// encrypt makes the library begin anew with each ephemeral key: version 0.44.0,
+// when it tries a second one itself, encrypts for another key than the
+// recipient's.
+func (o *sm2Encryption) encrypt(message []byte) (out []byte, err error) {
+	opts := sm2EncrypterOpts(o.form)
+	for range sm2Tries {
+		if out, err = sm2.Encrypt(&oneRead{}, o.public, message, opts); err == nil {
+			return out, nil
+		}
+	}
+	return nil, err
+}
+
+// oneRead is our source of randomness for one ephemeral key.
+type oneRead struct{ done bool }
+
+func (r *oneRead) Read(b []byte) (int, error) {
+	if r.done {
+		return 0, io.ErrUnexpectedEOF
+	}
+	r.done = true
+	return Reader.Read(b)
 }
 
 func (o *sm2Encryption) decrypt(dst, src []byte) (int, error) {

@@ -177,6 +177,23 @@ func TestSM2Encryption(t *testing.T) {
 	}
 }
 
+// One in 256 ephemeral keys gives zero to encrypt a byte with, and must not be
+// used.
+func TestSM2EncryptByte(t *testing.T) {
+	private := sm2TestKey(sm2AnswerValue)
+	for range 1500 {
+		op, err := sm2Encrypt(private, nil)
+		ciphertext, err := runOp(op, err, []byte{7})
+		if err != nil || ciphertext[len(ciphertext)-1] == 7 {
+			t.Fatalf("%x %v", ciphertext, err)
+		}
+		op, err = sm2Decrypt(private, nil)
+		if got, err := runOp(op, err, ciphertext); err != nil || !bytes.Equal(got, []byte{7}) {
+			t.Fatalf("%x %v", got, err)
+		}
+	}
+}
+
 // The other side of the example of GB/T 32918.5-2017, annex B, and the first of
 // the vectors in the tests of github.com/emmansun/gmsm (ecdh/ecdh_test.go).
 func TestSM2KeyExchange(t *testing.T) {
