@@ -145,13 +145,13 @@ func TestECParamsRefused(t *testing.T) {
 		{"integer", []byte{2, 1, 1}, ck.CKR_ATTRIBUTE_VALUE_INVALID},
 		{"OID without its header", derOID("1.3.101.112")[2:], ck.CKR_ATTRIBUTE_VALUE_INVALID},
 		{"implicit", []byte{5, 0}, ck.CKR_CURVE_NOT_SUPPORTED},
-		{"unknown OID", derOID("1.3.132.0.1"), ck.CKR_CURVE_NOT_SUPPORTED},
+		{"unknown OID", derOID("1.3.132.0.99"), ck.CKR_CURVE_NOT_SUPPORTED},
 		{"unknown name", derString(asn1.PrintableString, "curve1174"), ck.CKR_CURVE_NOT_SUPPORTED},
 		{"empty name", derString(asn1.PrintableString, ""), ck.CKR_CURVE_NOT_SUPPORTED},
 		{"curve of another key type", derOID("1.3.101.112"), ck.CKR_CURVE_NOT_SUPPORTED},
 		{"explicit, cut short", good[:len(good)-1], ck.CKR_ATTRIBUTE_VALUE_INVALID},
 		{"explicit, empty", []byte{0x30, 0}, ck.CKR_ATTRIBUTE_VALUE_INVALID},
-		{"explicit, binary field", explicit(func(e *explicitParams) { e.field = "1.2.840.10045.1.2" }), ck.CKR_CURVE_NOT_SUPPORTED},
+		{"explicit, binary field", explicit(func(e *explicitParams) { e.field = "1.2.840.10045.1.2" }), ck.CKR_ATTRIBUTE_VALUE_INVALID},
 		{"explicit, other field", explicit(func(e *explicitParams) { e.p = new(big.Int).Add(e.p, one) }), ck.CKR_DOMAIN_PARAMS_INVALID},
 		{"explicit, negative field", explicit(func(e *explicitParams) { e.p = new(big.Int).Neg(e.p) }), ck.CKR_ATTRIBUTE_VALUE_INVALID},
 		{"explicit, other a", explicit(func(e *explicitParams) { e.a = flip(e.a, 31) }), ck.CKR_DOMAIN_PARAMS_INVALID},
@@ -185,6 +185,13 @@ func pointForms(c *curve, point []byte) map[string][]byte {
 	bare := map[string][]byte{"uncompressed or plain": point}
 	if c.group != nil {
 		odd := point[len(point)-1] & 1
+		if g, ok := c.group().(binaryGroup); ok { // there it is the last bit of y/x
+			compressed, err := g.Compress(point)
+			if err != nil {
+				panic(err)
+			}
+			odd = compressed[0] & 1
+		}
 		bare["compressed"] = append([]byte{2 | odd}, point[1:1+c.size]...)
 		bare["hybrid"] = append([]byte{6 | odd}, point[1:]...)
 	}

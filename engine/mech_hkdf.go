@@ -24,7 +24,7 @@ func init() {
 		row(ck.CKM_HKDF_DATA),
 		&Mechanism{
 			Type: ck.CKM_HKDF_KEY_GEN, Makes: ck.CKK_HKDF, Min: 1, Max: maxSecret, FIPS: true, FIPSMin: hmacFIPSMin,
-			Generate: generateSecret,
+			Generate: generateSecret, Vectors: formOnly,
 			SelfTest: func() error { return testSecretGen(ck.CKM_HKDF_KEY_GEN) },
 		},
 	)

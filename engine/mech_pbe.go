@@ -60,10 +60,6 @@ var pbes = []pbe{
 		test: pbkdf1MD2, vectors: vectorsPBKDF1},
 	{mechanism: ck.CKM_PBE_MD5_DES_CBC, makes: ck.CKK_DES, hash: ck.CKM_MD5, length: 8, max: 8, parity: true,
 		test: pbkdf1MD5, vectors: vectorsPBKDF1},
-	{mechanism: ck.CKM_PBE_MD5_CAST_CBC, makes: ck.CKK_CAST, hash: ck.CKM_MD5, length: 8, max: 8,
-		test: pbkdf1MD5, vectors: vectorsPBKDF1},
-	{mechanism: ck.CKM_PBE_MD5_CAST3_CBC, makes: ck.CKK_CAST3, hash: ck.CKM_MD5, length: 8, max: 8,
-		test: pbkdf1MD5, vectors: vectorsPBKDF1},
 	// PBKDF1 yields 16 and 20 bytes, of which the IV takes 8.
 	{mechanism: ck.CKM_PBE_MD5_CAST128_CBC, makes: ck.CKK_CAST128, hash: ck.CKM_MD5, length: 8, max: 8,
 		test: pbkdf1MD5, vectors: vectorsPBKDF1},
@@ -95,9 +91,13 @@ func init() {
 		if b.hash == ck.CKM_MD2 {
 			leaks = leaksSBoxes
 		}
+		unit := uint64(1)
+		if b.makes == ck.CKK_RC2 || b.makes == ck.CKK_RC4 {
+			unit = 8 // their sizes are in bits
+		}
 		register(&Mechanism{
 			Type: b.mechanism, Aliases: b.old, Param: (*PBEParams)(nil), Makes: b.makes,
-			Min: uint64(b.min()), Max: uint64(b.max),
+			Min: unit * uint64(b.min()), Max: unit * uint64(b.max),
 			Generate: b.generate,
 			SelfTest: b.selfTest,
 			Leaks:    leaks, Vectors: b.vectors,

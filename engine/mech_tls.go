@@ -31,7 +31,7 @@ func init() {
 	for _, t := range []ck.MechanismType{ck.CKM_SSL3_PRE_MASTER_KEY_GEN, ck.CKM_TLS_PRE_MASTER_KEY_GEN} {
 		register(&Mechanism{
 			Type: t, Param: (*SSLVersion)(nil), Makes: ck.CKK_GENERIC_SECRET, Min: premasterLen, Max: premasterLen,
-			Generate: generatePremaster, Vectors: "form only: the version, then random bytes (RFC 5246 section 7.4.7.1)",
+			Generate: generatePremaster, Vectors: formOnly,
 			SelfTest: func() error { return testPremaster(t) },
 		})
 	}

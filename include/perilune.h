@@ -254,8 +254,6 @@
 #define CKM_SM4_CCM                                   0x80504C25UL
 #define CKM_SM4_CMAC                                  0x80504C26UL
 #define CKM_SM4_CMAC_GENERAL                          0x80504C27UL
-#define CKM_SM4_KEY_WRAP                              0x80504C28UL
-#define CKM_SM4_XTS                                   0x80504C29UL
 #define CKM_SM2                                       0x80504C2AUL
 #define CKM_SM2_SM3                                   0x80504C2BUL
 #define CKM_SM2_ENCRYPT                               0x80504C2CUL

@@ -1128,8 +1128,6 @@ const (
 	CKM_SM4_CCM                               MechanismType = 0x80504c25
 	CKM_SM4_CMAC                              MechanismType = 0x80504c26
 	CKM_SM4_CMAC_GENERAL                      MechanismType = 0x80504c27
-	CKM_SM4_KEY_WRAP                          MechanismType = 0x80504c28
-	CKM_SM4_XTS                               MechanismType = 0x80504c29
 	CKM_SM2                                   MechanismType = 0x80504c2a
 	CKM_SM2_SM3                               MechanismType = 0x80504c2b
 	CKM_SM2_ENCRYPT                           MechanismType = 0x80504c2c
@@ -2004,8 +2002,8 @@ var namesMechanismType = nameTable{
 		0x80504c0f, 0x80504c10, 0x80504c11, 0x80504c12, 0x80504c13, 0x80504c14, 0x80504c15, 0x80504c16,
 		0x80504c17, 0x80504c18, 0x80504c19, 0x80504c1a, 0x80504c1b, 0x80504c1c, 0x80504c1d, 0x80504c1e,
 		0x80504c1f, 0x80504c20, 0x80504c21, 0x80504c22, 0x80504c23, 0x80504c24, 0x80504c25, 0x80504c26,
-		0x80504c27, 0x80504c28, 0x80504c29, 0x80504c2a, 0x80504c2b, 0x80504c2c, 0x80504c2d, 0x80504c2f,
-		0x80504c30, 0x80504c31, 0x80504c32, 0x80504c35,
+		0x80504c27, 0x80504c2a, 0x80504c2b, 0x80504c2c, 0x80504c2d, 0x80504c2f, 0x80504c30, 0x80504c31,
+		0x80504c32, 0x80504c35,
 	},
 	ends: []uint16{
 		25, 37, 49, 62, 78, 94, 111, 133, 155, 172, 198, 211,
@@ -2058,7 +2056,7 @@ var namesMechanismType = nameTable{
 		10705, 10717, 10729, 10744, 10767, 10792, 10820, 10833, 10847, 10861, 10873, 10885,
 		10902, 10923, 10935, 10947, 10964, 10976, 10991, 11004, 11021, 11037, 11053, 11074,
 		11090, 11109, 11124, 11135, 11146, 11161, 11172, 11183, 11197, 11208, 11219, 11231,
-		11251, 11267, 11278, 11285, 11296, 11311, 11331, 11350, 11369, 11388, 11407, 11429,
+		11251, 11258, 11269, 11284, 11304, 11323, 11342, 11361, 11380, 11402,
 	},
 	names: "" +
 		"CKM_RSA_PKCS_KEY_PAIR_GEN" +
@@ -2662,8 +2660,6 @@ var namesMechanismType = nameTable{
 		"CKM_SM4_CCM" +
 		"CKM_SM4_CMAC" +
 		"CKM_SM4_CMAC_GENERAL" +
-		"CKM_SM4_KEY_WRAP" +
-		"CKM_SM4_XTS" +
 		"CKM_SM2" +
 		"CKM_SM2_SM3" +
 		"CKM_SM2_ENCRYPT" +

@@ -123,7 +123,8 @@ func (c *Curve) CombinedMult(u, b, v []byte) ([]byte, error) {
 	return c.encode(&sum)
 }
 
-// Add returns the sum of two points. The error is [ErrPoint] or [ErrInfinity].
+// Add returns the sum of two encoded points, uncompressed. It is for public
+// data.
 func (c *Curve) Add(a, b []byte) ([]byte, error) {
 	p, err := c.decode(a)
 	if err != nil {

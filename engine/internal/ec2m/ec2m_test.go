@@ -165,6 +165,14 @@ func testGroup(t *testing.T, name string, c *Curve) {
 			t.Errorf("%s: wrong sum %+v: %v", name, x, err)
 		}
 	}
+	for _, x := range [][3]int64{{1, 1, 2}, {1, 2, 3}, {3, 2, 5}, {-1, 2, 1}, {-2, 1, -1}} {
+		if got, err := c.Add(mult(x[0]), mult(x[1])); err != nil || !bytes.Equal(got, mult(x[2])) {
+			t.Errorf("%s: wrong sum %v: %v", name, x, err)
+		}
+	}
+	if _, err := c.Add(mult(-2), mult(2)); !errors.Is(err, ErrInfinity) {
+		t.Errorf("%s: 2 G - 2 G: %v", name, err)
+	}
 	if _, err := c.CombinedMult([]byte{1}, mult(-1), []byte{1}); !errors.Is(err, ErrInfinity) {
 		t.Errorf("%s: G - G: %v", name, err)
 	}
@@ -183,6 +191,9 @@ func testGroup(t *testing.T, name string, c *Curve) {
 	}
 	if _, err := c.ScalarMult(two, []byte{6}); !errors.Is(err, ErrInfinity) {
 		t.Errorf("%s: 6 P of a point of order 2: %v", name, err)
+	}
+	if _, err := c.Add(two, two); !errors.Is(err, ErrInfinity) {
+		t.Errorf("%s: twice a point of order 2: %v", name, err)
 	}
 	if got, err := c.Decode(append([]byte{2}, make([]byte, size)...)); err != nil || !bytes.Equal(got, two) {
 		t.Errorf("%s: x = 0: %x %v", name, got, err)
