@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"math"
 	"math/big"
@@ -335,12 +336,83 @@ func TestX25519SmallOrder(t *testing.T) {
 	}
 }
 
+// TestX448SmallOrder is the same for curve448: 0, 1 and p - 1 and p, p + 1, which
+// stand for 0 and 1.
+func TestX448SmallOrder(t *testing.T) {
+	_, priv := ecPair(t, "curve448")
+	p := append(bytes.Repeat([]byte{0xff}, 28), append([]byte{0xfe}, bytes.Repeat([]byte{0xff}, 27)...)...)
+	minus, plus := bytes.Clone(p), make([]byte, 56)
+	minus[0] = 0xfe
+	copy(plus[28:], bytes.Repeat([]byte{0xff}, 28)) // p + 1 = 2^448 - 2^224
+	one := append([]byte{1}, make([]byte, 55)...)
+	for _, b := range [][]byte{make([]byte, 56), one, minus, p, plus} {
+		_, err := agree(priv, &ECDH1DeriveParams{KDF: ck.CKD_NULL, PublicData: b}, 0)
+		wantRV(t, hex.EncodeToString(b), err, ck.CKR_MECHANISM_PARAM_INVALID)
+	}
+}
+
+// TestEd448Points imports public keys that are no points.
+func TestEd448Points(t *testing.T) {
+	pub, _ := ecPair(t, "edwards448")
+	point, err := ecPoint(pub, testCurve("edwards448"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := 0
+	for i := range 20 {
+		bad := bytes.Clone(point)
+		bad[1] ^= byte(i + 1)
+		if errors.Is(completeRV(with(pub, ck.CKA_EC_POINT, bad)), ck.CKR_ATTRIBUTE_VALUE_INVALID) {
+			refused++
+		}
+	}
+	if refused == 0 || refused == 20 { // half of all strings are points
+		t.Errorf("%d of 20 refused", refused)
+	}
+	last := bytes.Clone(point)
+	last[56] |= 1 // more than p
+	wantRV(t, "a bit more", completeRV(with(pub, ck.CKA_EC_POINT, last)), ck.CKR_ATTRIBUTE_VALUE_INVALID)
+	wantRV(t, "a byte less", completeRV(with(pub, ck.CKA_EC_POINT, point[1:])), ck.CKR_ATTRIBUTE_VALUE_INVALID)
+}
+
+// TestHashedEdDSA signs in parts with the device's mechanisms.
+func TestHashedEdDSA(t *testing.T) {
+	pub, priv := ecPair(t, "edwards25519")
+	for _, m := range []ck.MechanismType{ck.CKM_SHA256_EDDSA, ck.CKM_SHA384_EDDSA_NACL} {
+		op, err := Find(m).Sign(priv, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := op.Update(nil, []byte("one ")); err != nil {
+			t.Fatal(err)
+		}
+		sig, err := single(op, nil, []byte("two"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantRV(t, m.String(), verify(pub, m, nil, []byte("one two"), sig), ck.CKR_OK)
+		wantRV(t, m.String(), verify(pub, m, nil, []byte("one three"), sig), ck.CKR_SIGNATURE_INVALID)
+		wantRV(t, m.String(), errOf(Find(m).Sign(priv, &EDDSAParams{PhFlag: true})), ck.CKR_MECHANISM_PARAM_INVALID)
+	}
+	sig, err := sign(priv, ck.CKM_EDDSA, nil, []byte("abc"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantRV(t, "NACL", verify(pub, ck.CKM_EDDSA_NACL, nil, []byte("abc"), sig), ck.CKR_OK)
+}
+
 // TestEdDSAOptions is about the parameter.
 func TestEdDSAOptions(t *testing.T) {
-	pub, priv := ecPair(t, "edwards25519")
+	testEdDSAOptions(t, "edwards25519", 64)
+	testEdDSAOptions(t, "edwards448", 114)
+}
+
+func testEdDSAOptions(t *testing.T, curve string, size int) {
+	t.Helper()
+	pub, priv := ecPair(t, curve)
 	message := []byte("message")
 	pure, err := sign(priv, ck.CKM_EDDSA, nil, message)
-	if err != nil || len(pure) != 64 {
+	if err != nil || len(pure) != size {
 		t.Fatal(err)
 	}
 	variants := map[string]any{
@@ -383,7 +455,16 @@ func TestEdDSAOptions(t *testing.T) {
 }
 
 func TestEdDSAMultiPart(t *testing.T) {
-	pub, priv := ecPair(t, "edwards25519")
+	testEdDSAMultiPart(t, "edwards25519")
+	testEdDSAMultiPart(t, "edwards448")
+	op := &keptOp{kept: kept{buf: make([]byte, maxKept)}}
+	_, err := op.Update(nil, []byte{1})
+	wantRV(t, "more than is kept", err, ck.CKR_DATA_LEN_RANGE)
+}
+
+func testEdDSAMultiPart(t *testing.T, curve string) {
+	t.Helper()
+	pub, priv := ecPair(t, curve)
 	for _, p := range []*EDDSAParams{nil, {PhFlag: true}} {
 		op, err := Find(ck.CKM_EDDSA).Sign(priv, p)
 		if err != nil {
@@ -408,9 +489,6 @@ func TestEdDSAMultiPart(t *testing.T) {
 		wantRV(t, "parts as a whole", verify(pub, ck.CKM_EDDSA, p, []byte("one, two, three"), sig), ck.CKR_OK)
 		wantRV(t, "parts", v.Verify([]byte("three"), sig), ck.CKR_OK)
 	}
-	op := &keptOp{kept: kept{buf: make([]byte, maxKept)}}
-	_, err := op.Update(nil, []byte{1})
-	wantRV(t, "more than is kept", err, ck.CKR_DATA_LEN_RANGE)
 }
 
 // TestECWithoutAttributes gives every row a key with nothing in it, and one of

@@ -16,7 +16,7 @@ import (
 
 func init() {
 	registerKeyType(&KeyType{
-		Type: ck.CKK_HSS, Complete: completeHSS,
+		Type: ck.CKK_HSS, Size: valueSize, Complete: completeHSS,
 		PublicInfo: rawPublicInfo("1.2.840.113549.1.9.16.3.17"), // RFC 9802
 	})
 	register(&Mechanism{
@@ -26,6 +26,9 @@ func init() {
 		SelfTest: testHSS,
 	})
 }
+
+// valueSize is the length of CKA_VALUE. (The mechanisms have no bounds.)
+func valueSize(k *Key) uint64 { return uint64(len(k.Value())) }
 
 // rawPublicInfo is SubjectPublicKeyInfo with CKA_VALUE as it is.
 func rawPublicInfo(oid string) func(k *Key) ([]byte, error) {

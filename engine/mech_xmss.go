@@ -14,8 +14,8 @@ import (
 
 func init() {
 	registerKeyType(
-		&KeyType{Type: ck.CKK_XMSS, Complete: completeXMSS, PublicInfo: rawPublicInfo("1.3.6.1.5.5.7.6.34")}, // RFC 9802
-		&KeyType{Type: ck.CKK_XMSSMT, Complete: completeXMSS, PublicInfo: rawPublicInfo("1.3.6.1.5.5.7.6.35")},
+		&KeyType{Type: ck.CKK_XMSS, Size: valueSize, Complete: completeXMSS, PublicInfo: rawPublicInfo("1.3.6.1.5.5.7.6.34")}, // RFC 9802
+		&KeyType{Type: ck.CKK_XMSSMT, Size: valueSize, Complete: completeXMSS, PublicInfo: rawPublicInfo("1.3.6.1.5.5.7.6.35")},
 	)
 	register(
 		&Mechanism{
