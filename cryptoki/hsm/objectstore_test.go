@@ -858,6 +858,9 @@ func TestEveryKeyTypeHasASchema(t *testing.T) {
 		if kt.PublicInfo != nil {
 			classes = []ck.ObjectClass{ck.CKO_PUBLIC_KEY, ck.CKO_PRIVATE_KEY}
 		}
+		if kt.PublicInfo != nil && kt.MarshalPKCS8 == nil {
+			classes = classes[:1] // there are public keys of it only
+		}
 		for _, c := range classes {
 			if findSchema(c, uint64(kt.Type)) == nil {
 				t.Errorf("no schema for %v of type %v", c, kt.Type)
