@@ -71,8 +71,8 @@ func TestGenerate(t *testing.T) {
 	if k := list[0]; k.ID != "0a0b" || !k.Extractable || strings.Join(k.Usage, " ") != "wrap unwrap derive" {
 		t.Errorf("wishes: %+v", k)
 	}
-	b.fails(exitFailed, "key generate --type rsa:300 --pin env:CO", "cannot generate a key of type rsa:300", "CKR_KEY_SIZE_RANGE")
-	b.fails(exitFailed, "key generate --type ec:1.3.132.0.10 --pin env:CO", "CKR_CURVE_NOT_SUPPORTED")
+	b.fails(exitFailed, "key generate --type rsa:248 --pin env:CO", "cannot generate a key of type rsa:248", "CKR_KEY_SIZE_RANGE")
+	b.fails(exitFailed, "key generate --type ec:1.3.132.0.99 --pin env:CO", "CKR_CURVE_NOT_SUPPORTED")
 	r := b.fails(exitDone, "key generate --type ec --label p --pin env:CO --progress")
 	if !strings.Contains(r.stderr, "generating ec") {
 		t.Errorf("--progress showed %q", r.stderr)
