@@ -132,3 +132,64 @@ func pqcSigners() []pqcSignSample {
 		{pqcSample{slhdsaFamily, ck.CKM_SLH_DSA_KEY_PAIR_GEN, 1}, ck.CKM_SLH_DSA, ck.CKM_HASH_SLH_DSA, ck.CKM_HASH_SLH_DSA_SHAKE128},
 	}
 }
+
+// TestPQCDegenerateKeys gives every row keys with nothing, or the wrong thing, in
+// them: there must be an error, and no panic.
+func TestPQCDegenerateKeys(t *testing.T) {
+	var keys []*Key
+	for _, kt := range []ck.KeyType{ck.CKK_ML_KEM, ck.CKK_ML_DSA, ck.CKK_SLH_DSA, ck.CKK_HSS, ck.CKK_XMSS, ck.CKK_XMSSMT} {
+		for _, class := range []ck.ObjectClass{ck.CKO_PUBLIC_KEY, ck.CKO_PRIVATE_KEY, ck.CKO_SECRET_KEY} {
+			keys = append(keys, &Key{Class: class, Type: kt})
+			for _, n := range []int{0, 1, 32, 64, 3168} {
+				keys = append(keys, &Key{Class: class, Type: kt, Attrs: []ck.Attribute{
+					ck.NewULong(ck.CKA_PARAMETER_SET, uint64(3)), ck.NewBytes(ck.CKA_VALUE, make([]byte, n)),
+				}})
+			}
+		}
+	}
+	for _, m := range Mechanisms() {
+		for _, k := range keys {
+			if !m.Takes(k.Class, k.Type) {
+				continue
+			}
+			p := any(nil)
+			if m.Type == ck.CKM_HASH_ML_DSA || m.Type == ck.CKM_HASH_SLH_DSA {
+				p = &HashSignAdditionalContext{Hash: ck.CKM_SHA256}
+			}
+			if m.Sign != nil {
+				if op, err := m.Sign(k, p); err == nil {
+					n, _ := op.FinishLen(32)
+					_, err = op.Finish(make([]byte, n), make([]byte, 32))
+					wantErr(t, m, k, err)
+				}
+			}
+			if m.Verify != nil {
+				if v, err := m.Verify(k, p); err == nil {
+					wantErr(t, m, k, v.Verify(make([]byte, 32), make([]byte, 100)))
+				}
+			}
+			if m.Decapsulate != nil {
+				_, err := m.Decapsulate(k, p, nil, make([]byte, 1568))
+				wantErr(t, m, k, err)
+				_, _, err = m.Encapsulate(k, p, nil)
+				wantErr(t, m, k, err)
+			}
+		}
+	}
+	for _, k := range keys {
+		kt := FindKeyType(k.Type)
+		_, _ = kt.Complete(k)
+		_, _ = kt.PublicInfo(k)
+		_ = kt.Size(k)
+		if kt.MarshalPKCS8 != nil {
+			_, _ = kt.MarshalPKCS8(k)
+		}
+	}
+}
+
+func wantErr(t *testing.T, m *Mechanism, k *Key, err error) {
+	t.Helper()
+	if err == nil && !(k.Type == ck.CKK_SLH_DSA && k.Class == ck.CKO_PRIVATE_KEY) { // 64 zeros are a key
+		t.Errorf("%v: works with %d bytes", m.Type, len(k.Value()))
+	}
+}
