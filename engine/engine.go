@@ -117,7 +117,12 @@ type Mechanism struct {
 	// SelfTest checks a known answer that this project did not compute. A row
 	// without one is not registered.
 	SelfTest func() error
+	proven   func() error // SelfTest, run once
 }
+
+// Proven runs the self-test of the mechanism, once in the life of the process,
+// and returns what it found.
+func (m *Mechanism) Proven() error { return m.proven() }
 
 // Wrapped says what unwrapping gives back where the mechanism does not recover
 // the length of what was wrapped.
@@ -315,6 +320,7 @@ func register(rows ...*Mechanism) {
 		if m.SelfTest == nil {
 			continue
 		}
+		m.proven = sync.OnceValue(m.SelfTest)
 		mechanisms = append(mechanisms, m)
 		for _, t := range m.Aliases {
 			alias := *m

@@ -50,6 +50,7 @@ type doctor struct {
 	*app
 	checks []check
 	module string // path of the library to look at; empty to look for it
+	prove  bool   // run all self-tests
 }
 
 func (d *doctor) ok(name, format string, args ...any) {
@@ -89,6 +90,7 @@ is none. Exit status: 0 if nothing fails, 1 if something does.`,
 			return nil
 		})
 	cmd.Flags().StringVar(&d.module, "module", "", "the library to check (default: libperilune.so beside this program, or where it is installed)")
+	cmd.Flags().BoolVar(&d.prove, "self-test", false, "let every mechanism give its known answer, which takes some seconds")
 	asJSON = jsonFlag(cmd)
 	return cmd
 }
@@ -109,6 +111,9 @@ func (d *doctor) examine(ctx context.Context) {
 	v := thisVersion()
 	d.ok("program", "perilune %s, %s, SQLite %s, %s", v.Version, v.Go, v.SQLite, v.System)
 	d.ok("cryptography", "this program is served by %s", engine.Module())
+	if d.prove {
+		d.selfTests()
+	}
 	d.library(ctx)
 	c, err := config.Load(d.env)
 	if err != nil {
@@ -134,6 +139,21 @@ func (d *doctor) configuration(c *config.Config) {
 	if p := c.Password; p.Passes != 0 && (p.MemoryKiB < 7*1024 || uint64(p.Passes)*uint64(p.MemoryKiB) < 19*1024) {
 		d.warn("passwords", "Raise [password] in "+c.Path+", or take it out for the default; then let the roles change their PINs",
 			"the cost of guessing a PIN is low: %s over %d KiB", plural(uint64(p.Passes), "pass", "passes"), p.MemoryKiB)
+	}
+}
+
+// selfTests lets every mechanism prove itself.
+func (d *doctor) selfTests() {
+	const name = "self-tests"
+	bad := false
+	for _, m := range engine.Mechanisms() {
+		if err := m.Proven(); err != nil {
+			bad = true
+			d.fail(name, "Do not use this build; report it", "%v: %v", m.Type, err)
+		}
+	}
+	if !bad {
+		d.ok(name, "all %d mechanisms give their known answers", len(engine.Mechanisms()))
 	}
 }
 

@@ -81,7 +81,22 @@ func (h *HSM) mechanismFor(m *ck.Mechanism, u use) (*engine.Mechanism, error) {
 	if h.fipsMode.Load() && !row.Approved(producing[u]) {
 		return nil, fmt.Errorf("FIPS mode does not allow %v for this function: %w", m.Type, ck.CKR_MECHANISM_INVALID)
 	}
-	return row, checkParam(row, m.Param)
+	if err := checkParam(row, m.Param); err != nil {
+		return nil, err
+	}
+	return row, h.proven(row)
+}
+
+// proven lets a mechanism prove itself before its first use in FIPS mode (FIPS
+// 140-3, conditional self-tests).
+func (h *HSM) proven(row *engine.Mechanism) error {
+	if !h.fipsMode.Load() {
+		return nil
+	}
+	if err := row.Proven(); err != nil {
+		return fmt.Errorf("%v fails its self-test (%v): %w", row.Type, err, ck.CKR_DEVICE_ERROR)
+	}
+	return nil
 }
 
 // checkParam makes sure that the engine gets a parameter of a type that it
