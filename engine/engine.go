@@ -106,8 +106,9 @@ type Mechanism struct {
 	GeneratePair func(p any, public, private []ck.Attribute) (pub, priv []ck.Attribute, err error)
 	// Derive returns the bytes of the derived key.
 	Derive func(base *Key, p any, d *Derivation) ([]byte, error)
-	// DerivesData says that the result is a data object and no key. Inherits says that the derived key shows bytes of the keys that
-	// it comes from, and must be as sensitive as they are.
+	// DerivesData says that the result is a data object and no key. Inherits
+	// says that the derived key shows bytes of the keys that it comes from, and
+	// must be as sensitive as they are.
 	DerivesData, Inherits bool
 	// DeriveKeys, instead of Derive, derives any number of objects; without
 	// one for the caller's template if InParam.

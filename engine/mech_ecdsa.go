@@ -41,7 +41,7 @@ func init() {
 			SelfTest:     testGenerateEC,
 		}),
 		ecRow(&Mechanism{
-			Type:         ck.CKM_ECDSA_KEY_PAIR_GEN_W_EXTRA_BITS,
+			Type: ck.CKM_EC_KEY_PAIR_GEN_W_EXTRA_BITS, Aliases: []ck.MechanismType{ck.CKM_ECDSA_KEY_PAIR_GEN_W_EXTRA_BITS},
 			Makes:        ck.CKK_EC,
 			Vectors:      "RFC 6979 A.2.5; RFC 7027",
 			GeneratePair: generateECExtraBits,
