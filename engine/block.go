@@ -139,6 +139,9 @@ func (c *blockCipher) mechanism(t ck.MechanismType, answers []known) *Mechanism 
 	return &m
 }
 
+// sboxLeaks is what caches may tell of ciphers and digests with tables.
+const sboxLeaks = "S-boxes are looked up in tables"
+
 // proven says what outside source proves a row.
 func proven(by string, m *Mechanism) *Mechanism {
 	m.Vectors = by
@@ -154,6 +157,12 @@ func notApproved(m *Mechanism) *Mechanism {
 // alias gives a row further numbers.
 func alias(m *Mechanism, numbers ...ck.MechanismType) *Mechanism {
 	m.Aliases = numbers
+	return m
+}
+
+// taking gives a row its parameter.
+func taking(m *Mechanism, param any) *Mechanism {
+	m.Param = param
 	return m
 }
 

@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"hash"
 
-	"golang.org/x/crypto/blake2b"
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
-	"golang.org/x/crypto/ripemd160" //lint:ignore SA1019 the device has functions with it
 
 	"github.com/perilune/perilune/cryptoki/ck"
 )
@@ -51,37 +49,27 @@ var ecKDFs = map[ck.KDF]ecKDF{
 	ck.CKD_SHA3_256_KDF_SP800:   oneStepKDF(ck.CKM_SHA3_256),
 	ck.CKD_SHA3_384_KDF_SP800:   oneStepKDF(ck.CKM_SHA3_384),
 	ck.CKD_SHA3_512_KDF_SP800:   oneStepKDF(ck.CKM_SHA3_512),
-	ck.CKD_BLAKE2B_160_KDF:      {hash: blake2bOf(20), counterFirst: true},
-	ck.CKD_BLAKE2B_256_KDF:      {hash: blake2bOf(32), counterFirst: true},
-	ck.CKD_BLAKE2B_384_KDF:      {hash: blake2bOf(48), counterFirst: true},
-	ck.CKD_BLAKE2B_512_KDF:      {hash: blake2bOf(64), counterFirst: true},
+	ck.CKD_BLAKE2B_160_KDF:      oneStepKDF(ck.CKM_BLAKE2B_160),
+	ck.CKD_BLAKE2B_256_KDF:      oneStepKDF(ck.CKM_BLAKE2B_256),
+	ck.CKD_BLAKE2B_384_KDF:      oneStepKDF(ck.CKM_BLAKE2B_384),
+	ck.CKD_BLAKE2B_512_KDF:      oneStepKDF(ck.CKM_BLAKE2B_512),
 
 	ck.CKD_SHA224_KDF_OLD:     x963KDF(ck.CKM_SHA224),
 	ck.CKD_SHA256_KDF_OLD:     x963KDF(ck.CKM_SHA256),
 	ck.CKD_SHA384_KDF_OLD:     x963KDF(ck.CKM_SHA384),
 	ck.CKD_SHA512_KDF_OLD:     x963KDF(ck.CKM_SHA512),
-	ck.CKD_RIPEMD160_KDF:      {hash: ripemd160.New},
+	ck.CKD_RIPEMD160_KDF:      x963KDF(ck.CKM_RIPEMD160),
 	ck.CKD_SHA224_NIST_KDF:    oneStepKDF(ck.CKM_SHA224),
 	ck.CKD_SHA256_NIST_KDF:    oneStepKDF(ck.CKM_SHA256),
 	ck.CKD_SHA384_NIST_KDF:    oneStepKDF(ck.CKM_SHA384),
 	ck.CKD_SHA512_NIST_KDF:    oneStepKDF(ck.CKM_SHA512),
-	ck.CKD_RIPEMD160_NIST_KDF: {hash: ripemd160.New, counterFirst: true},
+	ck.CKD_RIPEMD160_NIST_KDF: oneStepKDF(ck.CKM_RIPEMD160),
 }
 
 func x963KDF(h ck.MechanismType) ecKDF { return ecKDF{hash: findHash(h).new} }
 
 func oneStepKDF(h ck.MechanismType) ecKDF {
 	return ecKDF{hash: findHash(h).new, counterFirst: true}
-}
-
-func blake2bOf(size int) func() hash.Hash {
-	return func() hash.Hash {
-		h, err := blake2b.New(size, nil)
-		if err != nil {
-			panic("engine: BLAKE2b of a wrong size") // a constant of ours
-		}
-		return h
-	}
 }
 
 // checkECKDF checks a function and what goes with it before the secret is there.

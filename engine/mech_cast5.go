@@ -26,9 +26,6 @@ func init() {
 	)
 }
 
-// sboxLeaks is what caches may tell of a cipher with large tables.
-const sboxLeaks = "S-boxes are looked up in tables"
-
 // cast5ECBAnswers are those of RFC 2144, appendix B.1: of 128, 80 and 40 bits.
 var cast5ECBAnswers = []known{
 	{"0123456712345678234567893456789a", nil, "0123456789abcdef", "238b4fe5847e44b2"},

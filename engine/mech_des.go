@@ -14,24 +14,22 @@ import (
 // DES and triple DES (PKCS#11 v3.1 sections 6.17 to 6.20; NIST FIPS 46-3, SP
 // 800-67). Both look secrets up in tables, as all fast implementations do.
 
-const desLeaks = "S-boxes are looked up in tables"
-
 var (
 	// desFamily is DES with keys of 8 bytes.
 	desFamily = &blockCipher{
 		keys: []ck.KeyType{ck.CKK_DES}, size: 8, new: des.NewCipher, fresh: freshDES,
-		row: Mechanism{Min: 8, Max: 8, Leaks: desLeaks},
+		row: Mechanism{Min: 8, Max: 8, Leaks: sboxLeaks},
 	}
 	// des3Family is triple DES with keys of 16 and 24 bytes.
 	des3Family = &blockCipher{
 		keys: []ck.KeyType{ck.CKK_DES2, ck.CKK_DES3}, size: 8, new: newDES3, fresh: freshDES,
-		row: Mechanism{Min: 16, Max: 24, FIPS: true, FIPSMin: 24, LegacyMin: 16, Leaks: desLeaks},
+		row: Mechanism{Min: 16, Max: 24, FIPS: true, FIPSMin: 24, LegacyMin: 16, Leaks: sboxLeaks},
 	}
 	// desAny is either, by the length of the key: the standard gives the feedback
 	// modes to DES, and devices to triple DES under the same numbers.
 	desAny = &blockCipher{
 		keys: []ck.KeyType{ck.CKK_DES, ck.CKK_DES2, ck.CKK_DES3}, size: 8, new: newAnyDES,
-		row: Mechanism{Min: 8, Max: 24, FIPS: true, FIPSMin: 24, LegacyMin: 16, Leaks: desLeaks},
+		row: Mechanism{Min: 8, Max: 24, FIPS: true, FIPSMin: 24, LegacyMin: 16, Leaks: sboxLeaks},
 	}
 )
 

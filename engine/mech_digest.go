@@ -32,7 +32,7 @@ type hashFamily struct {
 var hashFamilies = [...]hashFamily{
 	{digest: ck.CKM_MD2, hmac: ck.CKM_MD2_HMAC, general: ck.CKM_MD2_HMAC_GENERAL,
 		derive:  ck.CKM_MD2_KEY_DERIVATION,
-		leaks:   leaksSBoxes,
+		leaks:   sboxLeaks,
 		vectors: "RFC 1319 A.5", macVectors: "Bouncy Castle's HMacTest",
 		abc: "da853b0d3f88d99b30283a69e6ded6bb"},
 	{digest: ck.CKM_MD5, hmac: ck.CKM_MD5_HMAC, general: ck.CKM_MD5_HMAC_GENERAL,
@@ -122,9 +122,6 @@ var hashFamilies = [...]hashFamily{
 		abc: "ba80a53f981c4d0d6a2797b69f12f6e94c212f14685ac4b74b12bb6fdbffa2d1" +
 			"7d87c5392aab792dc252d5de4533cc9518d38aa8dbf1925ab92386edd4009923"},
 }
-
-// leaksSBoxes is what is told by mechanisms that look their S-boxes up.
-const leaksSBoxes = "S-boxes are looked up in tables"
 
 func init() {
 	for _, f := range hashFamilies {

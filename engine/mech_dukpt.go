@@ -30,7 +30,7 @@ func init() {
 	} {
 		register(&Mechanism{
 			Type: v.t, Param: (*StringDataParams)(nil), Keys: des3Family.keys, Makes: ck.CKK_DES2, Min: 16, Max: 24,
-			Leaks: desLeaks, Vectors: "ANSI X9.24-1 A.4",
+			Leaks: sboxLeaks, Vectors: "ANSI X9.24-1 A.4",
 			Derive:   func(base *Key, p any, d *Derivation) ([]byte, error) { return deriveDUKPT(base, p, d, v.variant) },
 			SelfTest: func() error { return testDUKPT(v.t, v.answer) },
 		})

@@ -14,7 +14,7 @@ import (
 // RFC 6979 with SHA-256 and nothing added. To verify makes no difference.
 
 func init() {
-	m := ecRow(&Mechanism{
+	m := notApproved(ecRow(&Mechanism{
 		Type:    ck.CKM_ECDSA_GBCS_SHA256,
 		Vectors: "RFC 6979 A.2.5",
 		Sign: func(k *Key, p any) (Op, error) {
@@ -26,9 +26,8 @@ func init() {
 		},
 		Verify:   ecdsaHashVerify(findHash(ck.CKM_SHA256)),
 		SelfTest: testGBCS,
-	})
+	}))
 	m.Min, m.Max = 256, 256
-	m.FIPS, m.FIPSMin, m.LegacyMin = false, 0, 0
 	register(m)
 }
 

@@ -30,13 +30,11 @@ func init() {
 		if h == ck.CKM_SHA224 || h == ck.CKM_SHA256 {
 			vectors = "TTAK.KO-12.0015/R3 annex II"
 		}
-		m := ecRow(&Mechanism{
+		register(notApproved(ecRow(&Mechanism{
 			Type: t, Vectors: vectors,
 			Sign: f.sign, Verify: f.verify,
 			SelfTest: func() error { return testECKCDSA(t, h, f) },
-		})
-		m.FIPS, m.FIPSMin, m.LegacyMin = false, 0, 0
-		register(m)
+		})))
 	}
 }
 

@@ -26,7 +26,7 @@ func init() {
 		Min:  ecMinBits, Max: ecMaxBits, Flags: ecFlags,
 		FIPS: true, FIPSMin: ecFIPSBits, LegacyMin: ecLegacyBits,
 		Vectors: "GEC 2 section 3; Botan's vectors, made with Bouncy Castle",
-		Leaks:   "with 3DES: S-boxes are looked up in tables",
+		Leaks:   "with 3DES: " + sboxLeaks,
 		Encrypt: eciesEncrypt, Decrypt: eciesDecrypt,
 		SelfTest: testECIES,
 	})

@@ -7,7 +7,6 @@ import (
 
 	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/engine/internal/dl"
-	"github.com/perilune/perilune/engine/internal/has160"
 )
 
 // KCDSA (TTAK.KO-12.0001, ISO/IEC 14888-3), under the numbers of devices. A
@@ -49,20 +48,17 @@ func init() {
 	)
 	for _, r := range []struct {
 		padded, plain ck.MechanismType
-		hash          ck.MechanismType // 0: HAS-160
+		hash          ck.MechanismType
 		answer        string
 	}{
-		{ck.CKM_KCDSA_HAS160, ck.CKM_KCDSA_HAS160_NO_PAD, 0, "kcdsa-has160"},
+		{ck.CKM_KCDSA_HAS160, ck.CKM_KCDSA_HAS160_NO_PAD, ck.CKM_HAS160, "kcdsa-has160"},
 		{ck.CKM_KCDSA_SHA1, ck.CKM_KCDSA_SHA1_NO_PAD, ck.CKM_SHA_1, ""},
 		{ck.CKM_KCDSA_SHA224, ck.CKM_KCDSA_SHA224_NO_PAD, ck.CKM_SHA224, "kcdsa-sha224"},
 		{ck.CKM_KCDSA_SHA256, ck.CKM_KCDSA_SHA256_NO_PAD, ck.CKM_SHA256, "kcdsa-sha256"},
 		{ck.CKM_KCDSA_SHA384, ck.CKM_KCDSA_SHA384_NO_PAD, ck.CKM_SHA384, ""},
 		{ck.CKM_KCDSA_SHA512, ck.CKM_KCDSA_SHA512_NO_PAD, ck.CKM_SHA512, ""},
 	} {
-		f := kcdsaHash{newHash: has160.New, prefix: true, answer: r.answer}
-		if r.hash != 0 {
-			f.newHash = findHash(r.hash).new
-		}
+		f := kcdsaHash{newHash: findHash(r.hash).new, prefix: true, answer: r.answer}
 		register(row(f.row(r.padded)))
 		f.prefix = false
 		register(row(f.row(r.plain)))

@@ -89,7 +89,7 @@ func init() {
 	for _, b := range pbes {
 		leaks := ""
 		if b.hash == ck.CKM_MD2 {
-			leaks = leaksSBoxes
+			leaks = sboxLeaks
 		}
 		unit := uint64(1)
 		if b.makes == ck.CKK_RC2 || b.makes == ck.CKK_RC4 {

@@ -19,7 +19,7 @@ func init() {
 			Type: t, Param: (*KDFPRFParams)(nil), Keys: anySecretKey, Min: 1, Max: maxSecret,
 			Derive:   func(k *Key, p any, d *Derivation) ([]byte, error) { return derivePRF(k, p, d, nist) },
 			SelfTest: func() error { return testPRFKDF(t) },
-			Leaks:    "only with CMAC of DES3: " + leaksSBoxes,
+			Leaks:    "only with CMAC of DES3: " + sboxLeaks,
 			Vectors:  "NIST CAVP KBKDF; RFC 8009 A; pySim for SCP03",
 		}
 		if nist {

@@ -31,21 +31,17 @@ func init() {
 			Leaks: "tables and parts of the key are looked up", Vectors: "RFC 2268, section 5; OpenSSL",
 		},
 	}
-	with := func(m *Mechanism, param any) *Mechanism {
-		m.Param = param
-		return m
-	}
 	ecb := rc2ECBAnswers[0]
 	pad := knownPad(ecb, "0123456789")
 	registerBlockCipher(c,
 		c.keyGenOf(ck.CKM_RC2_KEY_GEN, ck.CKK_RC2, 8, 1024, ecb),
-		with(c.ecb(ck.CKM_RC2_ECB, rc2ECBAnswers...), uint64(0)),
-		with(c.cbc(ck.CKM_RC2_CBC, rc2CBCAnswer), (*RC2CBCParams)(nil)),
-		with(c.cbcPad(ck.CKM_RC2_CBC_PAD, known{
+		taking(c.ecb(ck.CKM_RC2_ECB, rc2ECBAnswers...), uint64(0)),
+		taking(c.cbc(ck.CKM_RC2_CBC, rc2CBCAnswer), (*RC2CBCParams)(nil)),
+		taking(c.cbcPad(ck.CKM_RC2_CBC_PAD, known{
 			pad.key, &RC2CBCParams{63, [8]byte(pad.p.([]byte))}, pad.in, pad.out,
 		}), (*RC2CBCParams)(nil)),
-		with(c.mac(ck.CKM_RC2_MAC, rc2MACAnswer(uint64(63), 4)), uint64(0)),
-		with(c.macGeneral(ck.CKM_RC2_MAC_GENERAL, rc2MACAnswer(&RC2MACGeneralParams{63, 8}, 8)), (*RC2MACGeneralParams)(nil)),
+		taking(c.mac(ck.CKM_RC2_MAC, rc2MACAnswer(uint64(63), 4)), uint64(0)),
+		taking(c.macGeneral(ck.CKM_RC2_MAC_GENERAL, rc2MACAnswer(&RC2MACGeneralParams{63, 8}, 8)), (*RC2MACGeneralParams)(nil)),
 	)
 }
 

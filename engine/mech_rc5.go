@@ -34,23 +34,19 @@ func init() {
 		keys: []ck.KeyType{ck.CKK_RC5}, size: 16, open: openRC5,
 		row: Mechanism{Min: 1, Max: 255, Vectors: "RFC 2040, section 9; Rivest's paper; draft-krovetz-rc6-rc5-vectors"},
 	}
-	with := func(m *Mechanism, param any) *Mechanism {
-		m.Param = param
-		return m
-	}
 	registerBlockCipher(c,
 		c.keyGenOf(ck.CKM_RC5_KEY_GEN, ck.CKK_RC5, 1, 255, rc5ECBAnswers[0]),
-		with(c.ecb(ck.CKM_RC5_ECB, rc5ECBAnswers...), (*RC5Params)(nil)),
-		with(c.cbc(ck.CKM_RC5_CBC, known{
+		taking(c.ecb(ck.CKM_RC5_ECB, rc5ECBAnswers...), (*RC5Params)(nil)),
+		taking(c.cbc(ck.CKM_RC5_CBC, known{
 			"0102030405", &RC5CBCParams{4, 8, make([]byte, 8)},
 			"ffffffffffffffff0808080808080808", "7875dbf6738c64788f34c3c681c99695",
 		}), (*RC5CBCParams)(nil)),
-		with(c.cbcPad(ck.CKM_RC5_CBC_PAD, known{
+		taking(c.cbcPad(ck.CKM_RC5_CBC_PAD, known{
 			"0102030405", &RC5CBCParams{4, 8, make([]byte, 8)},
 			"ffffffffffffffff", "7875dbf6738c64788f34c3c681c99695",
 		}), (*RC5CBCParams)(nil)),
 		c.rc5MAC(),
-		with(c.macGeneral(ck.CKM_RC5_MAC_GENERAL, known{
+		taking(c.macGeneral(ck.CKM_RC5_MAC_GENERAL, known{
 			"0102030405", &RC5MACGeneralParams{4, 8, 8}, "ffffffffffffffff0808080808080808", "8f34c3c681c99695",
 		}), (*RC5MACGeneralParams)(nil)),
 	)

@@ -9,10 +9,7 @@ import (
 	"hash"
 	"math/bits"
 
-	"golang.org/x/crypto/ripemd160" //lint:ignore SA1019 it is here for what is old
-
 	"github.com/perilune/perilune/cryptoki/ck"
-	"github.com/perilune/perilune/engine/internal/md2"
 	"github.com/perilune/perilune/engine/internal/rsacore"
 )
 
@@ -50,15 +47,17 @@ func init() {
 		row.Vectors = "Wycheproof; NIST CAVP SigVer15 (SHA-1, SHA-2)"
 		register(approvedRSA(row, h))
 	}
-	md5 := pkcs1HashRow(ck.CKM_MD5_RSA_PKCS, findHash(ck.CKM_MD5))
-	md5.Vectors = "Botan, rsa_sig.vec"
-	ripemd := pkcs1HashRow(ck.CKM_RIPEMD160_RSA_PKCS, &hashFunction{ck.CKM_RIPEMD160, ripemd160.New, ripemd160.Size,
-		"\x30\x21\x30\x09\x06\x05\x2b\x24\x03\x02\x01\x05\x00\x04\x14"})
-	ripemd.Vectors = "Botan, rsa_sig.vec"
-	md2 := pkcs1HashRow(ck.CKM_MD2_RSA_PKCS, &hashFunction{ck.CKM_MD2, md2.New, md2.Size,
-		"\x30\x20\x30\x0c\x06\x08\x2a\x86\x48\x86\xf7\x0d\x02\x02\x05\x00\x04\x10"})
-	md2.Vectors, md2.Leaks = "Botan, rsa_sig.vec", leaksSBoxes
-	register(md2, md5, ripemd)
+	for m, h := range map[ck.MechanismType]ck.MechanismType{
+		ck.CKM_MD2_RSA_PKCS:       ck.CKM_MD2,
+		ck.CKM_MD5_RSA_PKCS:       ck.CKM_MD5,
+		ck.CKM_RIPEMD160_RSA_PKCS: ck.CKM_RIPEMD160,
+	} {
+		row := pkcs1HashRow(m, findHash(h))
+		if row.Vectors = "Botan, rsa_sig.vec"; h == ck.CKM_MD2 {
+			row.Vectors, row.Leaks = "RSA Laboratories, Some Examples of the PKCS Standards", sboxLeaks
+		}
+		register(row)
+	}
 }
 
 func pkcs1HashRow(m ck.MechanismType, h *hashFunction) *Mechanism {

@@ -14,18 +14,14 @@ func init() {
 		keys: []ck.KeyType{ck.CKK_SEED, ck.CKK_SEED_OLD}, size: 16, new: seed.NewCipher,
 		row: Mechanism{Min: 16, Max: 16, Vectors: "RFC 4269, appendix B; RFC 4196; pyca/cryptography; Wycheproof"},
 	}
-	also := func(m *Mechanism, old ck.MechanismType) *Mechanism {
-		m.Aliases = []ck.MechanismType{old}
-		return m
-	}
 	registerBlockCipher(c,
 		c.keyGen(ck.CKM_SEED_KEY_GEN, ck.CKK_SEED, seedECBAnswers[0]),
 		c.keyGen(ck.CKM_SEED_KEY_GEN_OLD, ck.CKK_SEED_OLD, seedECBAnswers[0]),
-		also(c.ecb(ck.CKM_SEED_ECB, seedECBAnswers...), ck.CKM_SEED_ECB_OLD),
-		also(c.cbc(ck.CKM_SEED_CBC, seedCBCAnswer), ck.CKM_SEED_CBC_OLD),
-		also(c.cbcPad(ck.CKM_SEED_CBC_PAD, knownPad(seedECBAnswers[0], "0123456789")), ck.CKM_SEED_CBC_PAD_OLD),
-		also(c.mac(ck.CKM_SEED_MAC, knownCBCMAC(seedCBCAnswer, nil, 8)), ck.CKM_SEED_MAC_OLD),
-		also(c.macGeneral(ck.CKM_SEED_MAC_GENERAL, knownCBCMAC(seedCBCAnswer, uint64(16), 16)), ck.CKM_SEED_MAC_GENERAL_OLD),
+		alias(c.ecb(ck.CKM_SEED_ECB, seedECBAnswers...), ck.CKM_SEED_ECB_OLD),
+		alias(c.cbc(ck.CKM_SEED_CBC, seedCBCAnswer), ck.CKM_SEED_CBC_OLD),
+		alias(c.cbcPad(ck.CKM_SEED_CBC_PAD, knownPad(seedECBAnswers[0], "0123456789")), ck.CKM_SEED_CBC_PAD_OLD),
+		alias(c.mac(ck.CKM_SEED_MAC, knownCBCMAC(seedCBCAnswer, nil, 8)), ck.CKM_SEED_MAC_OLD),
+		alias(c.macGeneral(ck.CKM_SEED_MAC_GENERAL, knownCBCMAC(seedCBCAnswer, uint64(16), 16)), ck.CKM_SEED_MAC_GENERAL_OLD),
 		c.cmac(ck.CKM_SEED_CMAC, seedCMACAnswer(nil, 16)),
 		c.cmacGeneral(ck.CKM_SEED_CMAC_GENERAL, seedCMACAnswer(uint64(4), 4)),
 		c.ctr(ck.CKM_SEED_CTR, knownCTR(seedECBAnswers[0])),

@@ -19,7 +19,7 @@ func init() {
 			Type: t, Param: param, Keys: anySecretKey, Min: 1, Max: maxSecret, FIPS: true, FIPSMin: hmacFIPSMin,
 			DeriveKeys: func(k *Key, p any, d *Derivation) ([]Derived, error) { return deriveSP800108(t, k, p, d) },
 			SelfTest:   test,
-			Leaks:      "only with DES3-CMAC: " + leaksSBoxes, Vectors: "NIST CAVP KBKDF",
+			Leaks:      "only with DES3-CMAC: " + sboxLeaks, Vectors: "NIST CAVP KBKDF",
 		}
 	}
 	register(
