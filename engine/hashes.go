@@ -100,14 +100,6 @@ func findHash(t ck.MechanismType) *hashFunction {
 	return nil
 }
 
-// hashFor returns the constructor of a digest mechanism such as CKM_SHA256.
-func hashFor(t ck.MechanismType) (new func() hash.Hash, ok bool) {
-	if h := findHash(t); h != nil {
-		return h.new, true
-	}
-	return nil, false
-}
-
 // shaFor returns the entry of a digest mechanism if that is of the SHA-1, SHA-2
 // or SHA-3 families, or nil.
 func shaFor(t ck.MechanismType) *hashFunction {
@@ -121,5 +113,9 @@ func shaFor(t ck.MechanismType) *hashFunction {
 
 // mgfHash returns the constructor of the hash function of an MGF1.
 func mgfHash(g ck.MGF) (new func() hash.Hash, ok bool) {
-	return hashFor(mgfHashes[g]) // no digest mechanism has the number 0
+	h := findHash(mgfHashes[g]) // no digest mechanism has the number 0
+	if h == nil {
+		return nil, false
+	}
+	return h.new, true
 }

@@ -288,8 +288,8 @@ func dsaGeneration(p any, template []ck.Attribute) (params *DSAParameterGenParam
 
 // hashFor is the hash function, whose digests must be as long as the order.
 func (p *DSAParameterGenParams) hashFor(order int) (func() hash.Hash, error) {
-	h := findHash(p.Hash)
-	if h == nil || h.digest == ck.CKM_MD5 || 8*h.size < order {
+	h := shaFor(p.Hash)
+	if h == nil || 8*h.size < order {
 		return nil, fmt.Errorf("no hash function for this order: %w", ck.CKR_MECHANISM_PARAM_INVALID)
 	}
 	return h.new, nil

@@ -105,9 +105,9 @@ func extractKey(base *Key, p any, d *Derivation) ([]byte, error) {
 	if !ok || first >= uint64(len(v))*8 {
 		return nil, fmt.Errorf("the key has no bit of this number: %w", ck.CKR_MECHANISM_PARAM_INVALID)
 	}
-	n := derivedLen(d, 0)
-	if n == 0 {
-		return nil, fmt.Errorf("the template must give the length of the key: %w", ck.CKR_TEMPLATE_INCOMPLETE)
+	n, err := wantedLen(d)
+	if err != nil {
+		return nil, err
 	}
 	if n > len(v) {
 		return nil, ck.CKR_KEY_SIZE_RANGE
@@ -125,7 +125,7 @@ func extractKey(base *Key, p any, d *Derivation) ([]byte, error) {
 func leading(out []byte, d *Derivation) ([]byte, error) {
 	n := derivedLen(d, len(out))
 	if n == 0 {
-		return nil, fmt.Errorf("the template must give the length of the key: %w", ck.CKR_TEMPLATE_INCOMPLETE)
+		return nil, errNoLength
 	}
 	if n > len(out) {
 		return nil, fmt.Errorf("the derivation yields too few bytes: %w", ck.CKR_KEY_SIZE_RANGE)
@@ -154,12 +154,14 @@ func derivedLen(d *Derivation, natural int) int {
 	return 0
 }
 
+var errNoLength = fmt.Errorf("the template must give the length of the key: %w", ck.CKR_TEMPLATE_INCOMPLETE)
+
 // wantedLen is the length of the derived key where the mechanism yields as many
 // bytes as are wanted.
 func wantedLen(d *Derivation) (int, error) {
 	n := derivedLen(d, 0)
 	if n == 0 {
-		return 0, fmt.Errorf("the template must give the length of the key: %w", ck.CKR_TEMPLATE_INCOMPLETE)
+		return 0, errNoLength
 	}
 	if n < 1 || n > maxSecret {
 		return 0, fmt.Errorf("keys have at most %d bytes: %w", maxSecret, ck.CKR_KEY_SIZE_RANGE)

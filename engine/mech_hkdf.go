@@ -95,9 +95,9 @@ func extracted(prk []byte, d *Derivation) ([]byte, error) {
 }
 
 func expanded(newHash func() hash.Hash, prk, info []byte, d *Derivation) ([]byte, error) {
-	n := derivedLen(d, 0)
-	if n == 0 {
-		return nil, fmt.Errorf("CKA_VALUE_LEN is missing: %w", ck.CKR_TEMPLATE_INCOMPLETE)
+	n, err := wantedLen(d)
+	if err != nil {
+		return nil, err
 	}
 	if limit := 255 * newHash().Size(); n > limit {
 		return nil, fmt.Errorf("this hash yields at most %d bytes: %w", limit, ck.CKR_KEY_SIZE_RANGE)

@@ -19,19 +19,19 @@ func init() {
 	}
 	register(
 		row(&Mechanism{
-			Type: ck.CKM_IKE_PRF_DERIVE, Param: (*IKEPRFDeriveParams)(nil), FIPS: true, FIPSMin: 14,
+			Type: ck.CKM_IKE_PRF_DERIVE, Param: (*IKEPRFDeriveParams)(nil), FIPS: true, FIPSMin: hmacFIPSMin,
 			Derive: deriveIKEPRF, SelfTest: testIKEPRF,
 		}),
 		row(&Mechanism{
-			Type: ck.CKM_IKE2_PRF_PLUS_DERIVE, Param: (*IKE2PRFPlusDeriveParams)(nil), FIPS: true, FIPSMin: 14,
+			Type: ck.CKM_IKE2_PRF_PLUS_DERIVE, Param: (*IKE2PRFPlusDeriveParams)(nil), FIPS: true, FIPSMin: hmacFIPSMin,
 			Derive: deriveIKE2PRFPlus, SelfTest: testIKE2PRFPlus,
 		}),
 		row(&Mechanism{
-			Type: ck.CKM_IKE1_PRF_DERIVE, Param: (*IKE1PRFDeriveParams)(nil), FIPS: true, FIPSMin: 14,
+			Type: ck.CKM_IKE1_PRF_DERIVE, Param: (*IKE1PRFDeriveParams)(nil), FIPS: true, FIPSMin: hmacFIPSMin,
 			Derive: deriveIKE1PRF, SelfTest: testIKE1PRF,
 		}),
 		row(&Mechanism{
-			Type: ck.CKM_IKE1_EXTENDED_DERIVE, Param: (*IKE1ExtendedDeriveParams)(nil), FIPS: true, FIPSMin: 14,
+			Type: ck.CKM_IKE1_EXTENDED_DERIVE, Param: (*IKE1ExtendedDeriveParams)(nil), FIPS: true, FIPSMin: hmacFIPSMin,
 			Derive: deriveIKE1Extended, SelfTest: testIKE1Extended,
 		}),
 	)
@@ -194,16 +194,15 @@ func deriveIKE2PRFPlus(k *Key, param any, d *Derivation) ([]byte, error) {
 // ikeChain joins blocks of a function, each made from the one before and its
 // number, until there are enough.
 func ikeChain(d *Derivation, block func(last []byte, i byte) ([]byte, error)) ([]byte, error) {
-	n := derivedLen(d, 0)
-	if n == 0 {
-		return nil, fmt.Errorf("the template must give the length of the key: %w", ck.CKR_TEMPLATE_INCOMPLETE)
+	n, err := wantedLen(d)
+	if err != nil {
+		return nil, err
 	}
 	var out, last []byte
 	for i := 1; len(out) < n; i++ {
 		if i > 255 {
 			return nil, fmt.Errorf("more than 255 blocks: %w", ck.CKR_KEY_SIZE_RANGE)
 		}
-		var err error
 		if last, err = block(last, byte(i)); err != nil {
 			return nil, err
 		}

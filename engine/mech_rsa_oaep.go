@@ -44,7 +44,7 @@ func newOAEP(p any) (*oaep, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := paddingHash(params.HashAlg)
+	h := shaFor(params.HashAlg)
 	mgf, ok := mgfHash(params.MGF)
 	if h == nil || !ok {
 		return nil, fmt.Errorf("unknown hash or MGF for OAEP: %w", ck.CKR_MECHANISM_PARAM_INVALID)
@@ -56,9 +56,6 @@ func newOAEP(p any) (*oaep, error) {
 	digest.Write(params.SourceData)
 	return &oaep{h.new, mgf, digest.Sum(nil)}, nil
 }
-
-// paddingHash is the hash function of OAEP and PSS: SHA-1, SHA-2 or SHA-3.
-func paddingHash(t ck.MechanismType) *hashFunction { return shaFor(t) }
 
 // checkSource accepts data specified and, because some callers leave the field
 // at zero, no data at all.

@@ -144,7 +144,7 @@ func newPSS(p any, want ck.MechanismType, modBits int) (*pss, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := paddingHash(params.HashAlg)
+	h := shaFor(params.HashAlg)
 	mgf, ok := mgfHash(params.MGF)
 	if h == nil || !ok || want != anyHash && params.HashAlg != want {
 		return nil, fmt.Errorf("wrong hash or MGF for PSS: %w", ck.CKR_MECHANISM_PARAM_INVALID)

@@ -139,7 +139,7 @@ var tls12MasterUses = []ck.Attribute{ck.NewBytes(ck.CKA_ALLOWED_MECHANISMS, slic
 
 // approved marks a row as approved in FIPS mode with secrets of 112 bits.
 func approved(m *Mechanism) *Mechanism {
-	m.FIPS, m.FIPSMin = true, max(m.Min, 14)
+	m.FIPS, m.FIPSMin = true, max(m.Min, hmacFIPSMin)
 	return m
 }
 
@@ -269,11 +269,24 @@ func prfTLS12(h ck.MechanismType, secret []byte, label string, seed []byte, n in
 	if h == ck.CKM_TLS_PRF {
 		return prf10(h, secret, label, seed, n)
 	}
-	newHash, ok := hashFor(h)
-	if !ok {
+	f, err := tls12Hash(h)
+	if err != nil {
+		return nil, err
+	}
+	return pHash(f.new, secret, slices.Concat([]byte(label), seed), n), nil
+}
+
+// tls12Hash is a hash function of the PRF of TLS 1.2: one of SHA, or SM3, which
+// GB/T 38636 has in its place.
+func tls12Hash(h ck.MechanismType) (*hashFunction, error) {
+	f := shaFor(h)
+	if h == ck.CKM_SM3 {
+		f = findHash(h)
+	}
+	if f == nil {
 		return nil, fmt.Errorf("%v is no hash function of a PRF: %w", h, ck.CKR_MECHANISM_PARAM_INVALID)
 	}
-	return pHash(newHash, secret, slices.Concat([]byte(label), seed), n), nil
+	return f, nil
 }
 
 // pHash is P_hash (RFC 5246 section 5).
@@ -485,13 +498,11 @@ func deriveTLSKDF(k *Key, param any, d *Derivation) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := derivedLen(d, 0)
-	switch {
-	case n == 0:
-		return nil, fmt.Errorf("the template must give the length of the key: %w", ck.CKR_TEMPLATE_INCOMPLETE)
-	case n > maxSecret:
-		return nil, ck.CKR_KEY_SIZE_RANGE
-	case len(p.Context) > 0xffff:
+	n, err := wantedLen(d)
+	if err != nil {
+		return nil, err
+	}
+	if len(p.Context) > 0xffff {
 		return nil, fmt.Errorf("a context has at most 65535 bytes: %w", ck.CKR_MECHANISM_PARAM_INVALID)
 	}
 	seed := slices.Concat(p.Random.Client, p.Random.Server)
@@ -517,8 +528,8 @@ func newTLSMAC(k *Key, param any) (mac, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := hashFor(p.PRF); !ok && p.PRF != ck.CKM_TLS_PRF {
-		return nil, fmt.Errorf("%v is no hash function of a PRF: %w", p.PRF, ck.CKR_MECHANISM_PARAM_INVALID)
+	if _, err := tls12Hash(p.PRF); err != nil && p.PRF != ck.CKM_TLS_PRF {
+		return nil, err
 	}
 	if p.Len < finishedLen || p.Len > maxMAC || p.PRF == ck.CKM_TLS_PRF && p.Len != finishedLen {
 		return nil, fmt.Errorf("a Finished message has %d bytes, or more in TLS 1.2: %w", finishedLen, ck.CKR_MECHANISM_PARAM_INVALID)
