@@ -150,6 +150,7 @@ func (k *ecdsaPrivateKey) nonces(h func() hash.Hash, digest, more []byte) *nonce
 	for round := range byte(2) {
 		s.update(round, k.value, k.n.bytes(&e), more)
 	}
+	clear(more)
 	return s
 }
 
@@ -180,10 +181,12 @@ func (s *nonceSource) next() []byte {
 			s.step()
 			t = append(t, s.v...)
 		}
-		nonce := s.f.bits2int(t[:len(s.f.order)])
+		nonce := bytes.Clone(s.f.bits2int(t[:len(s.f.order)]))
+		clear(t)
 		s.update(0)
 		if inRange(s.f.order, nonce) {
-			return bytes.Clone(nonce)
+			return nonce
 		}
+		clear(nonce)
 	}
 }

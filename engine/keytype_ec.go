@@ -246,6 +246,7 @@ func (c *curve) generate() (value, point []byte, err error) {
 // (FIPS 186-5, appendix A.2.1), and its point.
 func (c *curve) generateExtraBits() (value, point []byte, err error) {
 	wide := make([]byte, c.scalarSize()+8)
+	defer clear(wide)
 	if err := Random(wide); err != nil {
 		return nil, nil, err
 	}

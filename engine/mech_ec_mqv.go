@@ -69,10 +69,12 @@ func mqvOwn(base *Key, keys []*Key) ([]byte, error) {
 	if len(keys) == 0 || keys[0] == nil || keys[0].Class != ck.CKO_PRIVATE_KEY || keys[0].Type != ck.CKK_EC {
 		return nil, fmt.Errorf("the second private key is missing: %w", ck.CKR_MECHANISM_PARAM_INVALID)
 	}
+	defer clear(lasting)
 	c2, occasional, err := parseECPrivate(keys[0])
 	if err != nil {
 		return nil, err
 	}
+	defer clear(occasional)
 	if string(c2.params()) != string(c.params()) {
 		return nil, fmt.Errorf("the second private key is on another curve: %w", ck.CKR_KEY_TYPE_INCONSISTENT)
 	}

@@ -67,6 +67,9 @@ func deriveHKDF(base *Key, param any, d *Derivation) ([]byte, error) {
 	if !p.Expand {
 		return extracted(secret, d)
 	}
+	if p.Extract {
+		defer clear(secret)
+	}
 	return expanded(h.new, secret, p.Info, d)
 }
 

@@ -125,7 +125,9 @@ func x942Hybrid(base *Key, p any, d *Derivation) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
+		defer clear(static)
 		ephemeral, err := x942Type.shared(second, params.PublicData2)
+		defer clear(ephemeral)
 		return slices.Concat(ephemeral, static), err
 	})
 }

@@ -57,6 +57,7 @@ func (x *xorKDF) Finish(dst, src []byte) (int, error) {
 		return 0, ck.CKR_DATA_LEN_RANGE
 	}
 	stream := ecKDFs[x.KDF].derive(x.key.Value(), x.SharedData, len(src))
+	defer clear(stream)
 	return subtle.XORBytes(dst, src, stream), nil
 }
 
@@ -81,6 +82,7 @@ func deriveXORKDF(base *Key, param any, d *Derivation) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer clear(sum)
 	return f.derive(sum, nil, n), nil
 }
 

@@ -37,7 +37,9 @@ func (s *Signer) DSA(digest, random []byte, newHash func() hash.Hash) ([]byte, e
 	z := s.reduce(digest)
 	nonces := newNonces(s, z, random, newHash)
 	for {
-		sig, err := s.dsa(nonces.next(), z)
+		k := nonces.next()
+		sig, err := s.dsa(k, z)
+		clear(k)
 		if err != errNonce {
 			return sig, err
 		}

@@ -46,7 +46,9 @@ func (f KCDSA) Size(g *Group) int { return min(f().Size(), len(g.Q)) + len(g.Q) 
 func (f KCDSA) Sign(s *Signer, digest, random []byte, newHash func() hash.Hash) ([]byte, error) {
 	nonces := newNonces(s, s.reduce(digest), random, newHash)
 	for {
-		sig, err := f.sign(s, nonces.next(), digest)
+		k := nonces.next()
+		sig, err := f.sign(s, k, digest)
+		clear(k)
 		if err != errNonce {
 			return sig, err
 		}
