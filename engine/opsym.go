@@ -65,7 +65,8 @@ func loadMAC(m mac, state []byte) error {
 	return ck.CKR_SAVED_STATE_INVALID
 }
 
-// maxMAC is the length of the longest code that a mac makes.
+// maxMAC is the length of the longest code that a mac makes; KMAC can make more,
+// and then takes memory of its own.
 const maxMAC = 64
 
 // signMAC makes the code of a message: an Op.

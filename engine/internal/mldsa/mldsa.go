@@ -39,7 +39,7 @@ var (
 
 func (p *Parameters) beta() int32 { return int32(p.tau) * p.eta }
 
-// PublicSize, PrivateSize and SignatureSize are lengths in bytes.
+// PublicSize is the length of a public key in bytes.
 func (p *Parameters) PublicSize() int { return 32 + p.k*n*10/8 }
 
 // PrivateSize is the length of a private key.

@@ -6,8 +6,9 @@ import (
 )
 
 // Sign signs µ with 32 random bytes, or zeros for the deterministic variant
-// (algorithm 7); nil if it does not succeed, which will not be seen. How often it tries tells nothing about the key (FIPS 204,
-// section 3.5; it is so by the design of the scheme).
+// (algorithm 7); nil if it does not succeed, which will not be seen. How often
+// it tries tells nothing about the key (FIPS 204, section 3.5; it is so by the
+// design of the scheme).
 func (k *PrivateKey) Sign(mu *[MuSize]byte, random *[RandomSize]byte) []byte {
 	p := k.p
 	seed := shake(64, k.key[:], random[:], mu[:])

@@ -79,12 +79,13 @@ func smallDegree(p, n *big.Int) bool {
 }
 
 // isPrime uses the test of Baillie and PSW, and that of Miller and Rabin with
-// bases that nobody could foresee.
+// bases that nobody could foresee, often enough for numbers that somebody chose
+// to deceive.
 func isPrime(x *big.Int) bool {
 	if x.Bit(0) == 0 || !x.ProbablyPrime(0) {
 		return false
 	}
-	ok, err := rsacore.ProbablyPrime(x.Bytes(), rand.Reader)
+	ok, err := rsacore.MillerRabin(x.Bytes(), 64, rand.Reader)
 	return ok && err == nil
 }
 
