@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding"
+	"fmt"
 	"hash"
 
 	"github.com/perilune/perilune/cryptoki/ck"
@@ -89,14 +90,78 @@ func (v *hashedVerifier) Update(src []byte) error {
 
 func (v *hashedVerifier) Verify(src, sig []byte) error { return v.verify(v.digest(src), sig) }
 
-// signThenVerify checks that verification takes what signing gives: the
-// pairwise part of the self-tests of randomised signatures.
-func signThenVerify(op Op, v Verifier, message []byte) error {
-	n, _ := op.FinishLen(len(message))
-	sig := make([]byte, n)
-	n, err := op.Finish(sig, message)
+// kept collects a message that a signature must see twice.
+type kept struct{ buf []byte }
+
+// maxKept bounds the message of a multi-part operation, which is kept in
+// memory. A message in one part is not copied and has no bound.
+const maxKept = 64 << 20
+
+func (w *kept) add(src []byte) error {
+	if len(w.buf)+len(src) > maxKept {
+		return fmt.Errorf("message too long to be kept: %w", ck.CKR_DATA_LEN_RANGE)
+	}
+	w.buf = append(w.buf, src...)
+	return nil
+}
+
+// message returns all parts, of which src is the last.
+func (w *kept) message(src []byte) ([]byte, error) {
+	if len(w.buf) == 0 {
+		return src, nil
+	}
+	if err := w.add(src); err != nil {
+		return nil, err
+	}
+	return w.buf, nil
+}
+
+// keptOp signs a message.
+type keptOp struct {
+	kept
+	size int // of a signature
+	sign func(dst, message []byte) (int, error)
+}
+
+func (o *keptOp) UpdateLen(int) int { return 0 }
+
+func (o *keptOp) Update(_, src []byte) (int, error) { return 0, o.add(src) }
+
+func (o *keptOp) FinishLen(int) (int, bool) { return o.size, true }
+
+func (o *keptOp) Finish(dst, src []byte) (int, error) {
+	message, err := o.message(src)
+	if err != nil {
+		return 0, err
+	}
+	return o.sign(dst, message)
+}
+
+// keptVerifier verifies the signature of a message.
+type keptVerifier struct {
+	kept
+	verify func(message, sig []byte) error
+}
+
+func (v *keptVerifier) Update(src []byte) error { return v.add(src) }
+
+func (v *keptVerifier) Verify(src, sig []byte) error {
+	message, err := v.message(src)
 	if err != nil {
 		return err
 	}
-	return v.Verify(message, sig[:n])
+	return v.verify(message, sig)
+}
+
+// checkingLength makes the errors of a verification.
+func checkingLength(size int, valid func(message, sig []byte) bool) func(message, sig []byte) error {
+	return func(message, sig []byte) error {
+		if len(sig) != size {
+			return ck.CKR_SIGNATURE_LEN_RANGE
+		}
+		if !valid(message, sig) {
+			return ck.CKR_SIGNATURE_INVALID
+		}
+		return nil
+	}
 }

@@ -3,9 +3,7 @@ package engine
 import (
 	"bytes"
 	"crypto/aes"
-	"crypto/subtle"
 	"encoding/hex"
-	"fmt"
 	"strings"
 
 	"github.com/perilune/perilune/cryptoki/ck"
@@ -305,41 +303,4 @@ func testKWPKCS7() error {
 		return errSelfTest(ck.CKM_AES_KEY_WRAP_PKCS7)
 	}
 	return nil
-}
-
-// xorBytes adds a and b, which are equally long.
-func xorBytes(a, b []byte) []byte {
-	out := make([]byte, len(a))
-	subtle.XORBytes(out, a, b)
-	return out
-}
-
-// unhex decodes a constant.
-func unhex(s string) []byte {
-	b, err := hex.DecodeString(s)
-	if err != nil {
-		panic(err)
-	}
-	return b
-}
-
-// secretKey makes a key for self-tests.
-func secretKey(t ck.KeyType, value []byte) *Key {
-	return &Key{Class: ck.CKO_SECRET_KEY, Type: t, Attrs: []ck.Attribute{ck.NewBytes(ck.CKA_VALUE, value)}}
-}
-
-// errSelfTest is what a failed self-test returns.
-func errSelfTest(t ck.MechanismType) error {
-	return fmt.Errorf("self-test of %v: wrong answer: %w", t, ck.CKR_GENERAL_ERROR)
-}
-
-// runOp finishes op over src in one part.
-func runOp(op Op, err error, src []byte) ([]byte, error) {
-	if err != nil {
-		return nil, err
-	}
-	n, _ := op.FinishLen(len(src))
-	dst := make([]byte, n)
-	n, err = op.Finish(dst, src)
-	return dst[:n], err
 }

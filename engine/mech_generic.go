@@ -215,6 +215,18 @@ func generateSecret(p any, template []ck.Attribute) ([]ck.Attribute, error) {
 	return randomSecret(n)
 }
 
+// generateOf makes a random key of one of the lengths of its type.
+func generateOf(t ck.KeyType, p any, template []ck.Attribute) ([]ck.Attribute, error) {
+	if err := noParam(p); err != nil {
+		return nil, err
+	}
+	n, err := generatedLen(t, template)
+	if err != nil {
+		return nil, err
+	}
+	return randomSecret(n)
+}
+
 // randomSecret makes the value attributes of a random key of n bytes.
 func randomSecret(n int) ([]ck.Attribute, error) {
 	v := make([]byte, n)

@@ -235,16 +235,3 @@ func mldsaVerifier(k *Key, c *signContext) (func(message, sig []byte) error, err
 	}
 	return checkingLength(code.scheme.SignatureSize(), valid), nil
 }
-
-// checkingLength makes the errors of a verification.
-func checkingLength(size int, valid func(message, sig []byte) bool) func(message, sig []byte) error {
-	return func(message, sig []byte) error {
-		if len(sig) != size {
-			return ck.CKR_SIGNATURE_LEN_RANGE
-		}
-		if !valid(message, sig) {
-			return ck.CKR_SIGNATURE_INVALID
-		}
-		return nil
-	}
-}

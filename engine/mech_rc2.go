@@ -80,18 +80,6 @@ func (c *blockCipher) keyGenOf(t ck.MechanismType, makes ck.KeyType, min, max ui
 	return m
 }
 
-// generateOf makes a random key of one of the lengths of its type.
-func generateOf(t ck.KeyType, p any, template []ck.Attribute) ([]ck.Attribute, error) {
-	if err := noParam(p); err != nil {
-		return nil, err
-	}
-	n, err := generatedLen(t, template)
-	if err != nil {
-		return nil, err
-	}
-	return randomSecret(n)
-}
-
 // rc2ECBAnswers are most of those of RFC 2268, section 5.
 var rc2ECBAnswers = []known{
 	{"0000000000000000", uint64(63), "0000000000000000", "ebb773f993278eff"},

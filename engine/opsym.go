@@ -217,6 +217,17 @@ func newVerify(m mac, err error) (Verifier, error) {
 	return &verifyMAC{mac: m}, nil
 }
 
+// runOp finishes op over src in one part.
+func runOp(op Op, err error, src []byte) ([]byte, error) {
+	if err != nil {
+		return nil, err
+	}
+	n, _ := op.FinishLen(len(src))
+	dst := make([]byte, n)
+	n, err = op.Finish(dst, src)
+	return dst[:n], err
+}
+
 // testMAC checks a known answer of a mechanism that signs with a secret key.
 func testMAC(t ck.MechanismType, k *Key, p any, message, code string) error {
 	m := Find(t)

@@ -4,10 +4,6 @@ import (
 	"bytes"
 	"crypto/sha1"
 	_ "embed"
-	"encoding/hex"
-	"errors"
-	"fmt"
-	"strings"
 	"sync"
 
 	"github.com/perilune/perilune/cryptoki/ck"
@@ -22,67 +18,6 @@ var asymAnswersText string
 
 // asymAnswers is the file by section and name.
 var asymAnswers = sync.OnceValue(func() map[string]answer { return parseAnswers(asymAnswersText) })
-
-func parseAnswers(text string) map[string]answer {
-	all := map[string]answer{}
-	var section answer
-	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
-		name, value, isValue := strings.Cut(line, " = ")
-		switch {
-		case line == "" || line[0] == '#':
-		case isValue:
-			section[name], _ = hex.DecodeString(value) // the tests would notice
-		default:
-			section = answer{}
-			all[strings.Trim(line, "[]")] = section
-		}
-	}
-	return all
-}
-
-// answer is one section of the file.
-type answer map[string][]byte
-
-var errWrongAnswer = fmt.Errorf("self-test: wrong answer: %w", ck.CKR_GENERAL_ERROR)
-
-// expect finishes op in one part and compares the output.
-func expect(op Op, err error, input, want []byte) error {
-	if err != nil {
-		return err
-	}
-	max, _ := op.FinishLen(len(input))
-	got := make([]byte, max)
-	n, err := op.Finish(got, input)
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(got[:n], want) {
-		return errWrongAnswer
-	}
-	return nil
-}
-
-// expectSignature checks that v takes the signature of the answer, and not
-// that of another message.
-func expectSignature(verify func(*Key, any) (Verifier, error), k *Key, p any, message, sig []byte) error {
-	v, err := verify(k, p)
-	if err != nil {
-		return err
-	}
-	if err := v.Verify(message, sig); err != nil {
-		return err
-	}
-	if v, err = verify(k, p); err != nil {
-		return err
-	}
-	message = bytes.Clone(message)
-	message[0] ^= 1
-	if err := v.Verify(message, sig); !errors.Is(err, ck.CKR_SIGNATURE_INVALID) {
-		return errWrongAnswer
-	}
-	return nil
-}
 
 // testRSAKey is the private key of the RSA answers.
 var testRSAKey = sync.OnceValues(func() (*Key, error) {
@@ -389,9 +324,8 @@ func (c *curve) testVerifyKey(a answer) *Key {
 	}}
 }
 
-// testPoint checks the point that belongs to a private value.
-func testPoint(curve, section, name string) error {
-	a := asymAnswers()[section]
+// testPoint checks the point, by its name, that belongs to a private value.
+func testPoint(curve string, a answer, name string) error {
 	point, err := testCurve(curve).pointOf(a["value"])
 	if err != nil {
 		return err
@@ -402,7 +336,7 @@ func testPoint(curve, section, name string) error {
 	return nil
 }
 
-func testGenerateEC() error { return testPoint("secp256r1", "ec-key", "point") }
+func testGenerateEC() error { return testPoint("secp256r1", asymAnswers()["ec-key"], "point") }
 
 // testGenerateECExtraBits has no published answer of its own but the points: it
 // checks the reduction at its edges.

@@ -18,17 +18,17 @@ var edwardsAnswersText string
 var edwardsAnswers = sync.OnceValue(func() map[string]answer { return parseAnswers(edwardsAnswersText) })
 
 func testGenerateEdwards() error {
-	if err := testPoint("edwards25519", "ed25519", "point"); err != nil {
+	if err := testPoint("edwards25519", asymAnswers()["ed25519"], "point"); err != nil {
 		return err
 	}
-	return testPoint448("edwards448", "ed448", "point")
+	return testPoint("edwards448", edwardsAnswers()["ed448"], "point")
 }
 
 func testGenerateMontgomery() error {
-	if err := testPoint("curve25519", "x25519", "own"); err != nil {
+	if err := testPoint("curve25519", asymAnswers()["x25519"], "own"); err != nil {
 		return err
 	}
-	if err := testPoint448("curve448", "x448", "own"); err != nil {
+	if err := testPoint("curve448", edwardsAnswers()["x448"], "own"); err != nil {
 		return err
 	}
 	a := edwardsAnswers()["x448"]
@@ -37,19 +37,6 @@ func testGenerateMontgomery() error {
 		return err
 	}
 	if !bytes.Equal(secret, a["secret"]) {
-		return errWrongAnswer
-	}
-	return nil
-}
-
-// testPoint448 checks the point that belongs to a private value.
-func testPoint448(curve, section, name string) error {
-	a := edwardsAnswers()[section]
-	point, err := testCurve(curve).pointOf(a["value"])
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(point, a[name]) {
 		return errWrongAnswer
 	}
 	return nil
