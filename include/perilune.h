@@ -148,15 +148,17 @@
 #define CKM_ARIA_CMAC_GENERAL                         0x80000129UL
 #define CKM_DES3_CBC_PAD_IPSEC                        0x8000012EUL
 #define CKM_AES_CBC_PAD_IPSEC                         0x8000012FUL
+#define CKM_DES3_X919_MAC                             0x80000150UL
+#define CKM_AES_KW                                    0x80000170UL
+#define CKM_AES_KWP                                   0x80000171UL
+#define CKM_AES_XTS_OLD                               0x80000A04UL
+
+/* What ARIA-L is has never been published: numbers only, nothing serves them. */
 #define CKM_ARIA_L_ECB                                0x80000130UL
 #define CKM_ARIA_L_CBC                                0x80000131UL
 #define CKM_ARIA_L_CBC_PAD                            0x80000132UL
 #define CKM_ARIA_L_MAC                                0x80000133UL
 #define CKM_ARIA_L_MAC_GENERAL                        0x80000134UL
-#define CKM_DES3_X919_MAC                             0x80000150UL
-#define CKM_AES_KW                                    0x80000170UL
-#define CKM_AES_KWP                                   0x80000171UL
-#define CKM_AES_XTS_OLD                               0x80000A04UL
 
 /* RSA and DSA. */
 #define CKM_SHA224_RSA_X9_31                          0x80000135UL
@@ -263,8 +265,6 @@
 #define CKM_EC_KCDSA_SHA384                           0x80504C31UL
 #define CKM_EC_KCDSA_SHA512                           0x80504C32UL
 #define CKM_XCHACHA20_POLY1305                        0x80504C35UL
-
-/* Other names. */
 
 /*
  * Key derivation functions and pseudo-random functions

@@ -740,6 +740,7 @@ typedef CK_XMSSMT_PARAMETER_SET_TYPE CK_PTR CK_XMSSMT_PARAMETER_SET_TYPE_PTR;
 #define CKM_SHA3_512_HMAC                        0x000002D1UL
 #define CKM_SHA3_512_HMAC_GENERAL                0x000002D2UL
 #define CKM_SHA3_512_KEY_GEN                     0x000002D3UL
+/* CAST and CAST3 were never published: numbers only. */
 #define CKM_CAST_KEY_GEN                         0x00000300UL
 #define CKM_CAST_ECB                             0x00000301UL
 #define CKM_CAST_CBC                             0x00000302UL
