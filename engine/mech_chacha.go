@@ -45,7 +45,7 @@ func init() {
 // chachaKeyGen is the row of the generation of keys of 32 bytes.
 func chachaKeyGen(t ck.MechanismType, makes ck.KeyType) *Mechanism {
 	return &Mechanism{
-		Type: t, Makes: makes, Min: 32, Max: 32, Vectors: "none: keys are random",
+		Type: t, Makes: makes, Min: 32, Max: 32, Vectors: formOnly,
 		Generate: func(p any, template []ck.Attribute) ([]ck.Attribute, error) {
 			return generateOf(makes, p, template)
 		},

@@ -11,7 +11,7 @@ import (
 func init() {
 	register(
 		&Mechanism{
-			Type: ck.CKM_RC4_KEY_GEN, Makes: ck.CKK_RC4, Min: 8, Max: 2048, Vectors: "none: keys are random",
+			Type: ck.CKM_RC4_KEY_GEN, Makes: ck.CKK_RC4, Min: 8, Max: 2048, Vectors: formOnly,
 			Generate: func(p any, template []ck.Attribute) ([]ck.Attribute, error) {
 				return generateOf(ck.CKK_RC4, p, template)
 			},
