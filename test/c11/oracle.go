@@ -1,0 +1,72 @@
+package c11
+
+/*
+#include "pkcs11.h"
+*/
+import "C"
+
+import (
+	"unsafe"
+
+	"github.com/perilune/perilune/cryptoki/ck"
+)
+
+// Digest is C_DigestInit and C_Digest.
+func (m *Module) Digest(a *Arena, s uint64, mech Mech, in []byte) ([]byte, ck.RV) {
+	if rv := m.Call("C_DigestInit", s, a.Mechanism(mech.Type, mech.Param)); rv != ck.CKR_OK {
+		return nil, rv
+	}
+	return m.output(a, "C_Digest", s, a.Exact(in), len(in))
+}
+
+// DigestParts is C_DigestInit, C_DigestUpdate with parts of a size, and
+// C_DigestFinal.
+func (m *Module) DigestParts(a *Arena, s uint64, mech Mech, in []byte, size int) ([]byte, ck.RV) {
+	if rv := m.Call("C_DigestInit", s, a.Mechanism(mech.Type, mech.Param)); rv != ck.CKR_OK {
+		return nil, rv
+	}
+	for len(in) > 0 {
+		part := in[:min(size, len(in))]
+		in = in[len(part):]
+		if rv := m.Call("C_DigestUpdate", s, a.Exact(part), len(part)); rv != ck.CKR_OK {
+			return nil, rv
+		}
+	}
+	return m.output(a, "C_DigestFinal", s)
+}
+
+// output calls a function whose last arguments are a buffer and its length.
+func (m *Module) output(a *Arena, name string, args ...any) ([]byte, ck.RV) {
+	const room = 1 << 16
+	out, n := a.Alloc(room), a.ULong(room)
+	rv := m.Call(name, append(args, out, n)...)
+	if rv != ck.CKR_OK {
+		return nil, rv
+	}
+	return Peek(out, int(Number(n))), rv
+}
+
+// GeneratePair is C_GenerateKeyPair.
+func (m *Module) GeneratePair(a *Arena, s uint64, mech Mech, public, private []ck.Attribute) (pub, priv uint64, rv ck.RV) {
+	x, y := a.ULong(0), a.ULong(0)
+	rv = m.Call("C_GenerateKeyPair", s, a.Mechanism(mech.Type, mech.Param), a.Template(public...), len(public),
+		a.Template(private...), len(private), x, y)
+	return Number(x), Number(y), rv
+}
+
+// Mechanisms is C_GetMechanismList.
+func (m *Module) Mechanisms(a *Arena, slot uint64) ([]ck.MechanismType, ck.RV) {
+	n := a.ULong(0)
+	if rv := m.Call("C_GetMechanismList", slot, nil, n); rv != ck.CKR_OK {
+		return nil, rv
+	}
+	list := a.Alloc(8 * int(Number(n)))
+	if rv := m.Call("C_GetMechanismList", slot, list, n); rv != ck.CKR_OK {
+		return nil, rv
+	}
+	var all []ck.MechanismType
+	for i := range int(Number(n)) {
+		all = append(all, ck.MechanismType(Number(unsafe.Add(list, 8*i))))
+	}
+	return all, ck.CKR_OK
+}

@@ -1,0 +1,290 @@
+import java.io.BufferedReader;
+import java.io.InputStreamReader;
+import java.io.PrintStream;
+import java.security.MessageDigest;
+import java.security.SecureRandom;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.bouncycastle.crypto.*;
+import org.bouncycastle.crypto.digests.*;
+import org.bouncycastle.crypto.engines.*;
+import org.bouncycastle.crypto.macs.*;
+import org.bouncycastle.crypto.modes.*;
+import org.bouncycastle.crypto.paddings.*;
+import org.bouncycastle.crypto.params.*;
+import org.bouncycastle.util.encoders.Hex;
+
+/**
+ * Bouncy Castle behind the line protocol of openssl.c: words in, "ok" with bytes
+ * in hexadecimal or "no" with a reason out.
+ */
+public class BouncyCastle {
+    interface Command {
+        byte[] run(String[] w) throws Exception;
+    }
+
+    static final Map<String, Command> commands = new HashMap<>();
+
+    /** Randomness that is the same each time. */
+    static final SecureRandom random = new SecureRandom() {
+        private long drawn;
+
+        @Override
+        public void nextBytes(byte[] b) {
+            try {
+                for (int i = 0; i < b.length; i += 32) {
+                    byte[] block = MessageDigest.getInstance("SHA-256").digest(("oracle " + drawn++).getBytes());
+                    System.arraycopy(block, 0, b, i, Math.min(32, b.length - i));
+                }
+            } catch (Exception e) {
+                throw new IllegalStateException(e);
+            }
+        }
+    };
+
+    static byte[] hex(String s) {
+        return s.equals("-") ? new byte[0] : Hex.decode(s);
+    }
+
+    static int number(String s) {
+        return Integer.parseInt(s);
+    }
+
+    /** The options name=value from a word on; names of byte strings begin with "hex". */
+    static Map<String, String> options(String[] w, int first) {
+        Map<String, String> m = new HashMap<>();
+        for (int i = first; i < w.length; i++) {
+            int eq = w[i].indexOf('=');
+            m.put(w[i].substring(0, eq), w[i].substring(eq + 1));
+        }
+        return m;
+    }
+
+    static byte[] bytes(Map<String, String> o, String name) {
+        return Hex.decode(o.getOrDefault("hex" + name, ""));
+    }
+
+    static Digest digest(String name) {
+        if (name.startsWith("BLAKE2B-")) {
+            return new Blake2bDigest(number(name.substring(8)));
+        }
+        if (name.startsWith("SHA-512/")) {
+            return new SHA512tDigest(number(name.substring(8)));
+        }
+        if (name.startsWith("SHA3-")) {
+            return new SHA3Digest(number(name.substring(5)));
+        }
+        if (name.startsWith("SHAKE")) {
+            return new SHAKEDigest(number(name.substring(5)));
+        }
+        switch (name) {
+            case "MD2": return new MD2Digest();
+            case "MD5": return new MD5Digest();
+            case "SHA-1": return new SHA1Digest();
+            case "SHA-224": return new SHA224Digest();
+            case "SHA-256": return new SHA256Digest();
+            case "SHA-384": return new SHA384Digest();
+            case "SHA-512": return new SHA512Digest();
+            case "RIPEMD128": return new RIPEMD128Digest();
+            case "RIPEMD160": return new RIPEMD160Digest();
+            case "SM3": return new SM3Digest();
+        }
+        throw new IllegalArgumentException("no digest " + name);
+    }
+
+    static BlockCipher engine(String name) {
+        switch (name) {
+            case "AES": return new AESEngine();
+            case "ARIA": return new ARIAEngine();
+            case "Camellia": return new CamelliaEngine();
+            case "SEED": return new SEEDEngine();
+            case "SM4": return new SM4Engine();
+            case "DES": return new DESEngine();
+            case "DESede": return new DESedeEngine();
+            case "CAST5": return new CAST5Engine();
+            case "Blowfish": return new BlowfishEngine();
+            case "Twofish": return new TwofishEngine();
+            case "RC2": return new RC2Engine();
+            case "RC5": return new RC532Engine();
+            case "RC5-64": return new RC564Engine();
+        }
+        throw new IllegalArgumentException("no cipher " + name);
+    }
+
+    static CipherParameters key(String name, byte[] key, Map<String, String> o) {
+        if (name.startsWith("RC5")) {
+            return new RC5Parameters(key, number(o.get("rounds")));
+        }
+        if (name.equals("RC2") && o.containsKey("keybits")) {
+            return new RC2Parameters(key, number(o.get("keybits")));
+        }
+        return new KeyParameter(key);
+    }
+
+    static byte[] all(BufferedBlockCipher c, byte[] in) throws Exception {
+        byte[] out = new byte[c.getOutputSize(in.length)];
+        int n = c.processBytes(in, 0, in.length, out, 0);
+        n += c.doFinal(out, n);
+        return java.util.Arrays.copyOf(out, n);
+    }
+
+    /** cipher ENGINE MODE enc|dec KEY IV pad|raw DATA NAME=VALUE... */
+    static byte[] cipher(String[] w) throws Exception {
+        boolean enc = w[3].equals("enc");
+        byte[] iv = hex(w[5]);
+        byte[] in = hex(w[7]);
+        CipherParameters p = key(w[1], hex(w[4]), options(w, 8));
+        BlockCipher e = engine(w[1]);
+        String mode = w[2];
+        if (iv.length > 0) {
+            p = new ParametersWithIV(p, iv);
+        }
+        BufferedBlockCipher c;
+        if (mode.startsWith("CS")) {
+            c = new NISTCTSBlockCipher(number(mode.substring(2)), e);
+        } else {
+            BlockCipher m;
+            if (mode.equals("ECB")) {
+                m = e;
+            } else if (mode.equals("CBC")) {
+                m = new CBCBlockCipher(e);
+            } else if (mode.startsWith("CFB")) {
+                m = new CFBBlockCipher(e, number(mode.substring(3)));
+            } else if (mode.startsWith("OFB")) {
+                m = new OFBBlockCipher(e, number(mode.substring(3)));
+            } else if (mode.equals("CTR")) {
+                m = new SICBlockCipher(e);
+            } else {
+                throw new IllegalArgumentException("no mode " + mode);
+            }
+            c = w[6].equals("pad") ? new PaddedBufferedBlockCipher(m) : new BufferedBlockCipher(m);
+        }
+        c.init(enc, p);
+        return all(c, in);
+    }
+
+    /** aead ENGINE GCM|CCM|ChaCha20-Poly1305 enc|dec KEY IV AAD TAGLEN DATA; the tag is behind the ciphertext. */
+    static byte[] aead(String[] w) throws Exception {
+        AEADCipher c;
+        switch (w[2]) {
+            case "GCM": c = new GCMBlockCipher(engine(w[1])); break;
+            case "CCM": c = new CCMBlockCipher(engine(w[1])); break;
+            default: c = new ChaCha20Poly1305();
+        }
+        byte[] in = hex(w[8]);
+        c.init(w[3].equals("enc"), new AEADParameters(new KeyParameter(hex(w[4])), 8 * number(w[7]), hex(w[5]), hex(w[6])));
+        byte[] out = new byte[c.getOutputSize(in.length)];
+        int n = c.processBytes(in, 0, in.length, out, 0);
+        n += c.doFinal(out, n);
+        return java.util.Arrays.copyOf(out, n);
+    }
+
+    /** stream ENGINE KEY IV DATA */
+    static byte[] stream(String[] w) {
+        StreamCipher c;
+        switch (w[1]) {
+            case "Salsa20": c = new Salsa20Engine(); break;
+            case "XSalsa20": c = new XSalsa20Engine(); break;
+            case "ChaCha": c = new ChaChaEngine(); break;
+            case "ChaCha20": c = new ChaCha7539Engine(); break;
+            case "RC4": c = new RC4Engine(); break;
+            default: throw new IllegalArgumentException("no stream cipher " + w[1]);
+        }
+        byte[] iv = hex(w[3]);
+        byte[] in = hex(w[4]);
+        CipherParameters p = new KeyParameter(hex(w[2]));
+        c.init(true, iv.length > 0 ? new ParametersWithIV(p, iv) : p);
+        byte[] out = new byte[in.length];
+        c.processBytes(in, 0, in.length, out, 0);
+        return out;
+    }
+
+    /** wrap KW|KWP ENGINE enc|dec KEY DATA */
+    static byte[] wrap(String[] w) throws Exception {
+        Wrapper c = w[1].equals("KW") ? new RFC3394WrapEngine(engine(w[2])) : new RFC5649WrapEngine(engine(w[2]));
+        byte[] in = hex(w[5]);
+        c.init(w[3].equals("enc"), new KeyParameter(hex(w[4])));
+        return w[3].equals("enc") ? c.wrap(in, 0, in.length) : c.unwrap(in, 0, in.length);
+    }
+
+    /** digest NAME LENGTH DATA */
+    static byte[] digest(String[] w) {
+        Digest d = digest(w[1]);
+        byte[] in = hex(w[3]);
+        d.update(in, 0, in.length);
+        int n = number(w[2]);
+        if (n > 0) {
+            byte[] out = new byte[n];
+            ((Xof) d).doFinal(out, 0, n);
+            return out;
+        }
+        byte[] out = new byte[d.getDigestSize()];
+        d.doFinal(out, 0);
+        return out;
+    }
+
+    /** mac NAME KEY DATA NAME=VALUE... */
+    static byte[] mac(String[] w) {
+        Map<String, String> o = options(w, 4);
+        byte[] key = hex(w[2]);
+        byte[] in = hex(w[3]);
+        CipherParameters p = new KeyParameter(key);
+        Mac m;
+        switch (w[1]) {
+            case "HMAC": m = new HMac(digest(o.get("digest"))); break;
+            case "BLAKE2B": {
+                Blake2bDigest d = new Blake2bDigest(key, number(o.get("size")), null, null);
+                d.update(in, 0, in.length);
+                byte[] out = new byte[d.getDigestSize()];
+                d.doFinal(out, 0);
+                return out;
+            }
+            case "KMAC": m = new KMAC(number(o.get("bits")), bytes(o, "custom")); break;
+            case "Poly1305": m = new Poly1305(); break;
+            case "CMAC": m = new CMac(engine(o.get("cipher"))); break;
+            case "GMAC":
+                m = new GMac(new GCMBlockCipher(engine(o.get("cipher"))));
+                p = new ParametersWithIV(p, bytes(o, "iv"));
+                break;
+            case "CBCMAC":
+                m = new CBCBlockCipherMac(engine(o.get("cipher")), 8 * number(o.get("size")), new ZeroBytePadding());
+                p = key(o.get("cipher"), key, o);
+                break;
+            case "RETAIL": m = new ISO9797Alg3Mac(new DESEngine()); break;
+            default: throw new IllegalArgumentException("no MAC " + w[1]);
+        }
+        m.init(p);
+        m.update(in, 0, in.length);
+        byte[] out = new byte[m.getMacSize()];
+        if (o.containsKey("length") && m instanceof Xof) {
+            out = new byte[number(o.get("length"))];
+            ((Xof) m).doFinal(out, 0, out.length);
+            return out;
+        }
+        m.doFinal(out, 0);
+        return out;
+    }
+
+    public static void main(String[] args) throws Exception {
+        commands.put("cipher", BouncyCastle::cipher);
+        commands.put("aead", BouncyCastle::aead);
+        commands.put("stream", BouncyCastle::stream);
+        commands.put("wrap", BouncyCastle::wrap);
+        commands.put("digest", BouncyCastle::digest);
+        commands.put("mac", BouncyCastle::mac);
+        BufferedReader in = new BufferedReader(new InputStreamReader(System.in));
+        PrintStream out = new PrintStream(System.out, false);
+        for (String line; (line = in.readLine()) != null; ) {
+            String[] w = line.split(" ");
+            try {
+                byte[] b = commands.get(w[0]).run(w);
+                out.println("ok " + (b.length == 0 ? "-" : Hex.toHexString(b)));
+            } catch (Throwable e) {
+                out.println("no " + e.toString().replace('\n', ' '));
+            }
+            out.flush();
+        }
+    }
+}
