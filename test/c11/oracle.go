@@ -70,3 +70,11 @@ func (m *Module) Mechanisms(a *Arena, slot uint64) ([]ck.MechanismType, ck.RV) {
 	}
 	return all, ck.CKR_OK
 }
+
+// MechanismInfo is C_GetMechanismInfo.
+func (m *Module) MechanismInfo(a *Arena, slot uint64, t ck.MechanismType) (ck.MechanismInfo, ck.RV) {
+	p := a.Alloc(24)
+	rv := m.Call("C_GetMechanismInfo", slot, uint64(t), p)
+	at := func(i int) uint64 { return Number(unsafe.Add(p, 8*i)) }
+	return ck.MechanismInfo{MinKeySize: at(0), MaxKeySize: at(1), Flags: ck.Flags(at(2))}, rv
+}

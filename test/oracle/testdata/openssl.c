@@ -112,7 +112,8 @@ static int do_cipher(void)
 	NEED(EVP_CipherInit_ex2(ctx, c, NULL, NULL, enc, NULL));
 	if ((size_t)EVP_CIPHER_CTX_get_key_length(ctx) != key.n)
 		NEED(EVP_CIPHER_CTX_set_key_length(ctx, (int)key.n));
-	NEED(EVP_CipherInit_ex2(ctx, NULL, key.p, iv.n ? iv.p : NULL, enc, params));
+	NEED(EVP_CIPHER_CTX_set_params(ctx, params)); /* before the key: RC2 expands it by them */
+	NEED(EVP_CipherInit_ex2(ctx, NULL, key.p, iv.n ? iv.p : NULL, enc, NULL));
 	EVP_CIPHER_CTX_set_padding(ctx, strcmp(words[5], "pad") == 0);
 	NEED(EVP_CipherUpdate(ctx, out, &n, in.p, (int)in.n));
 	NEED(EVP_CipherFinal_ex(ctx, out + n, &m));
@@ -396,13 +397,15 @@ static void *sodium(const char *name)
 	return so ? dlsym(so, name) : NULL;
 }
 
-/* seal KEY NONCE AAD DATA: XChaCha20-Poly1305. */
+/* seal NAME KEY NONCE AAD DATA */
 static int do_seal(void)
 {
-	bytes key = hex(1), nonce = hex(2), aad = hex(3), in = hex(4);
+	bytes key = hex(2), nonce = hex(3), aad = hex(4), in = hex(5);
 	unsigned long long n = 0;
+	char name[64];
 	seal f;
-	*(void **)&f = sodium("crypto_aead_xchacha20poly1305_ietf_encrypt");
+	snprintf(name, sizeof name, "crypto_aead_%s_encrypt", words[1]);
+	*(void **)&f = sodium(name);
 	NEED(f != NULL);
 	NEED(f(out, &n, in.p, in.n, aad.p, aad.n, NULL, nonce.p, key.p) == 0);
 	out_len = n;
@@ -430,7 +433,7 @@ static const struct {
 } commands[] = {
 	{"cipher", 7, do_cipher}, {"aead", 8, do_aead},       {"digest", 4, do_digest},   {"mac", 4, do_mac},       {"kdf", 3, do_kdf},
 	{"gen", 2, do_gen},       {"pub", 2, do_pub},         {"check", 3, do_check},     {"sign", 4, do_sign},     {"verify", 5, do_verify},
-	{"encrypt", 3, do_encrypt}, {"decrypt", 3, do_decrypt}, {"derive", 3, do_derive}, {"seal", 5, do_seal}, {"stream", 6, do_stream},
+	{"encrypt", 3, do_encrypt}, {"decrypt", 3, do_decrypt}, {"derive", 3, do_derive}, {"seal", 6, do_seal}, {"stream", 6, do_stream},
 };
 
 int main(void)
