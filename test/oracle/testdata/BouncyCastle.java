@@ -14,6 +14,8 @@ import org.bouncycastle.crypto.macs.*;
 import org.bouncycastle.crypto.modes.*;
 import org.bouncycastle.crypto.paddings.*;
 import org.bouncycastle.crypto.params.*;
+import org.bouncycastle.crypto.signers.*;
+import org.bouncycastle.crypto.util.PrivateKeyFactory;
 import org.bouncycastle.util.encoders.Hex;
 
 /**
@@ -267,6 +269,15 @@ public class BouncyCastle {
         return out;
     }
 
+    /** x931 DIGEST PRIVATE DATA */
+    static byte[] x931(String[] w) throws Exception {
+        X931Signer s = new X931Signer(new RSABlindedEngine(), digest(w[1]));
+        byte[] in = hex(w[3]);
+        s.init(true, PrivateKeyFactory.createKey(hex(w[2])));
+        s.update(in, 0, in.length);
+        return s.generateSignature();
+    }
+
     public static void main(String[] args) throws Exception {
         commands.put("cipher", BouncyCastle::cipher);
         commands.put("aead", BouncyCastle::aead);
@@ -274,6 +285,7 @@ public class BouncyCastle {
         commands.put("wrap", BouncyCastle::wrap);
         commands.put("digest", BouncyCastle::digest);
         commands.put("mac", BouncyCastle::mac);
+        commands.put("x931", BouncyCastle::x931);
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in));
         PrintStream out = new PrintStream(System.out, false);
         for (String line; (line = in.readLine()) != null; ) {
