@@ -1,21 +1,25 @@
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
+import java.math.BigInteger;
 import java.security.MessageDigest;
 import java.security.SecureRandom;
-import java.util.ArrayList;
 import java.util.HashMap;
-import java.util.List;
 import java.util.Map;
 import org.bouncycastle.crypto.*;
+import org.bouncycastle.crypto.agreement.*;
 import org.bouncycastle.crypto.digests.*;
 import org.bouncycastle.crypto.engines.*;
+import org.bouncycastle.crypto.generators.*;
 import org.bouncycastle.crypto.macs.*;
 import org.bouncycastle.crypto.modes.*;
 import org.bouncycastle.crypto.paddings.*;
 import org.bouncycastle.crypto.params.*;
 import org.bouncycastle.crypto.signers.*;
 import org.bouncycastle.crypto.util.PrivateKeyFactory;
+import org.bouncycastle.crypto.util.PublicKeyFactory;
+import org.bouncycastle.util.Arrays;
+import org.bouncycastle.util.BigIntegers;
 import org.bouncycastle.util.encoders.Hex;
 
 /**
@@ -129,7 +133,7 @@ public class BouncyCastle {
         byte[] out = new byte[c.getOutputSize(in.length)];
         int n = c.processBytes(in, 0, in.length, out, 0);
         n += c.doFinal(out, n);
-        return java.util.Arrays.copyOf(out, n);
+        return Arrays.copyOf(out, n);
     }
 
     /** cipher ENGINE MODE enc|dec KEY IV pad|raw DATA NAME=VALUE... */
@@ -180,7 +184,7 @@ public class BouncyCastle {
         byte[] out = new byte[c.getOutputSize(in.length)];
         int n = c.processBytes(in, 0, in.length, out, 0);
         n += c.doFinal(out, n);
-        return java.util.Arrays.copyOf(out, n);
+        return Arrays.copyOf(out, n);
     }
 
     /** stream ENGINE KEY IV DATA */
@@ -278,6 +282,102 @@ public class BouncyCastle {
         return s.generateSignature();
     }
 
+    static <T> T privateKey(String der, Class<T> type) throws Exception {
+        return type.cast(PrivateKeyFactory.createKey(hex(der)));
+    }
+
+    static <T> T publicKey(String der, Class<T> type) throws Exception {
+        return type.cast(PublicKeyFactory.createKey(hex(der)));
+    }
+
+    /** rfc6979 DIGEST PRIVATE DATA: a deterministic signature of ECDSA. */
+    static byte[] rfc6979(String[] w) throws Exception {
+        byte[] in = hex(w[3]);
+        DSADigestSigner s = new DSADigestSigner(new ECDSASigner(new HMacDSAKCalculator(digest(w[1]))), digest(w[1]));
+        s.init(true, PrivateKeyFactory.createKey(hex(w[2])));
+        s.update(in, 0, in.length);
+        return s.generateSignature();
+    }
+
+    /** eddsa VARIANT PRIVATE CONTEXT DATA */
+    static byte[] eddsa(String[] w) throws Exception {
+        byte[] context = hex(w[3]);
+        byte[] in = hex(w[4]);
+        Signer s;
+        switch (w[1]) {
+            case "ED25519ctx": s = new Ed25519ctxSigner(context); break;
+            case "ED25519ph": s = new Ed25519phSigner(context); break;
+            case "ED448ctx": s = new Ed448Signer(context); break;
+            default: s = new Ed448phSigner(context);
+        }
+        s.init(true, PrivateKeyFactory.createKey(hex(w[2])));
+        s.update(in, 0, in.length);
+        return s.generateSignature();
+    }
+
+    /** sm2 C1C2C3|C1C3C2 enc|dec KEY DATA */
+    static byte[] sm2(String[] w) throws Exception {
+        SM2Engine e = new SM2Engine(SM2Engine.Mode.valueOf(w[1]));
+        byte[] in = hex(w[4]);
+        if (w[2].equals("enc")) {
+            e.init(true, new ParametersWithRandom(PublicKeyFactory.createKey(hex(w[3])), random));
+        } else {
+            e.init(false, PrivateKeyFactory.createKey(hex(w[3])));
+        }
+        return e.processBlock(in, 0, in.length);
+    }
+
+    /** sm2exchange initiator|responder LENGTH STATIC EPHEMERAL ID STATIC EPHEMERAL ID */
+    static byte[] sm2exchange(String[] w) throws Exception {
+        SM2KeyExchange e = new SM2KeyExchange();
+        e.init(new ParametersWithID(new SM2KeyExchangePrivateParameters(w[1].equals("initiator"),
+            privateKey(w[3], ECPrivateKeyParameters.class), privateKey(w[4], ECPrivateKeyParameters.class)), hex(w[5])));
+        return e.calculateKey(8 * number(w[2]), new ParametersWithID(new SM2KeyExchangePublicParameters(
+            publicKey(w[6], ECPublicKeyParameters.class), publicKey(w[7], ECPublicKeyParameters.class)), hex(w[8])));
+    }
+
+    /** mqv STATIC EPHEMERAL STATIC EPHEMERAL */
+    static byte[] mqv(String[] w) throws Exception {
+        ECMQVBasicAgreement a = new ECMQVBasicAgreement();
+        a.init(new MQVPrivateParameters(privateKey(w[1], ECPrivateKeyParameters.class), privateKey(w[2], ECPrivateKeyParameters.class)));
+        BigInteger z = a.calculateAgreement(new MQVPublicParameters(
+            publicKey(w[3], ECPublicKeyParameters.class), publicKey(w[4], ECPublicKeyParameters.class)));
+        return BigIntegers.asUnsignedByteArray(a.getFieldSize(), z);
+    }
+
+    /** ecies enc|dec KEY DIGEST CIPHER KEYBITS MACBITS PRIMITIVE INFO1 INFO2 DATA, where the ephemeral point comes first. */
+    static byte[] ecies(String[] w) throws Exception {
+        BasicAgreement agreement = w[7].equals("3") ? new ECDHCBasicAgreement() : new ECDHBasicAgreement();
+        String[] cipher = w[4].split("/");
+        BufferedBlockCipher c = null;
+        if (cipher.length == 2) {
+            BlockCipher cbc = new CBCBlockCipher(engine(cipher[0]));
+            c = cipher[1].equals("pad") ? new PaddedBufferedBlockCipher(cbc) : new BufferedBlockCipher(cbc);
+        }
+        Digest d = digest(w[3]);
+        IESEngine e = c == null ? new IESEngine(agreement, new KDF2BytesGenerator(digest(w[3])), new HMac(d))
+            : new IESEngine(agreement, new KDF2BytesGenerator(digest(w[3])), new HMac(d), c);
+        int macBits = number(w[6]);
+        IESParameters p = c == null ? new IESParameters(hex(w[8]), hex(w[9]), macBits)
+            : new IESWithCipherParameters(hex(w[8]), hex(w[9]), macBits, number(w[5]));
+        byte[] in = hex(w[10]);
+        // Both keys are given, so that the engine does not hash the point too.
+        if (w[1].equals("enc")) {
+            ECPublicKeyParameters pub = publicKey(w[2], ECPublicKeyParameters.class);
+            ECKeyPairGenerator g = new ECKeyPairGenerator();
+            g.init(new ECKeyGenerationParameters(pub.getParameters(), random));
+            AsymmetricCipherKeyPair k = g.generateKeyPair();
+            e.init(true, k.getPrivate(), pub, p);
+            return Arrays.concatenate(((ECPublicKeyParameters) k.getPublic()).getQ().getEncoded(false), e.processBlock(in, 0, in.length));
+        }
+        ECPrivateKeyParameters priv = privateKey(w[2], ECPrivateKeyParameters.class);
+        ECDomainParameters domain = priv.getParameters();
+        int n = 1 + 2 * ((domain.getCurve().getFieldSize() + 7) / 8);
+        ECPublicKeyParameters pub = new ECPublicKeyParameters(domain.getCurve().decodePoint(Arrays.copyOf(in, n)), domain);
+        e.init(false, priv, pub, p);
+        return e.processBlock(in, n, in.length - n);
+    }
+
     public static void main(String[] args) throws Exception {
         commands.put("cipher", BouncyCastle::cipher);
         commands.put("aead", BouncyCastle::aead);
@@ -286,6 +386,12 @@ public class BouncyCastle {
         commands.put("digest", BouncyCastle::digest);
         commands.put("mac", BouncyCastle::mac);
         commands.put("x931", BouncyCastle::x931);
+        commands.put("rfc6979", BouncyCastle::rfc6979);
+        commands.put("eddsa", BouncyCastle::eddsa);
+        commands.put("sm2", BouncyCastle::sm2);
+        commands.put("sm2exchange", BouncyCastle::sm2exchange);
+        commands.put("mqv", BouncyCastle::mqv);
+        commands.put("ecies", BouncyCastle::ecies);
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in));
         PrintStream out = new PrintStream(System.out, false);
         for (String line; (line = in.readLine()) != null; ) {
