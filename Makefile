@@ -78,7 +78,7 @@ bench: build
 	@test/bench/run
 
 soak: build
-	cd test && PERILUNE_SOAK=1 $(GO) test -count=1 -timeout 3h ./fork ./crash ./conformance
+	cd test && PERILUNE_SOAK=1 $(GO) test -count=1 -timeout 3h ./fork ./crash ./conformance ./wycheproof
 
 install: build
 	install -d $(DESTDIR)$(LIBDIR)/pkcs11 $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/perilune

@@ -372,3 +372,28 @@ func (m *Module) VerifyParts(a *Arena, s uint64, mech Mech, key uint64, in, sig 
 	}
 	return ck.RV(C.verify_final(m.f, h, a.sig(sig), C.CK_ULONG(len(sig))))
 }
+
+// Encapsulate is C_EncapsulateKey: the ciphertext and the new secret.
+func (m *Module) Encapsulate(a *Arena, s uint64, mech Mech, public uint64, list ...ck.Attribute) (ciphertext []byte, o uint64, rv ck.RV) {
+	t, n := a.template(list)
+	size, h := a.ULong(0), a.ULong(0)
+	call := func(out unsafe.Pointer) ck.RV {
+		return m.Call("C_EncapsulateKey", s, a.Mechanism(mech.Type, mech.Param), public, unsafe.Pointer(t), uint64(n), out, size, h)
+	}
+	if rv := call(nil); rv != ck.CKR_OK {
+		return nil, 0, rv
+	}
+	out := a.Alloc(int(Number(size)))
+	if rv := call(out); rv != ck.CKR_OK {
+		return nil, 0, rv
+	}
+	return Peek(out, int(Number(size))), Number(h), ck.CKR_OK
+}
+
+// Decapsulate is C_DecapsulateKey.
+func (m *Module) Decapsulate(a *Arena, s uint64, mech Mech, private uint64, ciphertext []byte, list ...ck.Attribute) (o uint64, rv ck.RV) {
+	t, n := a.template(list)
+	h := a.ULong(0)
+	rv = m.Call("C_DecapsulateKey", s, a.Mechanism(mech.Type, mech.Param), private, unsafe.Pointer(t), uint64(n), a.Exact(ciphertext), len(ciphertext), h)
+	return Number(h), rv
+}

@@ -4,7 +4,7 @@ import (
 	"crypto"
 	_ "crypto/sha1"
 	_ "crypto/sha256"
-	_ "crypto/sha3"
+	"crypto/sha3"
 	_ "crypto/sha512"
 	"encoding/hex"
 	"fmt"
@@ -27,6 +27,12 @@ func unhex(s string) []byte {
 // digestOf hashes with the standard library, for the mechanisms that take a
 // digest.
 func digestOf(sha string, msg []byte) ([]byte, error) {
+	switch sha { // with the lengths that RFC 8692 gives them for ECDSA
+	case "SHAKE128":
+		return sha3.SumSHAKE128(msg, 32), nil
+	case "SHAKE256":
+		return sha3.SumSHAKE256(msg, 64), nil
+	}
 	h, ok := map[string]crypto.Hash{
 		"SHA-1": crypto.SHA1, "SHA-224": crypto.SHA224, "SHA-256": crypto.SHA256, "SHA-384": crypto.SHA384, "SHA-512": crypto.SHA512,
 		"SHA-512/224": crypto.SHA512_224, "SHA-512/256": crypto.SHA512_256,
