@@ -46,8 +46,6 @@ var differences = []difference{
 		why: "SoftHSM2 takes the parent's state for its own in a forked child"},
 	{client: "TestPkcs11ToolSelfTests", step: "test threads .*", module: "softhsm2", never: true,
 		why: "SoftHSM2 crashes or hangs when several threads call C_Initialize at once"},
-	{client: "TestPkcs11ToolRandomAndHash", step: "hash MD5", module: "perilune", says: "CKR_MECHANISM_INVALID", why: notInPerilune},
-	{client: "TestPkcs11ToolSecretKeys", step: "generate DES3:24", module: "perilune", says: "mechanism not supported", why: notInPerilune},
 
 	// p11tool
 	{client: "TestP11Tool", step: "generate ed25519", module: "softhsm2", says: "unsupported feature", why: gnutlsEd25519},
@@ -80,8 +78,6 @@ var differences = []difference{
 }
 
 const (
-	notInPerilune = "Perilune has no MD5, DES, DSA, finite-field Diffie-Hellman and secp256k1 yet"
-
 	noDES    = "SoftHSM2 lists single DES, which its OpenSSL 3 keeps in a provider that is not loaded"
 	noLength = "SoftHSM2 wants CKA_VALUE_LEN in C_DeriveKey of a generic secret, which may be left out"
 )
