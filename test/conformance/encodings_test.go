@@ -257,7 +257,7 @@ func TestGCM(t *testing.T) {
 		t.Error("ulIvBits 0 changes the result")
 	}
 	for name, p := range map[string][]byte{
-		"no IV": c11.Words(0, 0, 0, 0, 0, 128), "a tag of 129 bits": c11.Words(c.Ptr(sequence(12)), 12, 96, 0, 0, 129), "a tag of 136 bits": c11.Words(c.Ptr(sequence(12)), 12, 96, 0, 0, 136),
+		"an empty IV": c11.Words(c.Ptr(sequence(1)), 0, 0, 0, 0, 128), "a tag of 129 bits": c11.Words(c.Ptr(sequence(12)), 12, 96, 0, 0, 129), "a tag of 136 bits": c11.Words(c.Ptr(sequence(12)), 12, 96, 0, 0, 136),
 		"a tag of 0 bits": c11.Words(c.Ptr(sequence(12)), 12, 96, 0, 0, 0), "nothing": nil, "half a structure": make([]byte, 24),
 	} {
 		c.want(name, c.Call("C_EncryptInit", c.s, c.Mechanism(ck.CKM_AES_GCM, p), aes), ck.CKR_MECHANISM_PARAM_INVALID)

@@ -177,6 +177,9 @@ func (r *robust) argument(f c11.Function, p c11.Param) any {
 		if bad {
 			return nil
 		}
+		if strings.HasSuffix(f.Name, "Authenticated") {
+			return r.messageMechanism()
+		}
 		return r.mechanism()
 	case "CK_ATTRIBUTE_PTR":
 		if bad {
@@ -294,10 +297,6 @@ func (r *robust) mechanism() unsafe.Pointer {
 	iv, n := r.Ptr(sequence(16)), r.oneOf(0, 1, 8, 12, 16)
 	var p []byte
 	switch m {
-	case ck.CKM_AES_GCM, ck.CKM_AES_GMAC:
-		p = c11.Words(iv, n, 8*n, iv, n, r.oneOf(0, 96, 128))
-	case ck.CKM_AES_CCM:
-		p = c11.Words(r.oneOf(0, 16, 100), iv, n, iv, n, r.oneOf(4, 16, 17))
 	case ck.CKM_RSA_PKCS_OAEP:
 		p = c11.Words(uint64(ck.CKM_SHA256), uint64(ck.CKG_MGF1_SHA256), r.oneOf(0, 1), iv, n)
 	case ck.CKM_RSA_AES_KEY_WRAP:
@@ -307,25 +306,71 @@ func (r *robust) mechanism() unsafe.Pointer {
 		p = c11.Words(uint64(ck.CKD_NULL), 0, 0, n, iv)
 	case ck.CKM_EDDSA:
 		p = c11.Words(r.oneOf(0, 1), n, iv)
-	case ck.CKM_CONCATENATE_BASE_AND_DATA, ck.CKM_CONCATENATE_DATA_AND_BASE, ck.CKM_XOR_BASE_AND_DATA, ck.CKM_AES_ECB_ENCRYPT_DATA:
+	case ck.CKM_CONCATENATE_BASE_AND_DATA, ck.CKM_CONCATENATE_DATA_AND_BASE, ck.CKM_XOR_BASE_AND_DATA:
 		p = c11.Words(iv, n)
-	case ck.CKM_AES_CBC_ENCRYPT_DATA:
-		p = append(sequence(16), c11.Words(iv, n)...)
 	case ck.CKM_HKDF_DERIVE, ck.CKM_HKDF_DATA:
 		p = c11.Words(r.oneOf(0, 1, 257), uint64(ck.CKM_SHA256), r.oneOf(0, 1, 2, 4), iv, n, r.oneOf(0, 5), iv, n)
 	case ck.CKM_CONCATENATE_BASE_AND_KEY:
 		p = c11.Words(r.oneOf(append(r.objects, 0, 99999)...))
-	default: // no address in it, whatever it is
-		params := [][]byte{
-			nil, nil, nil, sequence(16), sequence(8), sequence(1), c11.Words(32), c11.Words(128, 0, 0),
-			c11.Words(uint64(ck.CKM_SHA256), uint64(ck.CKG_MGF1_SHA256), r.oneOf(0, 1, 32, 1000)),
-		}
-		return r.Mechanism(m, params[r.rng.IntN(len(params))])
+	case ck.CKM_TLS_PRF:
+		p = c11.Words(iv, n, iv, n, r.Ptr(sequence(64)), r.Ptr(c11.Words(r.oneOf(0, 1, 64))))
+	case ck.CKM_ML_DSA, ck.CKM_SLH_DSA:
+		p = c11.Words(r.oneOf(0, 1, 2, 3), iv, n)
+	case ck.CKM_CHACHA20_POLY1305, ck.CKM_XCHACHA20_POLY1305:
+		p = c11.Words(iv, n, iv, n)
+	default:
+		p = r.parameter(m.String(), iv, n)
 	}
 	if r.rng.IntN(8) == 0 {
-		p = p[:r.rng.IntN(8)]
+		p = p[:min(len(p), r.rng.IntN(8))]
 	}
 	return r.Mechanism(m, p)
+}
+
+// messageMechanism has a parameter for messages, which authenticated wrapping
+// takes.
+func (r *robust) messageMechanism() unsafe.Pointer {
+	iv, tag, n := r.Ptr(sequence(16)), r.Ptr(sequence(16)), r.oneOf(0, 1, 8, 12, 16)
+	fixed, generator := r.oneOf(0, 32, 96, 97), r.oneOf(0, 1, 2, 3, 4, 99)
+	if r.rng.IntN(2) == 0 {
+		return r.Mechanism(ck.CKM_AES_CCM, c11.Words(r.oneOf(0, 16, 100), iv, n, fixed, generator, tag, r.oneOf(4, 16, 17)))
+	}
+	return r.Mechanism(ck.CKM_AES_GCM, c11.Words(iv, n, fixed, generator, tag, r.oneOf(0, 96, 128)))
+}
+
+// parameter is one for the mechanism of that name: without addresses, or with
+// good ones, or with null ones.
+func (r *robust) parameter(name string, iv, n uint64) []byte {
+	has := func(parts ...string) bool {
+		for _, p := range parts {
+			if strings.Contains(name, p) {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case has("ECB_ENCRYPT_DATA"):
+		return c11.Words(iv, n)
+	case has("CBC_ENCRYPT_DATA"):
+		return append(sequence(int(r.oneOf(8, 16))), c11.Words(iv, n)...)
+	case has("_GCM", "_GMAC"):
+		return c11.Words(iv, n, 8*n, iv, n, r.oneOf(0, 96, 128))
+	case has("_CCM"):
+		return c11.Words(r.oneOf(0, 16, 100), iv, n, iv, n, r.oneOf(4, 16, 17))
+	case has("_CTR"):
+		return append(c11.Words(r.oneOf(1, 8, 128, 129)), sequence(16)...)
+	case has("_CBC", "_OFB", "_CFB", "_CTS", "_XTS") && !has("PBE_"):
+		return sequence(int(r.oneOf(1, 8, 16)))
+	case has("_GENERAL"):
+		return c11.Words(r.oneOf(0, 1, 8, 16, 32, 1000))
+	case has("_PSS"):
+		return c11.Words(uint64(ck.CKM_SHA256), uint64(ck.CKG_MGF1_SHA256), r.oneOf(0, 1, 32, 1000))
+	}
+	if r.rng.IntN(2) == 0 {
+		return nil
+	}
+	return make([]byte, 8*(1+r.rng.IntN(12)))
 }
 
 // attributes are six, of which a call may take fewer.
