@@ -145,6 +145,7 @@ func (p *SP800108FeedbackParams) lengths(d *Derivation) ([]int, error) {
 		}
 		n, err := templateLen(k.Template)
 		if err != nil {
+			*k.Handle = 0 // tells whose template is to blame
 			return nil, fmt.Errorf("additional key %d: %w", i, err)
 		}
 		list = append(list, n)

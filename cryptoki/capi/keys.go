@@ -226,6 +226,8 @@ func deriveKey(c call) error {
 		NoHandle:  c.words[5] == 0,
 	})
 	if err != nil {
+		// The parameter may say which of several keys could not be made.
+		_ = raw.WriteBack(m.Param)
 		return err
 	}
 	if c.words[5] != 0 {

@@ -59,23 +59,21 @@ func (h *HSM) deriveKeys(ctx context.Context, s *session, row *engine.Mechanism,
 	if err != nil {
 		return err
 	}
-	drafts := make([]*draft, len(list))
+	drafts, objs := make([]*draft, len(list)), make([]*object, len(list))
 	for i := range list {
 		drafts[i] = d.derived(&list[i])
 	}
-	for _, each := range drafts {
-		if row.Inherits {
-			if err := each.inherit(); err != nil {
-				wipeValues(drafts)
-				return err
+	defer wipeValues(drafts)
+	for i, each := range drafts {
+		if objs[i], err = h.buildDerived(ctx, s, row, each); err != nil {
+			// The handle tells whose template is to blame (section 6.42.6).
+			if to := list[i].Handle; to != nil {
+				*to = 0
 			}
-		}
-		if err := h.precheck(ctx, s, each); err != nil {
-			wipeValues(drafts)
 			return err
 		}
 	}
-	handles, err := h.make(ctx, s, drafts...)
+	handles, err := h.add(ctx, s, objs...)
 	if err != nil {
 		return err
 	}
@@ -87,6 +85,15 @@ func (h *HSM) deriveKeys(ctx context.Context, s *session, row *engine.Mechanism,
 		}
 	}
 	return nil
+}
+
+func (h *HSM) buildDerived(ctx context.Context, s *session, row *engine.Mechanism, d *draft) (*object, error) {
+	if row.Inherits {
+		if err := d.inherit(); err != nil {
+			return nil, err
+		}
+	}
+	return h.build(ctx, s, d)
 }
 
 // derived is the draft of one of several objects.

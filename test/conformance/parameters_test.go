@@ -129,7 +129,7 @@ func TestTLSPRF(t *testing.T) {
 	c.refuses(ck.CKR_MECHANISM_PARAM_INVALID, "C_DeriveKey", c.s, c.Mechanism(ck.CKM_TLS_PRF, param), base, nil, 0, nil)
 }
 
-// TestAdditionalKeys derives several keys at once (section 6.42.9 of 3.2).
+// TestAdditionalKeys derives several keys at once (section 6.42.6 of 3.2).
 func TestAdditionalKeys(t *testing.T) {
 	if !apart(t) {
 		return
