@@ -34,7 +34,7 @@ func TestMechanismDocs(t *testing.T) {
 		if m.Vectors == "" {
 			t.Errorf("%v: no word on what proves it", m.Type)
 		}
-		fmt.Fprintf(&b, "| %#010x | %s | %s | %s | %s | %s | %s |\n", uint64(m.Type),
+		fmt.Fprintf(&b, "| 0x%08x | %s | %s | %s | %s | %s | %s |\n", uint64(m.Type),
 			strings.TrimPrefix(m.Type.String(), "CKM_"), docFunctions(m), docSize(m), docFIPS(m), m.Leaks, m.Vectors)
 	}
 	b.WriteString("\n" + docsCount())

@@ -482,6 +482,37 @@ func TestLists(t *testing.T) {
 	}
 }
 
+// GnuTLS has room for 400 mechanisms and does not ask how many there are.
+func TestMechanismsForGnuTLS(t *testing.T) {
+	all := make([]ck.MechanismType, 500)
+	for i := range all {
+		all[i] = ck.MechanismType(i + 1)
+	}
+	answering(t, p11.MechanismList{Mechanisms: all}, nil)
+	for _, c := range []struct {
+		room, told uint64
+		want       ck.RV
+	}{
+		{399, 500, ck.CKR_BUFFER_TOO_SMALL}, {400, 400, ck.CKR_OK},
+		{401, 500, ck.CKR_BUFFER_TOO_SMALL}, {500, 500, ck.CKR_OK},
+	} {
+		list, count := make([]uint64, c.room), []uint64{c.room}
+		want(t, c.want, "C_GetMechanismList", 1, list, count)
+		if count[0] != c.told {
+			t.Errorf("room for %d: told of %d", c.room, count[0])
+		}
+		if c.want == ck.CKR_OK && (list[0] != 1 || list[c.room-1] != c.room) {
+			t.Errorf("room for %d: from %d to %d", c.room, list[0], list[c.room-1])
+		}
+	}
+	// Whoever asks for the count first is told the truth.
+	count := []uint64{400}
+	want(t, ck.CKR_OK, "C_GetMechanismList", 1, nil, count)
+	if count[0] != 500 {
+		t.Errorf("told of %d", count[0])
+	}
+}
+
 func TestFindObjects(t *testing.T) {
 	answering(t, p11.Handles{Objects: []ck.ObjectHandle{11, 12}}, nil)
 	found, count := make([]uint64, 4), []uint64{77}

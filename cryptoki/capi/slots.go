@@ -130,6 +130,11 @@ func getTokenInfo(c call) error {
 	return cmem.Store(&out, c.ptr(1), cmem.Host)
 }
 
+// gnutlsRoom is the room that GnuTLS has for the mechanisms of a token. It does
+// not ask how many there are, and a token with more has none for it. So whoever
+// has room for exactly as many gets the first of them, which are the standard's.
+const gnutlsRoom = 400
+
 func getMechanismList(c call) error {
 	if err := c.needs(2); err != nil {
 		return err
@@ -137,6 +142,9 @@ func getMechanismList(c call) error {
 	r, err := ask(c, &p11.GetMechanismList{Slot: ck.SlotID(c.words[0])})
 	if err != nil {
 		return err
+	}
+	if c.words[1] != 0 && len(r.Mechanisms) > gnutlsRoom && cmem.LoadULong(c.ptr(2), cmem.Host) == gnutlsRoom {
+		r.Mechanisms = r.Mechanisms[:gnutlsRoom]
 	}
 	return list(c, 1, r.Mechanisms)
 }
