@@ -19,6 +19,8 @@ import (
 var structures = map[string]string{
 	"AESCBCEncryptDataParams": "CK_AES_CBC_ENCRYPT_DATA_PARAMS",
 	"AESXTSParams":            "CK_AES_XTS_PARAMS",
+	"BIP32ChildDeriveParams":  "CK_BIP32_CHILD_DERIVE_PARAMS",
+	"BIP32MasterDeriveParams": "CK_BIP32_MASTER_DERIVE_PARAMS",
 	"CCMMessageParams":        "CK_CCM_MESSAGE_PARAMS",
 	"CCMParams":               "CK_CCM_PARAMS",
 	"CCMWrapParams":           "CK_CCM_WRAP_PARAMS",

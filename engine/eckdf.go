@@ -23,6 +23,8 @@ type ecKDF struct {
 	// der says that the other information is the DER structure of ANSI X9.42,
 	// which has the counter in it.
 	der bool
+	// foreign says that the hash function is none of NIST's.
+	foreign bool
 }
 
 // ecKDFs lists the standard's functions, and then the device's. The device has
@@ -66,10 +68,12 @@ var ecKDFs = map[ck.KDF]ecKDF{
 	ck.CKD_RIPEMD160_NIST_KDF: oneStepKDF(ck.CKM_RIPEMD160),
 }
 
-func x963KDF(h ck.MechanismType) ecKDF { return ecKDF{hash: findHash(h).new} }
+func x963KDF(h ck.MechanismType) ecKDF {
+	return ecKDF{hash: findHash(h).new, foreign: shaFor(h) == nil}
+}
 
 func oneStepKDF(h ck.MechanismType) ecKDF {
-	return ecKDF{hash: findHash(h).new, counterFirst: true}
+	return ecKDF{hash: findHash(h).new, counterFirst: true, foreign: shaFor(h) == nil}
 }
 
 // checkECKDF checks a function and what goes with it before the secret is there.

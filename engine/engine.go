@@ -66,6 +66,11 @@ type Mechanism struct {
 	// Legacy, keys of no size may do more (SP 800-131A).
 	FIPS, Legacy       bool
 	FIPSMin, LegacyMin uint64
+	// Approve says what else FIPS mode refuses of an approved mechanism: other
+	// curves than the standard's, functions that the parameter names. Nil where
+	// the sizes say all. The key is nil where there is none, or none yet;
+	// produce is false for what verifies, decrypts, decapsulates and unwraps.
+	Approve func(k *Key, p any, produce bool) error
 
 	// OneMessage says that a second message under the same key and parameter
 	// would break the mechanism, so that it does not sign by messages.
@@ -114,6 +119,8 @@ type Mechanism struct {
 	// one for the caller's template if InParam.
 	DeriveKeys func(base *Key, p any, d *Derivation) ([]Derived, error)
 	InParam    bool
+	// DerivesFromPublic says that public keys derive too.
+	DerivesFromPublic bool
 
 	// SelfTest checks a known answer that this project did not compute. A row
 	// without one is not registered.
@@ -226,6 +233,9 @@ type Saver interface {
 // KeyType is what the engine knows of one key type.
 type KeyType struct {
 	Type ck.KeyType
+	// Aliases are further numbers of the type, which devices gave it before the
+	// standard did. No key has them: StandardKeyType puts Type in their place.
+	Aliases []ck.KeyType
 	// Size measures a key in the unit of Mechanism.Min and Max.
 	Size func(k *Key) uint64
 	// Complete checks the value attributes of a key that came from outside
@@ -365,11 +375,20 @@ func Find(t ck.MechanismType) *Mechanism {
 // FindKeyType returns the row of a key type, or nil.
 func FindKeyType(t ck.KeyType) *KeyType {
 	for _, k := range keyTypes {
-		if k.Type == t {
+		if k.Type == t || slices.Contains(k.Aliases, t) {
 			return k
 		}
 	}
 	return nil
+}
+
+// StandardKeyType is the standard's number for an older number of a key type;
+// other numbers it leaves alone.
+func StandardKeyType(t ck.KeyType) ck.KeyType {
+	if k := FindKeyType(t); k != nil {
+		return k.Type
+	}
+	return t
 }
 
 // KeyTypes returns the rows of all key types.

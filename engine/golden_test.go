@@ -96,6 +96,9 @@ func describe(m *Mechanism) string {
 		if m.FIPSMin != 0 || m.LegacyMin != 0 {
 			fields[6] += fmt.Sprintf("(%d,%d)", m.FIPSMin, m.LegacyMin)
 		}
+		if m.Approve != nil {
+			fields[6] += "+"
+		}
 	}
 	if m.WrapParam != nil {
 		fields = append(fields, paramName(m.WrapParam))

@@ -12,8 +12,7 @@ import (
 func init() {
 	registerKeyType(
 		secretType(ck.CKK_ARIA, checkValueBlock, 16, 24, 32),
-		secretType(ck.CKK_SEED, checkValueBlock, 16),
-		secretType(ck.CKK_SEED_OLD, checkValueBlock, 16),
+		alsoCalled(secretType(ck.CKK_SEED, checkValueBlock, 16), ck.CKK_SEED_OLD),
 		secretType(ck.CKK_CAMELLIA, checkValueBlock, 16, 24, 32),
 		secretType(ck.CKK_SM4, checkValueBlock, 16),
 		secretType(ck.CKK_CAST128, checkValueBlock, from(5, 16)...),
@@ -28,6 +27,12 @@ func init() {
 		secretType(ck.CKK_SALSA20, checkValueSHA1, 32),
 		secretType(ck.CKK_POLY1305, checkValueSHA1, 32),
 	)
+}
+
+// alsoCalled gives a key type another number, an older one.
+func alsoCalled(t *KeyType, old ck.KeyType) *KeyType {
+	t.Aliases = []ck.KeyType{old}
+	return t
 }
 
 // from lists the numbers from a to b.

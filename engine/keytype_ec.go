@@ -14,8 +14,8 @@ import (
 func init() {
 	registerKeyType(
 		ecKeyType(ck.CKK_EC, oidECPublicKey, oidECDH, oidECMQV),
-		ecKeyType(ck.CKK_EC_EDWARDS, oidEd25519, oidEd25519Old, oidEd448),
-		ecKeyType(ck.CKK_EC_MONTGOMERY, oidX25519, oidX25519Old, oidX448),
+		alsoCalled(ecKeyType(ck.CKK_EC_EDWARDS, oidEd25519, oidEd25519Old, oidEd448), ck.CKK_EC_EDWARDS_OLD),
+		alsoCalled(ecKeyType(ck.CKK_EC_MONTGOMERY, oidX25519, oidX25519Old, oidX448), ck.CKK_EC_MONTGOMERY_OLD),
 	)
 }
 
@@ -45,7 +45,11 @@ func ecCurve(k *Key) (*curve, error) { return Parsed(k, parseCurve) }
 // parseCurve is ecCurve for functions that Parsed calls: it is not to be called
 // from within itself.
 func parseCurve(k *Key) (*curve, error) {
-	return parseECParams(k.Bytes(ck.CKA_EC_PARAMS), k.Type)
+	t := k.Type
+	if t == ck.CKK_BIP32 {
+		t = ck.CKK_EC
+	}
+	return parseECParams(k.Bytes(ck.CKA_EC_PARAMS), t)
 }
 
 // ecSize is the length of the field in bits.

@@ -23,13 +23,13 @@ var (
 	// des3Family is triple DES with keys of 16 and 24 bytes.
 	des3Family = &blockCipher{
 		keys: []ck.KeyType{ck.CKK_DES2, ck.CKK_DES3}, size: 8, new: newDES3, fresh: freshDES,
-		row: Mechanism{Min: 16, Max: 24, FIPS: true, FIPSMin: 24, LegacyMin: 16, Leaks: sboxLeaks},
+		row: Mechanism{Min: 16, Max: 24, FIPS: true, FIPSMin: 24, LegacyMin: 16, Approve: approveDES3, Leaks: sboxLeaks},
 	}
 	// desAny is either, by the length of the key: the standard gives the feedback
 	// modes to DES, and devices to triple DES under the same numbers.
 	desAny = &blockCipher{
 		keys: []ck.KeyType{ck.CKK_DES, ck.CKK_DES2, ck.CKK_DES3}, size: 8, new: newAnyDES,
-		row: Mechanism{Min: 8, Max: 24, FIPS: true, FIPSMin: 24, LegacyMin: 16, Leaks: sboxLeaks},
+		row: Mechanism{Min: 8, Max: 24, FIPS: true, FIPSMin: 24, LegacyMin: 16, Approve: approveDES3, Leaks: sboxLeaks},
 	}
 )
 
@@ -96,6 +96,7 @@ func newAnyDES(key []byte) (cipher.Block, error) {
 func des2KeyGen() *Mechanism {
 	m := des3Family.keyGen(ck.CKM_DES2_KEY_GEN, ck.CKK_DES2, des2ECBAnswer)
 	m.Max, m.FIPSMin, m.LegacyMin = 16, 16, 0
+	m.Legacy = true // such keys produce nothing in FIPS mode
 	return m
 }
 

@@ -36,7 +36,7 @@ func init() {
 	generate := func(t ck.MechanismType, proto any, f func(any, []ck.Attribute) ([]ck.Attribute, error), vectors string, test func() error) *Mechanism {
 		return dsaRow(&Mechanism{
 			Type: t, Param: proto, Makes: ck.CKK_DSA, Vectors: vectors,
-			GenerateParameters: f, SelfTest: test,
+			GenerateParameters: f, Approve: approveParameterHash, SelfTest: test,
 		})
 	}
 	const cavp = "NIST CAVP PQGGen (FIPS 186-3)"

@@ -25,13 +25,15 @@ type ECMQVDeriveParams struct {
 }
 
 func init() {
-	register(ecRow(&Mechanism{
+	row := ecRow(&Mechanism{
 		Type:     ck.CKM_ECMQV_DERIVE,
 		Param:    (*ECMQVDeriveParams)(nil),
 		Vectors:  "SEC GEC 2 (secp160r1)",
 		Derive:   mqvDerive,
 		SelfTest: testMQV,
-	}))
+	})
+	row.Approve = approveAll(approveCurve, approveKDF)
+	register(row)
 }
 
 func mqvDerive(base *Key, p any, d *Derivation) ([]byte, error) {

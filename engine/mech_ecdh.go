@@ -19,8 +19,8 @@ type ECDH1DeriveParams struct {
 
 func init() {
 	register(
-		agreement((*ecdhKey).agree).row(ck.CKM_ECDH1_DERIVE, ck.CKK_EC, ck.CKK_EC_MONTGOMERY),
-		agreement((*ecdhKey).agreeWithCofactor).row(ck.CKM_ECDH1_COFACTOR_DERIVE, ck.CKK_EC),
+		agreement((*ecdhKey).agree).row(ck.CKM_ECDH1_DERIVE, ck.CKK_EC, ck.CKK_EC_MONTGOMERY, ck.CKK_BIP32),
+		agreement((*ecdhKey).agreeWithCofactor).row(ck.CKM_ECDH1_COFACTOR_DERIVE, ck.CKK_EC, ck.CKK_BIP32),
 	)
 }
 
@@ -38,7 +38,7 @@ func (agree agreement) row(m ck.MechanismType, keys ...ck.KeyType) *Mechanism {
 		Decapsulate:   agree.decapsulate,
 		SelfTest:      func() error { return testECDH(m) },
 	})
-	row.Keys = keys
+	row.Keys, row.Approve = keys, approveAll(approveCurve, approveKDF)
 	return row
 }
 

@@ -29,7 +29,12 @@ const (
 const ecFlags = ck.CKF_EC_F_P | ck.CKF_EC_F_2M | ck.CKF_EC_OID | ck.CKF_EC_CURVENAME | ck.CKF_EC_ECPARAMETERS |
 	ck.CKF_EC_UNCOMPRESS | ck.CKF_EC_COMPRESS
 
-var ecKeys = []ck.KeyType{ck.CKK_EC}
+// ecKeys is the key type of mechanisms on curves whose points have coordinates.
+// The device's table adds that of BIP 32 to some.
+var (
+	ecKeys    = []ck.KeyType{ck.CKK_EC}
+	ecdsaKeys = []ck.KeyType{ck.CKK_EC, ck.CKK_BIP32}
+)
 
 func init() {
 	register(
@@ -47,7 +52,7 @@ func init() {
 			GeneratePair: generateECExtraBits,
 			SelfTest:     testGenerateECExtraBits,
 		}),
-		ecRow(&Mechanism{
+		ecdsaRow(&Mechanism{
 			Type:     ck.CKM_ECDSA,
 			Vectors:  "NIST ACVP; Wycheproof; RFC 6979",
 			Sign:     ecdsaSign,
@@ -80,11 +85,22 @@ func ecRow(m *Mechanism) *Mechanism {
 	m.Keys = ecKeys
 	m.Min, m.Max, m.Flags = ecMinBits, ecMaxBits, ecFlags
 	m.FIPS, m.FIPSMin, m.LegacyMin = true, ecFIPSBits, ecLegacyBits
+	m.Approve = approveCurve
+	if m.GeneratePair != nil {
+		m.Approve = approveNewCurve
+	}
+	return m
+}
+
+// ecdsaRow is ecRow for ECDSA.
+func ecdsaRow(m *Mechanism) *Mechanism {
+	m = ecRow(m)
+	m.Keys = ecdsaKeys
 	return m
 }
 
 func ecdsaHashRow(m ck.MechanismType, h *hashFunction) *Mechanism {
-	return ecRow(&Mechanism{
+	return ecdsaRow(&Mechanism{
 		Type:    m,
 		Legacy:  h.digest == ck.CKM_SHA_1,
 		Vectors: "NIST ACVP; Wycheproof; RFC 6979",

@@ -22,11 +22,12 @@ import (
 func init() {
 	register(&Mechanism{
 		Type: ck.CKM_ECIES, Param: (*ECIESParams)(nil),
-		Keys: []ck.KeyType{ck.CKK_EC, ck.CKK_EC_MONTGOMERY},
+		Keys: []ck.KeyType{ck.CKK_EC, ck.CKK_EC_MONTGOMERY, ck.CKK_BIP32},
 		Min:  ecMinBits, Max: ecMaxBits, Flags: ecFlags,
 		FIPS: true, FIPSMin: ecFIPSBits, LegacyMin: ecLegacyBits,
 		Vectors: "GEC 2 section 3; Botan's vectors, made with Bouncy Castle",
 		Leaks:   "with 3DES: " + sboxLeaks,
+		Approve: approveAll(approveCurve, approveKDF, approveECIES),
 		Encrypt: eciesEncrypt, Decrypt: eciesDecrypt,
 		SelfTest: testECIES,
 	})

@@ -19,19 +19,19 @@ func init() {
 	}
 	register(
 		row(&Mechanism{
-			Type: ck.CKM_IKE_PRF_DERIVE, Param: (*IKEPRFDeriveParams)(nil), FIPS: true, FIPSMin: hmacFIPSMin,
+			Type: ck.CKM_IKE_PRF_DERIVE, Param: (*IKEPRFDeriveParams)(nil), FIPS: true, FIPSMin: hmacFIPSMin, Approve: approvePRF,
 			Derive: deriveIKEPRF, SelfTest: testIKEPRF,
 		}),
 		row(&Mechanism{
-			Type: ck.CKM_IKE2_PRF_PLUS_DERIVE, Param: (*IKE2PRFPlusDeriveParams)(nil), FIPS: true, FIPSMin: hmacFIPSMin,
+			Type: ck.CKM_IKE2_PRF_PLUS_DERIVE, Param: (*IKE2PRFPlusDeriveParams)(nil), FIPS: true, FIPSMin: hmacFIPSMin, Approve: approvePRF,
 			Derive: deriveIKE2PRFPlus, SelfTest: testIKE2PRFPlus,
 		}),
 		row(&Mechanism{
-			Type: ck.CKM_IKE1_PRF_DERIVE, Param: (*IKE1PRFDeriveParams)(nil), FIPS: true, FIPSMin: hmacFIPSMin,
+			Type: ck.CKM_IKE1_PRF_DERIVE, Param: (*IKE1PRFDeriveParams)(nil), FIPS: true, FIPSMin: hmacFIPSMin, Approve: approvePRF,
 			Derive: deriveIKE1PRF, SelfTest: testIKE1PRF,
 		}),
 		row(&Mechanism{
-			Type: ck.CKM_IKE1_EXTENDED_DERIVE, Param: (*IKE1ExtendedDeriveParams)(nil), FIPS: true, FIPSMin: hmacFIPSMin,
+			Type: ck.CKM_IKE1_EXTENDED_DERIVE, Param: (*IKE1ExtendedDeriveParams)(nil), FIPS: true, FIPSMin: hmacFIPSMin, Approve: approvePRF,
 			Derive: deriveIKE1Extended, SelfTest: testIKE1Extended,
 		}),
 	)

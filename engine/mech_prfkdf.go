@@ -23,7 +23,7 @@ func init() {
 			Vectors:  "NIST CAVP KBKDF; RFC 8009 A; pySim for SCP03",
 		}
 		if nist {
-			m.FIPS, m.FIPSMin = true, hmacFIPSMin
+			m.FIPS, m.FIPSMin, m.Approve = true, hmacFIPSMin, approvePRFKey
 		}
 		return m
 	}

@@ -22,6 +22,7 @@ func init() {
 		Type:  ck.CKM_RSA_PKCS_PSS,
 		Param: (*PSSParams)(nil),
 		Keys:  rsaKeys, Min: rsaMinBits, Max: rsaMaxBits,
+		Approve:  approvePSS,
 		Sign:     pssSign,
 		Verify:   pssVerify,
 		Vectors:  pssVectors,
@@ -62,6 +63,7 @@ func pssHashRow(m, h ck.MechanismType) *Mechanism {
 		Type:  m,
 		Param: (*PSSParams)(nil),
 		Keys:  rsaKeys, Min: pssMinBits(h), Max: rsaMaxBits,
+		Approve: approvePSS,
 		Sign: func(k *Key, p any) (Op, error) {
 			s, priv, err := pssSigner(k, p, h)
 			if err != nil {

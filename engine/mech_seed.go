@@ -7,16 +7,15 @@ import (
 
 // SEED (RFC 4269; PKCS#11 v3.1 sections 6.51 and 6.52), in constant time.
 // Devices had it before the standard, with numbers of their own for the
-// mechanisms and for the key type: whoever asks by those gets keys of that type.
+// mechanisms and for the key type.
 
 func init() {
 	c := &blockCipher{
-		keys: []ck.KeyType{ck.CKK_SEED, ck.CKK_SEED_OLD}, size: 16, new: seed.NewCipher,
+		keys: []ck.KeyType{ck.CKK_SEED}, size: 16, new: seed.NewCipher,
 		row: Mechanism{Min: 16, Max: 16, Vectors: "RFC 4269, appendix B; RFC 4196; pyca/cryptography; Wycheproof"},
 	}
 	registerBlockCipher(c,
-		c.keyGen(ck.CKM_SEED_KEY_GEN, ck.CKK_SEED, seedECBAnswers[0]),
-		c.keyGen(ck.CKM_SEED_KEY_GEN_OLD, ck.CKK_SEED_OLD, seedECBAnswers[0]),
+		alias(c.keyGen(ck.CKM_SEED_KEY_GEN, ck.CKK_SEED, seedECBAnswers[0]), ck.CKM_SEED_KEY_GEN_OLD),
 		alias(c.ecb(ck.CKM_SEED_ECB, seedECBAnswers...), ck.CKM_SEED_ECB_OLD),
 		alias(c.cbc(ck.CKM_SEED_CBC, seedCBCAnswer), ck.CKM_SEED_CBC_OLD),
 		alias(c.cbcPad(ck.CKM_SEED_CBC_PAD, knownPad(seedECBAnswers[0], "0123456789")), ck.CKM_SEED_CBC_PAD_OLD),

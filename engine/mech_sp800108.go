@@ -16,7 +16,7 @@ import (
 func init() {
 	row := func(t ck.MechanismType, param any, test func() error) *Mechanism {
 		return &Mechanism{
-			Type: t, Param: param, Keys: anySecretKey, Min: 1, Max: maxSecret, FIPS: true, FIPSMin: hmacFIPSMin,
+			Type: t, Param: param, Keys: anySecretKey, Min: 1, Max: maxSecret, FIPS: true, FIPSMin: hmacFIPSMin, Approve: approvePRFKey,
 			DeriveKeys: func(k *Key, p any, d *Derivation) ([]Derived, error) { return deriveSP800108(t, k, p, d) },
 			SelfTest:   test,
 			Leaks:      "only with DES3-CMAC: " + sboxLeaks, Vectors: "NIST CAVP KBKDF",

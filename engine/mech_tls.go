@@ -139,7 +139,7 @@ var tls12MasterUses = []ck.Attribute{ck.NewBytes(ck.CKA_ALLOWED_MECHANISMS, slic
 
 // approved marks a row as approved in FIPS mode with secrets of 112 bits.
 func approved(m *Mechanism) *Mechanism {
-	m.FIPS, m.FIPSMin = true, max(m.Min, hmacFIPSMin)
+	m.FIPS, m.FIPSMin, m.Approve = true, max(m.Min, hmacFIPSMin), approveTLSHash
 	return m
 }
 

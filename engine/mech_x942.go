@@ -47,7 +47,7 @@ type X942MQVParams struct {
 func init() {
 	row := func(m *Mechanism) *Mechanism {
 		m.Min, m.Max = x942MinBits, dlMaxKeyBits
-		m.FIPS, m.FIPSMin = true, 2048
+		m.FIPS, m.FIPSMin, m.Approve = true, 2048, approveKDF
 		return m
 	}
 	keys := []ck.KeyType{ck.CKK_X9_42_DH}

@@ -19,7 +19,7 @@ var cmacKeys = map[ck.MechanismType][]ck.KeyType{
 	ck.CKM_AES_CMAC:  {ck.CKK_AES},
 	ck.CKM_DES3_CMAC: {ck.CKK_DES2, ck.CKK_DES3},
 	ck.CKM_ARIA_CMAC: {ck.CKK_ARIA},
-	ck.CKM_SEED_CMAC: {ck.CKK_SEED, ck.CKK_SEED_OLD},
+	ck.CKM_SEED_CMAC: {ck.CKK_SEED},
 }
 
 // newPRF makes the function that an HMAC or CMAC mechanism is; nil if there is

@@ -378,6 +378,39 @@ typedef struct CK_KMAC_PARAMS {
 
 typedef CK_KMAC_PARAMS CK_PTR CK_KMAC_PARAMS_PTR;
 
+/*
+ * CKM_BIP32_MASTER_DERIVE. The handles come back in the structure; a key whose
+ * template has no attributes is not made.
+ */
+typedef struct CK_BIP32_MASTER_DERIVE_PARAMS {
+  CK_ATTRIBUTE_PTR pPublicKeyTemplate;
+  CK_ULONG         ulPublicKeyAttributeCount;
+  CK_ATTRIBUTE_PTR pPrivateKeyTemplate;
+  CK_ULONG         ulPrivateKeyAttributeCount;
+  CK_OBJECT_HANDLE hPublicKey;
+  CK_OBJECT_HANDLE hPrivateKey;
+} CK_BIP32_MASTER_DERIVE_PARAMS;
+
+typedef CK_BIP32_MASTER_DERIVE_PARAMS CK_PTR CK_BIP32_MASTER_DERIVE_PARAMS_PTR;
+
+/*
+ * CKM_BIP32_CHILD_DERIVE: the same, and the path from the base key. If a step of
+ * it fails, ulPathErrorIndex tells which.
+ */
+typedef struct CK_BIP32_CHILD_DERIVE_PARAMS {
+  CK_ATTRIBUTE_PTR pPublicKeyTemplate;
+  CK_ULONG         ulPublicKeyAttributeCount;
+  CK_ATTRIBUTE_PTR pPrivateKeyTemplate;
+  CK_ULONG         ulPrivateKeyAttributeCount;
+  CK_ULONG_PTR     pulPath;
+  CK_ULONG         ulPathLen;
+  CK_OBJECT_HANDLE hPublicKey;
+  CK_OBJECT_HANDLE hPrivateKey;
+  CK_ULONG         ulPathErrorIndex;
+} CK_BIP32_CHILD_DERIVE_PARAMS;
+
+typedef CK_BIP32_CHILD_DERIVE_PARAMS CK_PTR CK_BIP32_CHILD_DERIVE_PARAMS_PTR;
+
 #if defined(_WIN32) || defined(CRYPTOKI_FORCE_WIN32)
 #pragma pack(pop)
 #endif

@@ -23,7 +23,7 @@ func (h *HSM) handleDeriveKey(ctx context.Context, s *session, q *p11.DeriveKey,
 	if err != nil {
 		return err
 	}
-	if err := h.checkUse(row, useDerive, base); err != nil {
+	if err := h.checkUse(row, useDerive, base, q.Mechanism.Param); err != nil {
 		return err
 	}
 	if alwaysAuthenticate(base) {
@@ -88,7 +88,7 @@ func (h *HSM) deriveKeys(ctx context.Context, s *session, row *engine.Mechanism,
 }
 
 func (h *HSM) buildDerived(ctx context.Context, s *session, row *engine.Mechanism, d *draft) (*object, error) {
-	if row.Inherits {
+	if row.Inherits && isSecretKind(d.class) {
 		if err := d.inherit(); err != nil {
 			return nil, err
 		}
@@ -109,8 +109,8 @@ func (d *draft) derived(one *engine.Derived) *draft {
 	if v, ok, _ := (wishes{one.Template}).ulong(ck.CKA_CLASS); ok {
 		each.class = ck.ObjectClass(v)
 	}
-	if v, ok, _ := (wishes{one.Template}).ulong(ck.CKA_KEY_TYPE); ok {
-		each.keyType = ck.KeyType(v)
+	if t, ok, _ := (wishes{one.Template}).keyType(); ok {
+		each.keyType = t
 	}
 	return &each
 }
@@ -176,13 +176,13 @@ func deriveDraft(row *engine.Mechanism, base *object, others []*object, template
 		origin: originDerive, class: derivedClass(row), template: template,
 		base: past, from: base,
 	}
-	kt, ok, err := w.ulong(ck.CKA_KEY_TYPE)
+	kt, ok, err := w.keyType()
 	if err != nil {
 		return nil, 0, err
 	}
 	switch {
 	case ok:
-		d.keyType = ck.KeyType(kt)
+		d.keyType = kt
 	case row.Makes != 0:
 		d.keyType = row.Makes
 	default:

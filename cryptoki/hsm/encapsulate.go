@@ -77,7 +77,7 @@ func (h *HSM) kemKey(ctx context.Context, s *session, m *ck.Mechanism, u use, ha
 	if err != nil {
 		return nil, nil, err
 	}
-	return row, key, h.checkUse(row, u, key)
+	return row, key, h.checkUse(row, u, key, m.Param)
 }
 
 // kemDraft is the draft of the secret key, and what the engine needs to know of
@@ -87,12 +87,12 @@ func kemDraft(key *object, from origin, template []ck.Attribute) (*draft, *engin
 		origin: from, class: ck.CKO_SECRET_KEY, keyType: ck.CKK_GENERIC_SECRET, template: template, from: key,
 	}
 	w := wishes{template, d.bindingTemplate()}
-	kt, ok, err := w.ulong(ck.CKA_KEY_TYPE)
+	kt, ok, err := w.keyType()
 	if err != nil {
 		return nil, nil, err
 	}
 	if ok {
-		d.keyType = ck.KeyType(kt)
+		d.keyType = kt
 	}
 	length, err := w.newLength(d.keyType)
 	return d, &engine.Derivation{Type: d.keyType, Len: length}, err

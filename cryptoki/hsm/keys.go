@@ -67,7 +67,7 @@ func (h *HSM) handleGenerateKeyPair(ctx context.Context, s *session, q *p11.Gene
 	return nil
 }
 
-// checkGenerated refuses keys that are too small for FIPS mode. The engine has
+// checkGenerated refuses keys that are not good enough for FIPS mode. The engine has
 // judged the sizes that a mechanism can make.
 func (h *HSM) checkGenerated(row *engine.Mechanism, drafts ...*draft) error {
 	if !h.fipsMode.Load() {
@@ -75,7 +75,11 @@ func (h *HSM) checkGenerated(row *engine.Mechanism, drafts ...*draft) error {
 	}
 	for _, d := range drafts {
 		key := &engine.Key{Class: d.class, Type: d.keyType, Attrs: d.values}
-		if err := checkSize(row, key, row.ApprovedMin(true), row.Max); err != nil {
+		err := checkSize(row, key, row.ApprovedMin(true), row.Max)
+		if err == nil {
+			err = approve(row, key, nil, true)
+		}
+		if err != nil {
 			wipeValues(drafts)
 			return err
 		}
@@ -91,10 +95,8 @@ func generated(row *engine.Mechanism, class ck.ObjectClass, template []ck.Attrib
 	}
 	if row.Makes == engine.AnySecret {
 		d.keyType = ck.CKK_GENERIC_SECRET
-		if a := ck.Find(template, ck.CKA_KEY_TYPE); a != nil {
-			if t, ok := ck.ULong(a.Value); ok {
-				d.keyType = ck.KeyType(t)
-			}
+		if t, ok, err := (wishes{template}).keyType(); ok && err == nil {
+			d.keyType = t
 		}
 	}
 	return d
@@ -121,7 +123,7 @@ func wipeValues(drafts []*draft) {
 		for _, a := range d.values {
 			switch a.Type {
 			case ck.CKA_VALUE, ck.CKA_SEED, ck.CKA_PRIVATE_EXPONENT, ck.CKA_PRIME_1, ck.CKA_PRIME_2,
-				ck.CKA_EXPONENT_1, ck.CKA_EXPONENT_2, ck.CKA_COEFFICIENT:
+				ck.CKA_EXPONENT_1, ck.CKA_EXPONENT_2, ck.CKA_COEFFICIENT, ck.CKA_BIP32_CHAIN_CODE:
 				if isSecretKind(d.class) {
 					clear(a.Value)
 				}

@@ -95,7 +95,7 @@ func (h *HSM) handleBegin(ctx context.Context, s *session, q *p11.Begin, _ *p11.
 		if key, err = h.keyObject(ctx, s, q.Key); err != nil {
 			return err
 		}
-		if err := h.checkUse(row, use(q.Op), key); err != nil {
+		if err := h.checkUse(row, use(q.Op), key, q.Mechanism.Param); err != nil {
 			return err
 		}
 	}
@@ -126,7 +126,7 @@ func (h *HSM) paramWithKeys(ctx context.Context, s *session, q *p11.Begin, row *
 		}
 		key, err := h.keyObject(ctx, s, handle)
 		if err == nil {
-			err = h.checkUse(row, use(q.Op), key)
+			err = h.checkUse(row, use(q.Op), key, q.Mechanism.Param)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("a key in the parameter: %w", err)

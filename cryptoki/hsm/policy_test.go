@@ -78,10 +78,10 @@ func TestFIPSMode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.checkUse(&row, use(p11.OpSign), key); ck.RVOf(err) != ck.CKR_KEY_SIZE_RANGE {
+	if err := h.checkUse(&row, use(p11.OpSign), key, nil); ck.RVOf(err) != ck.CKR_KEY_SIZE_RANGE {
 		t.Errorf("a short key signs: %v", err)
 	}
-	if err := h.checkUse(&row, use(p11.OpVerify), key); err != nil {
+	if err := h.checkUse(&row, use(p11.OpVerify), key, nil); err != nil {
 		t.Errorf("a short key does not verify: %v", err)
 	}
 	row.Legacy = true

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/engine"
 )
 
 // shape is what the value of an attribute consists of.
@@ -232,8 +233,12 @@ func canonical(a ck.Attribute, sh shape) (ck.Attribute, error) {
 		}
 		return ck.NewBool(a.Type, v), nil
 	case shapeULong:
-		if _, ok := ck.ULong(a.Value); !ok {
+		v, ok := ck.ULong(a.Value)
+		if !ok {
 			return a, refuse(a.Type, ck.CKR_ATTRIBUTE_VALUE_INVALID, "not a CK_ULONG")
+		}
+		if a.Type == ck.CKA_KEY_TYPE {
+			return ck.NewULong(a.Type, engine.StandardKeyType(ck.KeyType(v))), nil
 		}
 	case shapeDate:
 		if !isDate(a.Value) {

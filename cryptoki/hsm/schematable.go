@@ -31,6 +31,11 @@ var schemaTable = []schemaDef{
 	{class: ck.CKO_PRIVATE_KEY, subtypes: one(ck.CKK_EC_MONTGOMERY), parts: parts(storageRows, keyRows, secretKindRows, privateKeyRows, privateECRows),
 		check: checkPrivateKey},
 
+	{class: ck.CKO_PUBLIC_KEY, subtypes: one(ck.CKK_BIP32), parts: parts(storageRows, publicRows, keyRows, publicKeyRows, publicECRows, bip32Rows),
+		uses: uses(ck.CKA_VERIFY)},
+	{class: ck.CKO_PRIVATE_KEY, subtypes: one(ck.CKK_BIP32), parts: parts(storageRows, keyRows, secretKindRows, privateKeyRows, privateECRows, bip32Rows, privateBIP32Rows),
+		uses: uses(ck.CKA_SIGN), check: checkPrivateKey},
+
 	{class: ck.CKO_PUBLIC_KEY, subtypes: one(ck.CKK_ML_KEM), parts: parts(storageRows, publicRows, keyRows, publicKeyRows, publicSetRows),
 		uses: uses(ck.CKA_ENCAPSULATE)},
 	{class: ck.CKO_PRIVATE_KEY, subtypes: one(ck.CKK_ML_KEM), parts: parts(storageRows, keyRows, secretKindRows, privateKeyRows, privateSetRows, seedRows),
@@ -95,7 +100,7 @@ var hmacTypes = one(ck.CKK_GENERIC_SECRET, ck.CKK_MD5_HMAC, ck.CKK_SHA_1_HMAC,
 // cipherTypes are the key types of block ciphers beside AES and DES, streamTypes
 // those of stream ciphers.
 var (
-	cipherTypes = one(ck.CKK_ARIA, ck.CKK_SEED, ck.CKK_SEED_OLD, ck.CKK_CAMELLIA, ck.CKK_SM4,
+	cipherTypes = one(ck.CKK_ARIA, ck.CKK_SEED, ck.CKK_CAMELLIA, ck.CKK_SM4,
 		ck.CKK_RC2, ck.CKK_RC5, ck.CKK_CAST128, ck.CKK_BLOWFISH, ck.CKK_TWOFISH)
 	streamTypes = one(ck.CKK_RC4, ck.CKK_CHACHA20, ck.CKK_SALSA20)
 )
@@ -297,6 +302,25 @@ var privateECRows = []row{
 	{t: ck.CKA_EC_PARAMS, rules: needCreate | madeOutside},
 	{t: ck.CKA_EC_POINT, rules: madeOutside},
 	{t: ck.CKA_VALUE, rules: needCreate | madeOutside | hideable},
+}
+
+// bip32Rows are those of keys with a place in a tree. Where nothing else is
+// said they are master keys of the main network on the only curve. Who has the
+// private key of a child and the chain code of the parent can find the parent's
+// private key, so that private keys hide theirs.
+var bip32Rows = []row{
+	{t: ck.CKA_EC_PARAMS, rules: material},
+	{t: ck.CKA_BIP32_CHAIN_CODE, rules: needCreate | madeOutside},
+	{t: ck.CKA_BIP32_VERSION_BYTES, rules: noGenerate | noUnwrap | material},
+	{t: ck.CKA_BIP32_CHILD_DEPTH, shape: shapeULong, rules: madeOutside},
+	{t: ck.CKA_BIP32_CHILD_INDEX, shape: shapeULong, rules: madeOutside},
+	{t: ck.CKA_BIP32_PARENT_FINGERPRINT, rules: madeOutside},
+	{t: ck.CKA_BIP32_ID, rules: readOnly},
+	{t: ck.CKA_BIP32_FINGERPRINT, rules: readOnly},
+}
+
+var privateBIP32Rows = []row{
+	{t: ck.CKA_BIP32_CHAIN_CODE, rules: needCreate | madeOutside | hideable},
 }
 
 // publicSetRows and privateSetRows are for keys in one of a few sets of

@@ -211,11 +211,14 @@ func (h *HSM) restore(ctx context.Context, s *session, one *savedOperation, q *p
 	if row == nil || !savable(one.Kind) || !useRules[one.Kind].able(row) {
 		return nil, ck.CKR_SAVED_STATE_INVALID
 	}
-	key, err := h.restoreKey(ctx, s, row, one, q)
+	param, err := one.restoreParam(row)
 	if err != nil {
 		return nil, err
 	}
-	param, err := one.restoreParam(row)
+	if _, err := h.mechanismFor(&ck.Mechanism{Type: one.Mechanism, Param: param}, use(one.Kind)); err != nil {
+		return nil, err // FIPS mode may have come in between
+	}
+	key, err := h.restoreKey(ctx, s, row, one, q, param)
 	if err != nil {
 		return nil, err
 	}
@@ -239,7 +242,7 @@ func (h *HSM) restore(ctx context.Context, s *session, one *savedOperation, q *p
 	return o, nil
 }
 
-func (h *HSM) restoreKey(ctx context.Context, s *session, row *engine.Mechanism, one *savedOperation, q *p11.SetOperationState) (*object, error) {
+func (h *HSM) restoreKey(ctx context.Context, s *session, row *engine.Mechanism, one *savedOperation, q *p11.SetOperationState, param any) (*object, error) {
 	if len(one.Key) == 0 {
 		if one.Kind != p11.OpDigest {
 			return nil, ck.CKR_SAVED_STATE_INVALID
@@ -257,7 +260,7 @@ func (h *HSM) restoreKey(ctx context.Context, s *session, row *engine.Mechanism,
 	if string(key.bytes(ck.CKA_UNIQUE_ID)) != string(one.Key) {
 		return nil, ck.CKR_KEY_CHANGED
 	}
-	return key, h.checkUse(row, use(one.Kind), key)
+	return key, h.checkUse(row, use(one.Kind), key, param)
 }
 
 func (one *savedOperation) restoreParam(row *engine.Mechanism) (any, error) {

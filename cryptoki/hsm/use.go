@@ -84,6 +84,11 @@ func (h *HSM) mechanismFor(m *ck.Mechanism, u use) (*engine.Mechanism, error) {
 	if err := checkParam(row, m.Param); err != nil {
 		return nil, err
 	}
+	if h.fipsMode.Load() && useRules[u].attr == 0 { // no key, which checkUse would look at
+		if err := approve(row, nil, m.Param, producing[u]); err != nil {
+			return nil, err
+		}
+	}
 	return row, h.proven(row)
 }
 
@@ -116,7 +121,7 @@ func checkParam(row *engine.Mechanism, param any) error {
 // checkUse is the one check of whether a key may be used, in the order of
 // precedence that section 5.1.6 gives: type before permission. The codes are
 // those of operations; wrapping and unwrapping rename them.
-func (h *HSM) checkUse(row *engine.Mechanism, u use, key *object) error {
+func (h *HSM) checkUse(row *engine.Mechanism, u use, key *object, param any) error {
 	rule := &useRules[u]
 	kt := key.keyType()
 	if !row.Takes(key.class, kt) {
@@ -124,6 +129,7 @@ func (h *HSM) checkUse(row *engine.Mechanism, u use, key *object) error {
 	}
 	switch {
 	case key.class == ck.CKO_SECRET_KEY, key.class == rule.half:
+	case u == useDerive && row.DerivesFromPublic:
 	case u == useDerive:
 		return fmt.Errorf("%v derives from private keys: %w", row.Type, ck.CKR_KEY_TYPE_INCONSISTENT)
 	default:
@@ -137,11 +143,21 @@ func (h *HSM) checkUse(row *engine.Mechanism, u use, key *object) error {
 	if err := checkAllowed(row.Type, key); err != nil {
 		return err
 	}
-	min, max := row.Min, row.Max
-	if h.fipsMode.Load() {
-		min = row.ApprovedMin(producing[u])
+	if !h.fipsMode.Load() {
+		return checkSize(row, key.key(), row.Min, row.Max)
 	}
-	return checkSize(row, key.key(), min, max)
+	if err := checkSize(row, key.key(), row.ApprovedMin(producing[u]), row.Max); err != nil {
+		return err
+	}
+	return approve(row, key.key(), param, producing[u])
+}
+
+// approve is what FIPS mode asks of a key and a parameter, beside the size.
+func approve(row *engine.Mechanism, key *engine.Key, param any, produce bool) error {
+	if row.Approve == nil {
+		return nil
+	}
+	return row.Approve(key, param, produce)
 }
 
 // checkAllowed enforces CKA_ALLOWED_MECHANISMS. An empty list is no

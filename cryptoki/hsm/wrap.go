@@ -55,7 +55,7 @@ func (h *HSM) handleWrapKey(ctx context.Context, s *session, q *p11.WrapKey, r *
 	if err != nil {
 		return err
 	}
-	if err := h.checkUse(row, u, wrapping); err != nil {
+	if err := h.checkUse(row, u, wrapping, q.Mechanism.Param); err != nil {
 		return renamed(err, wrappingKeyCodes)
 	}
 	if err := wrappable(row, wrapping, key); err != nil {
@@ -170,7 +170,7 @@ func (h *HSM) handleUnwrapKey(ctx context.Context, s *session, q *p11.UnwrapKey,
 	if err != nil {
 		return renamed(err, unwrappingKeyCodes)
 	}
-	if err := h.checkUse(row, u, unwrapping); err != nil {
+	if err := h.checkUse(row, u, unwrapping, q.Mechanism.Param); err != nil {
 		return renamed(err, unwrappingKeyCodes)
 	}
 	if alwaysAuthenticate(unwrapping) {
@@ -224,14 +224,14 @@ func unwrapDraft(row *engine.Mechanism, from *object, template []ck.Attribute) (
 	case row.Wrapped.SecretOnly:
 		return nil, 0, fmt.Errorf("CKA_CLASS CKO_PRIVATE_KEY: %v wraps secret keys only: %w", row.Type, ck.CKR_TEMPLATE_INCONSISTENT)
 	}
-	kt, ok, err := w.ulong(ck.CKA_KEY_TYPE)
+	kt, ok, err := w.keyType()
 	if err != nil {
 		return nil, 0, err
 	}
 	if !ok {
 		return nil, 0, fmt.Errorf("CKA_KEY_TYPE is missing: %w", ck.CKR_TEMPLATE_INCOMPLETE)
 	}
-	d.keyType = ck.KeyType(kt)
+	d.keyType = kt
 	known := engine.FindKeyType(d.keyType)
 	switch {
 	case known == nil:
@@ -360,6 +360,12 @@ func (w wishes) ulong(t ck.AttributeType) (v uint64, ok bool, err error) {
 		}
 	}
 	return 0, false, nil
+}
+
+// keyType is CKA_KEY_TYPE, by the standard's number.
+func (w wishes) keyType() (t ck.KeyType, ok bool, err error) {
+	v, ok, err := w.ulong(ck.CKA_KEY_TYPE)
+	return engine.StandardKeyType(ck.KeyType(v)), ok, err
 }
 
 // maxSecretLen is the longest secret key that can be derived or unwrapped.
