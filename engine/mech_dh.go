@@ -37,6 +37,7 @@ func init() {
 		row(&Mechanism{
 			Type: ck.CKM_DH_PKCS_DERIVE, Param: []byte(nil), Keys: []ck.KeyType{ck.CKK_DH}, Vectors: "RFC 5114 appendix A; NIST CAVP KASValidityTest FFCStatic",
 			Derive: dhDerive, SelfTest: testDH,
+			Encapsulate: dhEncapsulate, CiphertextLen: dhType.ciphertextLen, Decapsulate: dhDecapsulate,
 		}),
 	)
 }

@@ -74,7 +74,7 @@ func kemParams(p any, d *Derivation) (*ECDH1DeriveParams, error) {
 		return nil, err
 	}
 	if len(params.PublicData) > 0 {
-		return nil, fmt.Errorf("public data with a KEM: %w", ck.CKR_MECHANISM_PARAM_INVALID)
+		return nil, errKEMPublicData
 	}
 	return params, checkECKDF(params.KDF, params.SharedData, d.Len)
 }

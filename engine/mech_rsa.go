@@ -32,6 +32,9 @@ func init() {
 		Wrap:          wrapping(rawEncrypt),
 		Unwrap:        unwrapping(rawDecrypt),
 		Wrapped:       Wrapped{Last: true, SecretOnly: true},
+		Encapsulate:   rsasveEncapsulate,
+		CiphertextLen: rsaCiphertextLen,
+		Decapsulate:   rsasveDecapsulate,
 		Vectors:       "OpenSSL, evppkey_rsa_common.txt",
 		SelfTest:      testRawRSA,
 	})

@@ -19,7 +19,7 @@ type OAEPParams struct {
 }
 
 func init() {
-	register(approvedRSA(&Mechanism{
+	register(approvedRSA(encapsulating(&Mechanism{
 		Type:  ck.CKM_RSA_PKCS_OAEP,
 		Param: (*OAEPParams)(nil),
 		Keys:  rsaKeys, Min: rsaMinBits, Max: rsaMaxBits,
@@ -30,7 +30,7 @@ func init() {
 		Wrapped:  Wrapped{SecretOnly: true},
 		Vectors:  "OpenSSL, evppkey_rsa_common.txt; Wycheproof; SHA-3 against OpenSSL",
 		SelfTest: testOAEP,
-	}, ck.CKM_RSA_PKCS_OAEP))
+	}), ck.CKM_RSA_PKCS_OAEP))
 }
 
 // oaep is the padding with its parameters.

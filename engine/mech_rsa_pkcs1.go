@@ -17,7 +17,7 @@ import (
 // 8.2; PKCS#11 v3.1, section 6.1).
 
 func init() {
-	register(approvedRSA(&Mechanism{
+	register(approvedRSA(encapsulating(&Mechanism{
 		Type: ck.CKM_RSA_PKCS,
 		Keys: rsaKeys, Min: rsaMinBits, Max: rsaMaxBits,
 		Encrypt:       pkcs1Encrypt,
@@ -31,7 +31,7 @@ func init() {
 		Wrapped:       Wrapped{SecretOnly: true},
 		Vectors:       "OpenSSL, evppkey_rsa_common.txt, with implicit rejection; Wycheproof",
 		SelfTest:      testPKCS1,
-	}, ck.CKM_RSA_PKCS))
+	}), ck.CKM_RSA_PKCS))
 	for m, h := range map[ck.MechanismType]ck.MechanismType{
 		ck.CKM_SHA1_RSA_PKCS:     ck.CKM_SHA_1,
 		ck.CKM_SHA224_RSA_PKCS:   ck.CKM_SHA224,

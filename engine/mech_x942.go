@@ -63,6 +63,7 @@ func init() {
 		row(&Mechanism{
 			Type: ck.CKM_X9_42_DH_DERIVE, Param: (*X942DH1Params)(nil), Keys: keys, Vectors: "RFC 5114 appendix A; NIST CAVP KASValidityTest FFCStatic; RFC 2631 2.1.6",
 			Derive: x942Derive, SelfTest: testX942,
+			Encapsulate: x942Encapsulate, CiphertextLen: x942Type.ciphertextLen, Decapsulate: x942Decapsulate,
 		}),
 		row(&Mechanism{
 			Type: ck.CKM_X9_42_DH_HYBRID_DERIVE, Param: (*X942DH2Params)(nil), Keys: keys, Vectors: "two shared secrets of RFC 5114 appendix A",
