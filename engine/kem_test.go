@@ -46,7 +46,9 @@ func kemCases(t *testing.T) []kemCase {
 	xPub, xPriv := dlPair(t, x942Type, ck.CKM_X9_42_DH_KEY_PAIR_GEN, "dh")
 	return []kemCase{
 		{name: "PKCS1", m: ck.CKM_RSA_PKCS, pub: pub, priv: priv, d: &Derivation{Type: ck.CKK_GENERIC_SECRET, Len: 48},
+			//lint:ignore SA1019 it is what is tested
 			open: func(c []byte) []byte { return must(rsa.DecryptPKCS1v15(nil, std, c)) },
+			//lint:ignore SA1019 the same
 			seal: func(s []byte) []byte { return must(rsa.EncryptPKCS1v15(rand.Reader, &std.PublicKey, s)) }},
 		{name: "OAEP", m: ck.CKM_RSA_PKCS_OAEP, p: oaepSHA256, pub: pub, priv: priv, d: &Derivation{Type: ck.CKK_AES, Len: 32},
 			open: func(c []byte) []byte { return must(rsa.DecryptOAEP(sha256.New(), nil, std, c, nil)) },
