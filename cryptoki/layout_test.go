@@ -31,6 +31,7 @@ var structures = map[string]string{
 	"ChaChaMessageParams":     "CK_SALSA20_CHACHA20_POLY1305_MSG_PARAMS",
 	"ChaChaPolyParams":        "CK_SALSA20_CHACHA20_POLY1305_PARAMS",
 	"ECDH1DeriveParams":       "CK_ECDH1_DERIVE_PARAMS",
+	"ECDHAESKeyWrapParams":    "CK_ECDH_AES_KEY_WRAP_PARAMS",
 	"ECMQVDeriveParams":       "CK_ECMQV_DERIVE_PARAMS",
 	"DSAParameterGenParams":   "CK_DSA_PARAMETER_GEN_PARAM",
 	"ECIESParams":             "CK_ECIES_PARAMS",
