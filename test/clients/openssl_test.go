@@ -77,9 +77,12 @@ func TestOpenSSLEngine(t *testing.T) {
 		c.step("generate", func(s *step) {
 			s.asUser("--keypairgen", "--key-type", "rsa:2048", "--id", "01", "--label", "rsa")
 			s.asUser("--keypairgen", "--key-type", "EC:prime256v1", "--id", "02", "--label", "ec")
+			s.asUser("--keypairgen", "--key-type", "EC:secp256k1", "--id", "03", "--label", "k256")
+			s.asUser("--keypairgen", "--key-type", "EC:brainpoolP256r1", "--id", "04", "--label", "bp256")
+			s.asUser("--keypairgen", "--key-type", "EC:brainpoolP512r1", "--id", "05", "--label", "bp512")
 			s.write("message", []byte("a message to sign"))
 		})
-		for _, key := range []string{"rsa", "ec"} {
+		for _, key := range []string{"rsa", "ec", "k256", "bp256", "bp512"} {
 			c.step("public key "+key, func(s *step) {
 				s.engine("pkey", "-inform", "engine", "-in", s.engineKey(key), "-pubout", "-out", key+".pem")
 				s.contains(s.run("openssl", "pkey", "-pubin", "-in", key+".pem", "-noout", "-text"), "Public-Key")

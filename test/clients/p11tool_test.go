@@ -44,6 +44,10 @@ func TestP11Tool(t *testing.T) {
 			{"rsa", "rsa --bits 2048", "RSA"},
 			{"ecdsa", "ecdsa --curve secp256r1", "EC"},
 			{"p384", "ecdsa --curve secp384r1", "EC"},
+			{"p521", "ecdsa --curve secp521r1", "EC"},
+			{"p224", "ecdsa --curve secp224r1", "EC"},
+			{"p192", "ecdsa --curve secp192r1", "EC"},
+			{"dsa", "dsa --bits 2048", "DSA"},
 			{"ed25519", "ed25519", "ED25519"},
 		}
 		for i, key := range keys {

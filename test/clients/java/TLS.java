@@ -21,7 +21,8 @@ import javax.net.ssl.X509ExtendedKeyManager;
 
 /**
  * A TLS server whose key and certificate are in the token, and a client that
- * trusts the certificate, hand in hand in memory.
+ * trusts the certificate, hand in hand in memory; then once more with the token
+ * before all other providers, so that it computes all that it can of TLS.
  *
  * java TLS.java CONFIGURATION ALIAS..., with the PIN in CLIENTS_PIN.
  */
@@ -32,9 +33,17 @@ public class TLS {
         Security.addProvider(provider);
         KeyStore token = KeyStore.getInstance("PKCS11", provider);
         token.load(null, pin);
+        handshakes(token, args, "");
+        Security.removeProvider(provider.getName());
+        Security.insertProviderAt(provider, 1);
+        handshakes(token, args, " and the token first");
+        System.out.println("end");
+    }
+
+    static void handshakes(KeyStore token, String[] args, String how) {
         for (int i = 1; i < args.length; i++) {
             for (String version : List.of("TLSv1.2", "TLSv1.3")) {
-                String name = version + " with key " + args[i];
+                String name = version + " with key " + args[i] + how;
                 try {
                     handshake(token, args[i], version);
                     System.out.println("ok " + name);
@@ -43,7 +52,6 @@ public class TLS {
                 }
             }
         }
-        System.out.println("end");
     }
 
     static void handshake(KeyStore token, String alias, String version) throws Exception {
