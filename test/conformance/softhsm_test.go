@@ -2,11 +2,16 @@ package conformance
 
 import (
 	"bytes"
+	"crypto/dsa" //lint:ignore SA1019 the old algorithm is what is tested
+	"crypto/rand"
 	"encoding/hex"
 	"flag"
 	"fmt"
+	"math/big"
+	"math/bits"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"unsafe"
 
@@ -131,6 +136,44 @@ func comparisons() []step {
 			begin(c, key)
 			return do(c, key)
 		}, strings.Join(why, "")}
+	}
+	des3 := func(name string, m ck.MechanismType, param []byte, keyLen, n int) step {
+		return step{name, func(c *client) string {
+			t := ck.KeyType(ck.CKK_DES3)
+			if keyLen == 16 {
+				t = ck.CKK_DES2
+			}
+			o := c.object(secret(t, oddParity(sequence(keyLen)))...)
+			return outcome(c.Single(c.Arena, c.Encryption(), c.s, c11.Mech{Type: m, Param: param}, o, sequence(n)))
+		}, ""}
+	}
+	derives := func(name string, m ck.MechanismType, t ck.KeyType, keyLen int, iv []byte, n int) step {
+		return step{name, func(c *client) string {
+			base := c.object(secret(t, oddParity(sequence(keyLen)))...)
+			param := append(bytes.Clone(iv), c11.Words(c.Ptr(sequence(n)), uint64(n))...)
+			o, rv := c.derive(c.Mechanism(m, param), base, append(no(ck.CKA_SENSITIVE, ck.CKA_TOKEN), class(ck.CKO_SECRET_KEY), keyType(ck.CKK_GENERIC_SECRET), ulong(ck.CKA_VALUE_LEN, uint64(24)), boolean(ck.CKA_EXTRACTABLE, true))...)
+			if rv != ck.CKR_OK {
+				return code(rv)
+			}
+			return outcome(c.Get(c.s, o, ck.CKA_VALUE))
+		}, ""}
+	}
+	dsaSign := func(name string, m ck.MechanismType, n int) step {
+		return step{name, func(c *client) string {
+			pub, priv := c.dsa()
+			sig, rv := c.Single(c.Arena, c.Signing(), c.s, c11.Mech{Type: m}, priv, sequence(n))
+			if rv != ck.CKR_OK {
+				return code(rv)
+			}
+			return fmt.Sprintf("%d bytes, %s", len(sig), code(c.Verify(c.Arena, c.s, c11.Mech{Type: m}, pub, sequence(n), sig)))
+		}, ""}
+	}
+	dh := func(name string, more ...ck.Attribute) step {
+		return step{name, func(c *client) string {
+			p := new(big.Int).SetBytes(groupPrime)
+			peer := new(big.Int).Exp(big.NewInt(2), new(big.Int).SetBytes(sequence(40)), p)
+			return c.dh(peer.Bytes(), more...)
+		}, ""}
 	}
 	ecb := func(c *client, key uint64) { c.must("C_EncryptInit", c.s, c.Mechanism(ck.CKM_AES_ECB, nil), key) }
 	nothing := func(*client, uint64) {}
@@ -460,6 +503,65 @@ func comparisons() []step {
 		step{"`CKA_SENSITIVE` of a generated secret key by default", func(c *client) string {
 			return outcome(c.Get(c.s, c.generate(ck.CKM_AES_KEY_GEN, ulong(ck.CKA_VALUE_LEN, uint64(16))), ck.CKA_SENSITIVE))
 		}, ""},
+		// Old algorithms and finite fields
+		step{"MD5", func(c *client) string { return c.hashed(ck.CKM_MD5, sequence(100)) }, ""},
+		step{"HMAC-MD5", func(c *client) string { return c.signWith(ck.CKM_MD5_HMAC, ck.CKK_GENERIC_SECRET, 16) }, ""},
+		step{"AES-CMAC", func(c *client) string { return c.signWith(ck.CKM_AES_CMAC, ck.CKK_AES, 16) }, ""},
+		step{"triple DES CMAC", func(c *client) string { return c.signWith(ck.CKM_DES3_CMAC, ck.CKK_DES3, 24) }, ""},
+		enc("AES-CTR with a counter of 128 bits", plainMech(ck.CKM_AES_CTR, append(c11.Words(128), sequence(16)...)), sequence(16), sequence(100)),
+		enc("AES-CTR with a counter of 8 bits", plainMech(ck.CKM_AES_CTR, append(c11.Words(8), sequence(16)...)), sequence(16), sequence(100)),
+		enc("AES-CTR with a counter that comes round", plainMech(ck.CKM_AES_CTR, append(c11.Words(1), sequence(16)...)), sequence(16), sequence(100)),
+		enc("AES-CTR with a counter of 0 bits", plainMech(ck.CKM_AES_CTR, append(c11.Words(0), sequence(16)...)), sequence(16), sequence(100)),
+		enc("AES-CTR with a counter of 129 bits", plainMech(ck.CKM_AES_CTR, append(c11.Words(129), sequence(16)...)), sequence(16), sequence(100)),
+		des3("triple DES ECB", ck.CKM_DES3_ECB, nil, 24, 40),
+		des3("triple DES CBC", ck.CKM_DES3_CBC, sequence(8), 24, 40),
+		des3("triple DES CBC of 7 bytes", ck.CKM_DES3_CBC, sequence(8), 24, 7),
+		des3("triple DES CBC with padding", ck.CKM_DES3_CBC_PAD, sequence(8), 24, 41),
+		des3("triple DES CBC with an IV of 16 bytes", ck.CKM_DES3_CBC, sequence(16), 24, 40),
+		des3("triple DES with a key of two parts", ck.CKM_DES3_CBC, sequence(8), 16, 40),
+		made("`C_CreateObject` of a triple DES key of 23 bytes", 0, "", secret(ck.CKK_DES3, sequence(23))...),
+		made("`C_CreateObject` of a triple DES key without odd parity", 0, "", secret(ck.CKK_DES3, sequence(24))...),
+		made("`CKA_VALUE` of a triple DES key created without odd parity", ck.CKA_VALUE, "", secret(ck.CKK_DES3, bytes.Repeat([]byte{2, 4, 6}, 8))...),
+		made("`CKA_CHECK_VALUE` of a triple DES key", ck.CKA_CHECK_VALUE, "", secret(ck.CKK_DES3, oddParity(sequence(24)))...),
+		made("`CKA_VALUE_LEN` of a triple DES key", ck.CKA_VALUE_LEN, "", secret(ck.CKK_DES3, oddParity(sequence(24)))...),
+		step{"the parity of a generated triple DES key", func(c *client) string {
+			v, rv := c.Get(c.s, c.generate(ck.CKM_DES3_KEY_GEN, append(no(ck.CKA_SENSITIVE, ck.CKA_TOKEN), boolean(ck.CKA_EXTRACTABLE, true))...), ck.CKA_VALUE)
+			return fmt.Sprintf("%s, %d bytes, odd: %v", code(rv), len(v), bytes.Equal(v, oddParity(v)))
+		}, ""},
+		step{"`CKM_DES3_KEY_GEN` with `CKA_VALUE_LEN` of 24", func(c *client) string {
+			return code(c.Call("C_GenerateKey", c.s, c.Mechanism(ck.CKM_DES3_KEY_GEN, nil), c.Template(ulong(ck.CKA_VALUE_LEN, uint64(24))), 1, c.ULong(0)))
+		}, ""},
+		step{"single DES", func(c *client) string {
+			o := c.object(secret(ck.CKK_DES, oddParity(sequence(8)))...)
+			return outcome(c.Single(c.Arena, c.Encryption(), c.s, c11.Mech{Type: ck.CKM_DES_ECB}, o, sequence(16)))
+		}, ""},
+		derives("deriving by triple DES ECB", ck.CKM_DES3_ECB_ENCRYPT_DATA, ck.CKK_DES3, 24, nil, 32),
+		derives("deriving by AES ECB", ck.CKM_AES_ECB_ENCRYPT_DATA, ck.CKK_AES, 16, nil, 32),
+		derives("deriving by AES CBC", ck.CKM_AES_CBC_ENCRYPT_DATA, ck.CKK_AES, 16, sequence(16), 32),
+		derives("deriving by AES CBC, data of 31 bytes", ck.CKM_AES_CBC_ENCRYPT_DATA, ck.CKK_AES, 16, sequence(16), 31),
+		step{"DSA domain parameters of 1024 bits", func(c *client) string {
+			o := c.generate(ck.CKM_DSA_PARAMETER_GEN, ulong(ck.CKA_PRIME_BITS, uint64(1024)), boolean(ck.CKA_TOKEN, false))
+			return fmt.Sprintf("p of %d bytes, q of %d, g of %d", len(c.get(o, ck.CKA_PRIME)), len(c.get(o, ck.CKA_SUBPRIME)), len(c.get(o, ck.CKA_BASE)))
+		}, ""},
+		dsaSign("DSA of 20 bytes", ck.CKM_DSA, 20), dsaSign("DSA of 32 bytes, more than the order", ck.CKM_DSA, 32), dsaSign("DSA with SHA-1", ck.CKM_DSA_SHA1, 100), dsaSign("DSA with SHA-256", ck.CKM_DSA_SHA256, 100),
+		dsaSign("DSA of 0 bytes", ck.CKM_DSA, 0),
+		dh("Diffie-Hellman", ulong(ck.CKA_VALUE_LEN, uint64(32))), dh("Diffie-Hellman, the whole secret", ulong(ck.CKA_VALUE_LEN, uint64(len(groupPrime)))), dh("Diffie-Hellman without `CKA_VALUE_LEN`"),
+		dh("Diffie-Hellman, more than there is", ulong(ck.CKA_VALUE_LEN, uint64(1000))),
+		step{"Diffie-Hellman with the other's key 1", func(c *client) string { return c.dh([]byte{1}, ulong(ck.CKA_VALUE_LEN, uint64(32))) }, ""},
+		step{"Diffie-Hellman keys", func(c *client) string {
+			pub, priv := c.pair(ck.CKM_DH_PKCS_KEY_PAIR_GEN, []ck.Attribute{bytesOf(ck.CKA_PRIME, groupPrime), bytesOf(ck.CKA_BASE, []byte{2})}, with(yes(ck.CKA_DERIVE, ck.CKA_EXTRACTABLE), boolean(ck.CKA_SENSITIVE, false)))
+			return fmt.Sprintf("private: base of %d bytes; public: value %v", len(c.get(priv, ck.CKA_BASE)), len(c.get(pub, ck.CKA_VALUE)) > len(groupPrime)-3)
+		}, ""},
+		step{"the length of a Diffie-Hellman private key", func(c *client) string {
+			_, priv := c.pair(ck.CKM_DH_PKCS_KEY_PAIR_GEN, []ck.Attribute{bytesOf(ck.CKA_PRIME, groupPrime), bytesOf(ck.CKA_BASE, []byte{2})}, with(yes(ck.CKA_DERIVE, ck.CKA_EXTRACTABLE), ulong(ck.CKA_VALUE_BITS, uint64(300)), boolean(ck.CKA_SENSITIVE, false)))
+			n := new(big.Int).SetBytes(c.get(priv, ck.CKA_VALUE)).BitLen()
+			return fmt.Sprintf("300 bits or somewhat fewer: %v; told: %d", n <= 300 && n > 270, c.getULong(priv, ck.CKA_VALUE_BITS))
+		}, ""},
+		curve("secp256k1", []byte{6, 5, 0x2b, 0x81, 4, 0, 10}, ""), curve("brainpoolP256r1", []byte{6, 9, 0x2b, 0x24, 3, 3, 2, 8, 1, 1, 7}, ""),
+		step{"Ed25519", func(c *client) string {
+			o := c.object(append(yes(ck.CKA_SIGN), class(ck.CKO_PRIVATE_KEY), keyType(ck.CKK_EC_EDWARDS), bytesOf(ck.CKA_EC_PARAMS, []byte("\x13\x0cedwards25519")), bytesOf(ck.CKA_VALUE, sequence(32)), boolean(ck.CKA_TOKEN, false))...)
+			return outcome(c.Single(c.Arena, c.Signing(), c.s, c11.Mech{Type: ck.CKM_EDDSA}, o, sequence(50)))
+		}, ""},
 		both("`C_WaitForSlotEvent` without waiting, null for the slot", "C_WaitForSlotEvent", args(1, nil, nil)),
 	}
 	for i := range list {
@@ -468,6 +570,67 @@ func comparisons() []step {
 		}
 	}
 	return list
+}
+
+// hashed, signWith, dsa and dh make short steps of longer ones.
+func (c *client) hashed(m ck.MechanismType, in []byte) string {
+	c.must("C_DigestInit", c.s, c.Mechanism(m, nil))
+	out, n := c.Alloc(64), c.ULong(64)
+	rv := c.Call("C_Digest", c.s, c.Bytes(in), len(in), out, n)
+	return outcome(c11.Peek(out, int(c11.Number(n))), rv)
+}
+
+func (c *client) signWith(m ck.MechanismType, t ck.KeyType, keyLen int) string {
+	o := c.object(secret(t, oddParity(sequence(keyLen)))...)
+	return outcome(c.Single(c.Arena, c.Signing(), c.s, c11.Mech{Type: m}, o, sequence(77)))
+}
+
+// dsaKey is made once, for that takes a while.
+var dsaKey = sync.OnceValue(func() *dsa.PrivateKey {
+	k := new(dsa.PrivateKey)
+	if err := dsa.GenerateParameters(&k.Parameters, rand.Reader, dsa.L1024N160); err != nil {
+		panic(err)
+	}
+	if err := dsa.GenerateKey(k, rand.Reader); err != nil {
+		panic(err)
+	}
+	return k
+})
+
+func (c *client) dsa() (pub, priv uint64) {
+	k := dsaKey()
+	group := []ck.Attribute{
+		keyType(ck.CKK_DSA), boolean(ck.CKA_TOKEN, false),
+		bytesOf(ck.CKA_PRIME, k.P.Bytes()), bytesOf(ck.CKA_SUBPRIME, k.Q.Bytes()), bytesOf(ck.CKA_BASE, k.G.Bytes()),
+	}
+	pub = c.object(with(group, class(ck.CKO_PUBLIC_KEY), boolean(ck.CKA_VERIFY, true), bytesOf(ck.CKA_VALUE, k.Y.Bytes()))...)
+	priv = c.object(with(group, class(ck.CKO_PRIVATE_KEY), boolean(ck.CKA_SIGN, true), bytesOf(ck.CKA_VALUE, k.X.Bytes()))...)
+	return pub, priv
+}
+
+// groupPrime is the prime of the second Oakley group (RFC 2409, section 6.2).
+var groupPrime, _ = hex.DecodeString("ffffffffffffffffc90fdaa22168c234c4c6628b80dc1cd129024e088a67cc74020bbea63b139b22514a08798e3404dd" +
+	"ef9519b3cd3a431b302b0a6df25f14374fe1356d6d51c245e485b576625e7ec6f44c42e9a637ed6b0bff5cb6f406b7edee386bfb5a899fa5ae9f24117c4b1fe649286651ece65381ffffffffffffffff")
+
+// dh agrees with the holder of another key.
+func (c *client) dh(public []byte, more ...ck.Attribute) string {
+	o := c.object(append(yes(ck.CKA_DERIVE), class(ck.CKO_PRIVATE_KEY), keyType(ck.CKK_DH), boolean(ck.CKA_TOKEN, false),
+		bytesOf(ck.CKA_PRIME, groupPrime), bytesOf(ck.CKA_BASE, []byte{2}), bytesOf(ck.CKA_VALUE, sequence(32)))...)
+	template := append(no(ck.CKA_SENSITIVE, ck.CKA_TOKEN), class(ck.CKO_SECRET_KEY), keyType(ck.CKK_GENERIC_SECRET), boolean(ck.CKA_EXTRACTABLE, true))
+	k, rv := c.derive(c.Mechanism(ck.CKM_DH_PKCS_DERIVE, public), o, append(template, more...)...)
+	if rv != ck.CKR_OK {
+		return code(rv)
+	}
+	return outcome(c.Get(c.s, k, ck.CKA_VALUE))
+}
+
+// oddParity sets the last bit of each byte as a DES key has it.
+func oddParity(key []byte) []byte {
+	key = bytes.Clone(key)
+	for i, b := range key {
+		key[i] = b&0xfe | byte(bits.OnesCount8(b&0xfe)+1)&1
+	}
+	return key
 }
 
 // TestSoftHSM does the same with SoftHSM2 and this module, and compares. Every
@@ -598,4 +761,13 @@ var differences = map[string]string{
 	"`C_GenerateKey` with another class":                       "the template contradicts the mechanism",
 	"`CKA_SENSITIVE` of a generated private key by default":    "forgetting the attribute must not make a private key readable",
 	"`C_WaitForSlotEvent` without waiting, null for the slot":  "there is no place for the answer",
+	"triple DES CBC with an IV of 16 bytes":                    "the mechanism is right, its parameter is not",
+	"`C_CreateObject` of a triple DES key of 23 bytes":         "there is no such key; SoftHSM2 finds out when it is used",
+	"`CKA_VALUE_LEN` of a triple DES key":                      "the standard has the attribute for keys of varying length only; here every secret key tells its length",
+	"`CKM_DES3_KEY_GEN` with `CKA_VALUE_LEN` of 24":            "pkcs11-tool and others send the length whatever the type; another length than 24 is refused",
+	"single DES":                             "SoftHSM2 lists it, and its OpenSSL 3 keeps it in a provider that is not loaded",
+	"DSA of 0 bytes":                         "the code says what is wrong: DSA signs hashes, and this is none",
+	"Diffie-Hellman without `CKA_VALUE_LEN`": "without a length the key is the whole secret",
+	"Diffie-Hellman, more than there is":     "the code says what is wrong",
+	"Diffie-Hellman with the other's key 1":  "the code says what is wrong",
 }
