@@ -378,6 +378,40 @@ public class BouncyCastle {
         return e.processBlock(in, n, in.length - n);
     }
 
+    /** kbkdf counter|feedback|pipeline PRF LENGTH KEY FIXED IV COUNTERBITS */
+    static byte[] kbkdf(String[] w) throws Exception {
+        Mac prf = w[2].startsWith("CMAC-") ? new CMac(engine(w[2].substring(5))) : new HMac(digest(w[2]));
+        byte[] key = hex(w[4]);
+        byte[] fixed = hex(w[5]);
+        byte[] iv = hex(w[6]);
+        int r = number(w[7]);
+        DerivationFunction f;
+        DerivationParameters p;
+        if (w[1].equals("counter")) {
+            f = new KDFCounterBytesGenerator(prf);
+            p = new KDFCounterParameters(key, fixed, r);
+        } else if (w[1].equals("feedback")) {
+            f = new KDFFeedbackBytesGenerator(prf);
+            p = r == 0 ? KDFFeedbackParameters.createWithoutCounter(key, iv, fixed) : KDFFeedbackParameters.createWithCounter(key, iv, fixed, r);
+        } else {
+            f = new KDFDoublePipelineIterationBytesGenerator(prf);
+            p = r == 0 ? KDFDoublePipelineIterationParameters.createWithoutCounter(key, fixed)
+                : KDFDoublePipelineIterationParameters.createWithCounter(key, fixed, r);
+        }
+        f.init(p);
+        byte[] out = new byte[number(w[3])];
+        f.generateBytes(out, 0, out.length);
+        return out;
+    }
+
+    /** pbkdf1 DIGEST LENGTH PASSWORD SALT ITERATIONS: the key, and an IV of 8 bytes. */
+    static byte[] pbkdf1(String[] w) throws Exception {
+        PKCS5S1ParametersGenerator g = new PKCS5S1ParametersGenerator(digest(w[1]));
+        g.init(hex(w[3]), hex(w[4]), number(w[5]));
+        ParametersWithIV p = (ParametersWithIV) g.generateDerivedParameters(8 * number(w[2]), 64);
+        return Arrays.concatenate(((KeyParameter) p.getParameters()).getKey(), p.getIV());
+    }
+
     public static void main(String[] args) throws Exception {
         commands.put("cipher", BouncyCastle::cipher);
         commands.put("aead", BouncyCastle::aead);
@@ -386,6 +420,8 @@ public class BouncyCastle {
         commands.put("digest", BouncyCastle::digest);
         commands.put("mac", BouncyCastle::mac);
         commands.put("x931", BouncyCastle::x931);
+        commands.put("kbkdf", BouncyCastle::kbkdf);
+        commands.put("pbkdf1", BouncyCastle::pbkdf1);
         commands.put("rfc6979", BouncyCastle::rfc6979);
         commands.put("eddsa", BouncyCastle::eddsa);
         commands.put("sm2", BouncyCastle::sm2);
