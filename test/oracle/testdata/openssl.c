@@ -6,10 +6,12 @@
  */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include <dlfcn.h>
+#include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/kdf.h>
+#include <openssl/param_build.h>
 #include <openssl/params.h>
 #include <openssl/provider.h>
 #include <openssl/rand.h>
@@ -221,6 +223,12 @@ static int controls(EVP_PKEY_CTX *ctx, int first)
 		char *value = strchr(words[i], '=');
 		NEED(value != NULL);
 		*value++ = 0;
+		if (strcmp(words[i], "pad") == 0) { /* has no name among the controls of DHX */
+			unsigned on = atoi(value);
+			OSSL_PARAM params[] = {OSSL_PARAM_construct_uint("pad", &on), OSSL_PARAM_construct_end()};
+			NEED(EVP_PKEY_CTX_set_params(ctx, params));
+			continue;
+		}
 		NEED(EVP_PKEY_CTX_ctrl_str(ctx, words[i], value));
 	}
 	return 1;
@@ -290,6 +298,33 @@ static int do_check(void)
 		NEED(EVP_PKEY_param_check(ctx));
 	else
 		NEED(EVP_PKEY_public_check(ctx));
+	return 1;
+}
+
+/* ffc ALGORITHM P G Q [SEED INDEX]: checks domain parameters, with a seed that
+ * the base comes from it by SHA-256. */
+static int do_ffc(void)
+{
+	bytes p = hex(2), g = hex(3), q = hex(4), seed = hex(5);
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, words[1], NULL);
+	OSSL_PARAM_BLD *b = OSSL_PARAM_BLD_new();
+	EVP_PKEY *key = NULL;
+	NEED(ctx != NULL);
+	NEED(OSSL_PARAM_BLD_push_BN(b, "p", BN_bin2bn(p.p, (int)p.n, NULL)));
+	NEED(OSSL_PARAM_BLD_push_BN(b, "g", BN_bin2bn(g.p, (int)g.n, NULL)));
+	if (q.n)
+		NEED(OSSL_PARAM_BLD_push_BN(b, "q", BN_bin2bn(q.p, (int)q.n, NULL)));
+	if (seed.n) {
+		NEED(OSSL_PARAM_BLD_push_octet_string(b, "seed", seed.p, seed.n));
+		NEED(OSSL_PARAM_BLD_push_int(b, "gindex", atoi(words[6])));
+		NEED(OSSL_PARAM_BLD_push_int(b, "validate-pq", 0));
+		NEED(OSSL_PARAM_BLD_push_int(b, "validate-g", 1));
+		NEED(OSSL_PARAM_BLD_push_utf8_string(b, "digest", "SHA256", 0));
+	}
+	NEED(EVP_PKEY_fromdata_init(ctx));
+	NEED(EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_KEY_PARAMETERS, OSSL_PARAM_BLD_to_param(b)));
+	ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+	NEED(EVP_PKEY_param_check(ctx));
 	return 1;
 }
 
@@ -433,6 +468,7 @@ static const struct {
 } commands[] = {
 	{"cipher", 7, do_cipher}, {"aead", 8, do_aead},       {"digest", 4, do_digest},   {"mac", 4, do_mac},       {"kdf", 3, do_kdf},
 	{"gen", 2, do_gen},       {"pub", 2, do_pub},         {"check", 3, do_check},     {"sign", 4, do_sign},     {"verify", 5, do_verify},
+	{"ffc", 5, do_ffc},
 	{"encrypt", 3, do_encrypt}, {"decrypt", 3, do_decrypt}, {"derive", 3, do_derive}, {"seal", 6, do_seal}, {"stream", 6, do_stream},
 };
 
