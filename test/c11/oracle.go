@@ -6,6 +6,7 @@ package c11
 import "C"
 
 import (
+	"fmt"
 	"unsafe"
 
 	"github.com/perilune/perilune/cryptoki/ck"
@@ -77,4 +78,35 @@ func (m *Module) MechanismInfo(a *Arena, slot uint64, t ck.MechanismType) (ck.Me
 	rv := m.Call("C_GetMechanismInfo", slot, uint64(t), p)
 	at := func(i int) uint64 { return Number(unsafe.Add(p, 8*i)) }
 	return ck.MechanismInfo{MinKeySize: at(0), MaxKeySize: at(1), Flags: ck.Flags(at(2))}, rv
+}
+
+// OpenNSS loads and initialises the software token of NSS, without a database,
+// and opens a session on the slot that needs no login.
+func OpenNSS(path string) (m *Module, session uint64, err error) {
+	if m, err = OpenOld(path); err != nil {
+		return nil, 0, err
+	}
+	var a Arena
+	defer a.Free()
+	// Its arguments have a pointer to a string before the reserved word.
+	text := a.Exact([]byte("configdir='' certPrefix='' keyPrefix='' secmod='' flags=readOnly,noCertDB,noModDB,forceOpen,optimizeSpace\x00"))
+	args := a.Exact(Words(0, 0, 0, 0, C.CKF_OS_LOCKING_OK, uint64(uintptr(text)), 0))
+	if rv := m.Call("C_Initialize", args); rv != ck.CKR_OK {
+		return nil, 0, fmt.Errorf("%s: C_Initialize: %w", path, rv)
+	}
+	s := a.ULong(0)
+	const genericServices = 1
+	if rv := m.Call("C_OpenSession", genericServices, C.CKF_SERIAL_SESSION|C.CKF_RW_SESSION, nil, nil, s); rv != ck.CKR_OK {
+		return nil, 0, fmt.Errorf("%s: C_OpenSession: %w", path, rv)
+	}
+	return m, Number(s), nil
+}
+
+// FreshToken initialises a module, and a token in it with a user, and returns a
+// session with the user logged in.
+func (m *Module) FreshToken(soPIN, pin string) (session uint64, err error) {
+	if rv := m.Initialize(); rv != ck.CKR_OK {
+		return 0, fmt.Errorf("C_Initialize: %w", rv)
+	}
+	return m.Token(soPIN, pin)
 }
