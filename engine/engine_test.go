@@ -291,10 +291,12 @@ func exercise(t *testing.T, m *Mechanism, k *Key, p, messageParam any, message [
 		op, err := begin(k, p)
 		check(err)
 		if err == nil {
-			check(finishWhole(t, m, op, message))
+			_, err = finishWhole(t, m, op, message)
+			check(err)
 		}
 		if op, err = begin(k, p); err == nil {
-			check(inParts(t, m, op, message))
+			_, err = inParts(t, m, op, message)
+			check(err)
 		}
 		if op, err = begin(k, p); err == nil {
 			if s, ok := op.(Saver); ok {
@@ -322,7 +324,7 @@ func exercise(t *testing.T, m *Mechanism, k *Key, p, messageParam any, message [
 			}
 			var op Op
 			if op, err = mo.Begin(messageParam, message); err == nil {
-				err = finishWhole(t, m, op, message)
+				_, err = finishWhole(t, m, op, message)
 			}
 			check(err)
 		}
@@ -390,7 +392,7 @@ func room(n int) []byte {
 }
 
 // finishWhole runs op over the message in one part.
-func finishWhole(t *testing.T, m *Mechanism, op Op, message []byte) error {
+func finishWhole(t *testing.T, m *Mechanism, op Op, message []byte) ([]byte, error) {
 	t.Helper()
 	limit, exact := op.FinishLen(len(message))
 	dst := room(limit)
@@ -401,23 +403,25 @@ func finishWhole(t *testing.T, m *Mechanism, op Op, message []byte) error {
 	if err == nil && (n > limit || exact && n != limit) {
 		t.Errorf("%v: wrote %d bytes, announced %d (exact: %v)", m.Type, n, limit, exact)
 	}
-	return err
+	return dst[:min(n, limit)], err
 }
 
 // inParts runs op over the message in parts.
-func inParts(t *testing.T, m *Mechanism, op Op, message []byte) error {
+func inParts(t *testing.T, m *Mechanism, op Op, message []byte) (out []byte, err error) {
 	t.Helper()
 	for size := 1; len(message) > size; size += 6 {
 		limit := op.UpdateLen(size)
 		dst := room(limit)
 		n, err := op.Update(dst[:limit], message[:size])
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if dst[limit] != guard || n > limit {
 			t.Errorf("%v: wrote %d bytes, announced %d", m.Type, n, limit)
 		}
+		out = append(out, dst[:min(n, limit)]...)
 		message = message[size:]
 	}
-	return finishWhole(t, m, op, message)
+	last, err := finishWhole(t, m, op, message)
+	return append(out, last...), err
 }

@@ -6,6 +6,7 @@ package engine
 // by themselves, without valgrind, they fail.
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/perilune/perilune/engine/internal/ct"
@@ -29,6 +30,56 @@ func constantTime(t *testing.T, name string, f func(t *testing.T)) {
 		if leaks(t, func() { f(t) }) {
 			t.Error("depends on secrets in a way that timing can show: see valgrind's report")
 		}
+	})
+}
+
+// hide marks the secrets of the keys.
+func (s *sampleKeys) hide() {
+	for _, k := range []*Key{s.secret, s.private, s.peerPrivate} {
+		for _, t := range s.set {
+			if k != nil {
+				ct.Secret(k.Bytes(t))
+			}
+		}
+	}
+}
+
+// TestMechanisms runs every use of every row with secret keys, and with secret
+// plaintexts and keys to wrap. What a row says of itself in Leaks must be so, and
+// what it does not say must not be.
+func TestMechanisms(t *testing.T) {
+	for _, m := range Mechanisms() {
+		if m.alias {
+			continue
+		}
+		t.Run(m.Type.String(), func(t *testing.T) {
+			for _, u := range uses {
+				if !u.has(m) || slowUse(m, u) {
+					continue
+				}
+				t.Run(u.name, func(t *testing.T) { hiddenTrial(t, m, u) })
+			}
+		})
+	}
+}
+
+func hiddenTrial(t *testing.T, m *Mechanism, u use) {
+	n := 0
+	_ = findTrial(t, m, u, func(x *trial, in, made []byte) bool {
+		n++
+		x.keys.hide()
+		if u.name == "encrypt" || strings.HasPrefix(u.name, "wrap") {
+			ct.Secret(in)
+		}
+		var err error
+		leaks := leaks(t, func() { _, err = u.run(x, in, made) })
+		if err != nil {
+			t.Errorf("%s: %v", x.keys.name, err)
+		}
+		if leaks && m.Leaks == "" {
+			t.Errorf("%s: leaks", x.keys.name)
+		}
+		return false
 	})
 }
 
