@@ -290,10 +290,11 @@ func (o *blockOp) finishPadded(dst, src []byte) (int, error) {
 	defer clear(last)
 	o.blocks(last, o.held[:o.size])
 	n, ok := o.pad.length(last)
-	if ok != 1 {
+	if ct.Reveal(ok) != 1 {
 		clear(dst[:rest])
 		return 0, ck.CKR_ENCRYPTED_DATA_INVALID
 	}
+	n = ct.Reveal(n)
 	copy(dst[rest:], last[:n])
 	return rest + n, nil
 }

@@ -125,7 +125,7 @@ func (c *ccm) open(dst, src, tag []byte) bool {
 	copy(got[:], tag) // dst may lie over it
 	c.xor(dst, src)
 	want := c.mac(dst[:len(src)])
-	if ct.Equal(want[:c.macLen], got[:len(tag)]) != 1 {
+	if ct.Reveal(ct.Equal(want[:c.macLen], got[:len(tag)])) != 1 {
 		clear(dst[:len(src)])
 		return false
 	}

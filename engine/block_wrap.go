@@ -168,10 +168,10 @@ func (o *wrapOp) open(dst, src []byte) (int, error) {
 		unwrapBlocks(o.block, buf)
 	}
 	n, ok := o.check(buf)
-	if ok != 1 {
+	if ct.Reveal(ok) != 1 {
 		return 0, ck.CKR_ENCRYPTED_DATA_INVALID
 	}
-	return copy(dst, buf[8:8+n]), nil
+	return copy(dst, buf[8:8+ct.Reveal(n)]), nil
 }
 
 // check returns the length of the data in buf, behind the initial value, and

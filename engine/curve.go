@@ -8,6 +8,7 @@ import (
 	"filippo.io/nistec"
 
 	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/engine/internal/ct"
 	"github.com/perilune/perilune/engine/internal/weierstrass"
 )
 
@@ -90,7 +91,7 @@ func inRange(n, k []byte) bool {
 		borrow = (int(k[i]) - int(n[i]) - borrow) >> 8 & 1
 		bits |= k[i]
 	}
-	return borrow&^subtle.ConstantTimeByteEq(bits, 0) == 1
+	return ct.Reveal(borrow&^subtle.ConstantTimeByteEq(bits, 0)) == 1
 }
 
 // nistGroup is a group over filippo.io/nistec, P being one of its points.

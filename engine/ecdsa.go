@@ -7,6 +7,7 @@ import (
 	"hash"
 	"math/bits"
 
+	"github.com/perilune/perilune/engine/internal/ct"
 	"github.com/perilune/perilune/engine/internal/mont"
 )
 
@@ -97,7 +98,7 @@ func (k *ecdsaPrivateKey) sign(digest []byte, nonces *nonceSource) (r, s []byte)
 		f.Invert(&t, &t)
 		f.Mul(&se, &se, &t)
 		clear(nonce)
-		if f.IsZero(&re)|f.IsZero(&se) == 0 {
+		if ct.Reveal(f.IsZero(&re)|f.IsZero(&se)) == 0 {
 			return f.bytes(&re), f.bytes(&se)
 		}
 	}

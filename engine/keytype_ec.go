@@ -9,6 +9,7 @@ import (
 	"golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/engine/internal/ct"
 )
 
 func init() {
@@ -127,6 +128,7 @@ func (c *curve) pointOf(value []byte) ([]byte, error) {
 	if !ok {
 		return nil, errPrivateValue
 	}
+	ct.Public(point)
 	return point, nil
 }
 

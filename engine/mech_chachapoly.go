@@ -132,7 +132,7 @@ func (k *chachaPolyKey) open(dst, src, tag, aad []byte) bool {
 	c.mac.Write(src)
 	var want [poly1305.TagSize]byte
 	c.tag(&want)
-	if ct.Equal(want[:], tag) != 1 {
+	if ct.Reveal(ct.Equal(want[:], tag)) != 1 {
 		return false
 	}
 	c.stream.XORKeyStream(dst[:len(src)], src)

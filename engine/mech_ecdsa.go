@@ -9,6 +9,7 @@ import (
 	"golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/engine/internal/ct"
 )
 
 // ECDSA (FIPS 186-5, section 6; PKCS#11 v3.1, section 6.3). A
@@ -198,6 +199,7 @@ func (s *ecdsaSigner) sign(dst, digest []byte) (int, error) {
 		return s.own.signTo(dst, digest, nonces), nil
 	}
 	der, err := ecdsa.SignASN1(rand.Reader, s.std, digest)
+	ct.Public(der)
 	if err != nil || !ecdsaRaw(dst[:2*s.size], der) {
 		return 0, errSign
 	}

@@ -219,7 +219,7 @@ func (s *eciesScheme) open(secret, sealed []byte) ([]byte, error) {
 	enc, mac := s.keys(secret, n)
 	defer clear(enc)
 	defer clear(mac)
-	if ct.Equal(s.tag(mac, body), sealed[n:]) != 1 {
+	if ct.Reveal(ct.Equal(s.tag(mac, body), sealed[n:])) != 1 {
 		return nil, ck.CKR_ENCRYPTED_DATA_INVALID
 	}
 	if s.new == nil {
@@ -236,11 +236,11 @@ func (s *eciesScheme) open(secret, sealed []byte) ([]byte, error) {
 	}
 	last := n - s.block
 	rest, ok := ct.PKCS7Len(body[last:])
-	if ok != 1 {
+	if ct.Reveal(ok) != 1 {
 		clear(body)
 		return nil, ck.CKR_ENCRYPTED_DATA_INVALID
 	}
-	return body[:last+rest], nil
+	return body[:last+ct.Reveal(rest)], nil
 }
 
 func (s *eciesScheme) tag(key, body []byte) []byte {

@@ -6,6 +6,7 @@ import (
 	"hash"
 
 	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/engine/internal/ct"
 )
 
 // RSAES-OAEP (RFC 8017, section 7.1; PKCS#11 v3.1, section 6.1).
@@ -162,8 +163,8 @@ func (o *oaep) unpad(dst, em []byte) (int, error) {
 		good &^= looking &^ isZero
 	}
 	good &^= looking
-	if good != 1 {
+	if ct.Reveal(good) != 1 {
 		return 0, ck.CKR_ENCRYPTED_DATA_INVALID
 	}
-	return copy(dst, rest[one+1:]), nil
+	return copy(dst, rest[ct.Reveal(one)+1:]), nil
 }

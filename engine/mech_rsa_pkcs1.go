@@ -10,6 +10,7 @@ import (
 	"math/bits"
 
 	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/engine/internal/ct"
 	"github.com/perilune/perilune/engine/internal/rsacore"
 )
 
@@ -227,7 +228,8 @@ func randomNonZero(b []byte) error {
 		return err
 	}
 	for i := range b {
-		for b[i] == 0 {
+		// That a byte was 0 tells nothing of the one that takes its place.
+		for ct.Reveal(subtle.ConstantTimeByteEq(b[i], 0)) == 1 {
 			if err := Random(b[i : i+1]); err != nil {
 				return err
 			}
@@ -352,7 +354,7 @@ func pkcs1Unpad(dst, em []byte, kdk []byte, want int) int {
 		good &= subtle.ConstantTimeEq(int32(n), int32(want))
 		other = want
 	}
-	n = subtle.ConstantTimeSelect(good, n, other)
+	n = ct.Reveal(subtle.ConstantTimeSelect(good, n, other))
 	subtle.ConstantTimeCopy(good, synthetic, em)
 	return copy(dst, synthetic[len(em)-n:])
 }

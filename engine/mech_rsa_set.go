@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/engine/internal/ct"
 	"github.com/perilune/perilune/engine/internal/rsacore"
 )
 
@@ -137,7 +138,7 @@ func setOpen(priv *rsacore.PrivateKey, params *KeyWrapSETOAEPParams, room int, d
 	var zeros [setHeader - 2]byte
 	good := subtle.ConstantTimeByteEq(em[0], 0) & subtle.ConstantTimeByteEq(block[0], 3) &
 		subtle.ConstantTimeCompare(block[2:setHeader], zeros[:])
-	if good != 1 {
+	if ct.Reveal(good) != 1 {
 		return 0, ck.CKR_ENCRYPTED_DATA_INVALID
 	}
 	params.BC = block[1]

@@ -1,6 +1,9 @@
 package engine
 
-import "github.com/perilune/perilune/cryptoki/ck"
+import (
+	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/engine/internal/ct"
+)
 
 // Encryption for a TPM 1.1 or 1.2 (PKCS#11 v3.1, sections 6.1.17 and 6.1.18):
 // what is encrypted is a TPM_BOUND_DATA, the data with a version and a type
@@ -84,6 +87,7 @@ func (o tpmOpen) Finish(dst, src []byte) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	ct.Public(bound[:len(tpmHeader)])
 	if n < len(tpmHeader) || bound[0] != 1 || bound[1] != 1 || bound[4] != tpmHeader[4] {
 		return 0, ck.CKR_ENCRYPTED_DATA_INVALID
 	}

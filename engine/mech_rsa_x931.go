@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/engine/internal/ct"
 	"github.com/perilune/perilune/engine/internal/rsacore"
 )
 
@@ -158,6 +159,7 @@ func (x *x931) sign(priv *rsacore.PrivateKey, dst, digest []byte) (int, error) {
 	if err := privateRSA(priv, b, b, ck.CKR_DATA_INVALID); err != nil {
 		return 0, err
 	}
+	ct.Public(b) // which of the two it is, the verifier sees
 	if other := priv.Negative(b); string(other) < string(b) {
 		b = other
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/emmansun/gmsm/sm3"
 
 	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/engine/internal/ct"
 )
 
 // SM2 (GB/T 32918-2016; GM/T 0003-2012): signatures, encryption and key
@@ -219,6 +220,7 @@ func (s *sm2Signer) sign(dst, digest []byte) (int, error) {
 		return 0, fmt.Errorf("SM2 signs digests of %d bytes: %w", sm2Size, ck.CKR_DATA_LEN_RANGE)
 	}
 	der, err := sm2.SignASN1(Reader, s.key, digest, nil)
+	ct.Public(der)
 	if err != nil || !ecdsaRaw(dst[:sm2SignatureSize], der) {
 		return 0, fmt.Errorf("cannot sign: %w", ck.CKR_FUNCTION_FAILED)
 	}

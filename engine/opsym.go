@@ -106,7 +106,7 @@ func (v *verifyMAC) Verify(src, sig []byte) error {
 	if len(sig) != v.size() {
 		return ck.CKR_SIGNATURE_LEN_RANGE
 	}
-	if ct.Equal(v.sum(v.buf[:0]), sig) != 1 {
+	if ct.Reveal(ct.Equal(v.sum(v.buf[:0]), sig)) != 1 {
 		return ck.CKR_SIGNATURE_INVALID
 	}
 	return nil

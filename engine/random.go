@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/engine/internal/ct"
 	"github.com/perilune/perilune/engine/internal/drbg"
 )
 
@@ -57,6 +58,7 @@ func (randomReader) Read(b []byte) (int, error) {
 // Random fills b with random bytes. Where Go's FIPS mode is on, all bytes are
 // those of the module's own generator, and seeds are not used.
 func Random(b []byte) error {
+	defer ct.Secret(b)
 	if fips140.Enabled() {
 		_, err := rand.Read(b)
 		return err

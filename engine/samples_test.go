@@ -24,6 +24,8 @@ type sampleKeys struct {
 	peerPrivate, peerPublic *Key
 	// set holds the components that are secret; the others are public.
 	set []ck.AttributeType
+	// open are the parts of CKA_VALUE that are public, from and to.
+	open [][2]int
 }
 
 // of returns the key that an operation takes.
@@ -113,16 +115,19 @@ func makeSampleKeys(t ck.KeyType) (list []*sampleKeys) {
 	case ck.CKK_X9_42_DH:
 		return []*sampleKeys{sampleDL(x942Type, "dh")}
 	case ck.CKK_ML_KEM:
-		return samplePQC(mlkemFamily, ck.CKP_ML_KEM_768, pqcAnswers()["ML-KEM-768"]["seed"])
+		// The encapsulation key and its hash lie between the rest (FIPS 203,
+		// algorithm 16).
+		return samplePQC(mlkemFamily, ck.CKP_ML_KEM_768, pqcAnswers()["ML-KEM-768"]["seed"], [2]int{1152, 1152 + 1184 + 32})
 	case ck.CKK_ML_DSA:
-		return samplePQC(mldsaFamily, ck.CKP_ML_DSA_65, pattern(32))
+		// Those that begin the public key, and its hash (FIPS 204, algorithm 24).
+		return samplePQC(mldsaFamily, ck.CKP_ML_DSA_65, pattern(32), [2]int{0, 32}, [2]int{64, 128})
 	case ck.CKK_SLH_DSA:
 		k := slhdsaTestKey(pqcAnswers()["SLH-DSA-SHA2-128f"])
 		public, err := slhdsaFamily.publicHalf(k)
 		if err != nil {
 			return nil
 		}
-		return []*sampleKeys{{name: "SLH-DSA-SHA2-128f", private: k, public: public, set: value}}
+		return []*sampleKeys{{name: "SLH-DSA-SHA2-128f", private: k, public: public, set: value, open: [][2]int{{32, 64}}}}
 	case ck.CKK_HSS, ck.CKK_XMSS, ck.CKK_XMSSMT:
 		section := map[ck.KeyType]string{ck.CKK_HSS: "hss", ck.CKK_XMSS: "CKM_XMSS", ck.CKK_XMSSMT: "CKM_XMSSMT"}[t]
 		return []*sampleKeys{{name: section, public: &Key{Class: ck.CKO_PUBLIC_KEY, Type: t,
@@ -175,7 +180,7 @@ func sampleDL(t *dlType, section string) *sampleKeys {
 	return s
 }
 
-func samplePQC(f *pqcFamily, id uint64, seed []byte) []*sampleKeys {
+func samplePQC(f *pqcFamily, id uint64, seed []byte, open ...[2]int) []*sampleKeys {
 	k, err := f.testKey(id, seed)
 	if err != nil {
 		return nil
@@ -184,7 +189,8 @@ func samplePQC(f *pqcFamily, id uint64, seed []byte) []*sampleKeys {
 	if err != nil {
 		return nil
 	}
-	return []*sampleKeys{{name: k.Type.String(), private: k, public: public, set: []ck.AttributeType{ck.CKA_VALUE, ck.CKA_SEED}}}
+	return []*sampleKeys{{name: k.Type.String(), private: k, public: public, open: open,
+		set: []ck.AttributeType{ck.CKA_VALUE, ck.CKA_SEED}}}
 }
 
 // point is the public data of the other party.

@@ -254,8 +254,9 @@ func sampleInputs() (list [][]byte) {
 	return list
 }
 
-// findTrial looks for samples with which use u of m works, and what it worked on.
-// all makes it go on; found is called for each one.
+// findTrial looks for samples with which use u of m works, and gives found fresh
+// ones with what the use works on. It goes on with the next keys if found says
+// so.
 func findTrial(t *testing.T, m *Mechanism, u use, found func(x *trial, in, made []byte) (more bool)) (last error) {
 	types := m.Keys
 	if m.GeneratePair != nil || m.GenerateParameters != nil {
@@ -269,6 +270,7 @@ func findTrial(t *testing.T, m *Mechanism, u use, found func(x *trial, in, made 
 		}
 	}
 	last = errors.New("no sample keys")
+nextKeys:
 	for _, s := range sets {
 		params, ok := sampleParams(m, u.proto(m), s)
 		if !ok {
@@ -290,7 +292,7 @@ func findTrial(t *testing.T, m *Mechanism, u use, found func(x *trial, in, made 
 					if !found(&trial{t: t, m: m, keys: s.fresh(), p: x.p, template: template}, in, made) {
 						return nil
 					}
-					break
+					continue nextKeys
 				}
 			}
 		}

@@ -8,5 +8,5 @@ package ct
 
 // integer is what Reveal takes.
 type integer interface {
-	~int | ~byte | ~uint64
+	~int | ~int32 | ~uint | ~byte | ~uint32 | ~uint64
 }

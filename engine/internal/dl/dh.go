@@ -27,7 +27,7 @@ func (g *Group) Shared(y, x []byte) ([]byte, error) {
 // secret refuses the shared secrets 0, 1 and p-1, which elements of small order
 // give.
 func (g *Group) secret(z *bigmod.Nat) ([]byte, error) {
-	if z.IsZero()|z.IsOne()|z.IsMinusOne(g.p) == 1 {
+	if isTrue(z.IsZero() | z.IsOne() | z.IsMinusOne(g.p)) {
 		return nil, ErrPublic
 	}
 	return z.Bytes(g.p), nil

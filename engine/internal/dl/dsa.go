@@ -24,7 +24,7 @@ func (g *Group) NewSigner(x []byte) (*Signer, error) {
 		return nil, ErrOrder
 	}
 	n, err := bigmod.NewNat().SetBytes(x, g.q)
-	if err != nil || n.IsZero() == 1 {
+	if err != nil || isTrue(n.IsZero()) {
 		return nil, ErrPrivate
 	}
 	return &Signer{g, x, n}, nil
@@ -63,7 +63,7 @@ func (s *Signer) dsa(k []byte, z *bigmod.Nat) ([]byte, error) {
 	}
 	r := bigmod.NewNat().Mod(s.exp(s.g, k), s.q)
 	sn := bigmod.NewNat().Mod(r, s.q).Mul(s.xn, s.q).Add(z, s.q).Mul(s.inverse(kn), s.q)
-	if kn.IsZero()|r.IsZero()|sn.IsZero() == 1 {
+	if isTrue(kn.IsZero() | r.IsZero() | sn.IsZero()) {
 		return nil, errNonce
 	}
 	return append(r.Bytes(s.q), sn.Bytes(s.q)...), nil

@@ -15,6 +15,8 @@ import (
 	"sync"
 
 	"filippo.io/bigmod"
+
+	"github.com/perilune/perilune/engine/internal/ct"
 )
 
 // Sizes of the prime p in bits.
@@ -197,16 +199,19 @@ func (g *Group) CheckPublic(y []byte) ([]byte, error) {
 // little: that of q, or else a multiple of eight bytes.
 func (g *Group) CheckPrivate(x []byte) ([]byte, error) {
 	size, max := len(g.Q), g.q
-	x = trim(x)
 	if g.Q == nil {
 		// Of p-1 and greater ones there are too few to look for.
+		x = trim(x)
 		size, max = min((len(x)+7)/8*8, len(g.P)), g.p
+	}
+	for len(x) > size && ct.Reveal(x[0]) == 0 {
+		x = x[1:]
 	}
 	if len(x) == 0 || len(x) > size {
 		return nil, ErrPrivate
 	}
 	x = append(make([]byte, size-len(x), size), x...)
-	if _, err := bigmod.NewNat().SetBytes(x, max); err != nil {
+	if n, err := bigmod.NewNat().SetBytes(x, max); err != nil || isTrue(n.IsZero()) {
 		return nil, ErrPrivate
 	}
 	return x, nil
@@ -259,7 +264,7 @@ func (g *Group) below(random func([]byte) error) ([]byte, *bigmod.Nat, error) {
 			return nil, nil, err
 		}
 		x[0] &= 0xff >> (8*len(g.Q) - g.OrderBits())
-		if n, err := bigmod.NewNat().SetBytes(x, g.q); err == nil && n.IsZero() == 0 {
+		if n, err := bigmod.NewNat().SetBytes(x, g.q); err == nil && !isTrue(n.IsZero()) {
 			return x, n, nil
 		}
 	}
@@ -267,7 +272,11 @@ func (g *Group) below(random func([]byte) error) ([]byte, *bigmod.Nat, error) {
 
 // Public is g^x, the public key of a private key from CheckPrivate or
 // NewPrivate.
-func (g *Group) Public(x []byte) []byte { return trim(g.exp(g.g, x).Bytes(g.p)) }
+func (g *Group) Public(x []byte) []byte {
+	y := g.exp(g.g, x).Bytes(g.p)
+	ct.Public(y)
+	return trim(y)
+}
 
 // exp is b^x mod p.
 func (g *Group) exp(b *bigmod.Nat, x []byte) *bigmod.Nat { return bigmod.NewNat().Exp(b, x, g.p) }
@@ -294,10 +303,13 @@ func probablyPrime(n *big.Int) bool {
 	return n.ProbablyPrime(1) // seconds, for the longest
 }
 
+// isTrue is for what is found of secrets and may show: that they do not serve.
+func isTrue[T ~uint](x T) bool { return ct.Reveal(x) == 1 }
+
 // trim removes leading zeros. The position of the first other byte shows, as
 // it does in every encoding of the number.
 func trim(b []byte) []byte {
-	for len(b) > 0 && b[0] == 0 {
+	for len(b) > 0 && ct.Reveal(b[0]) == 0 {
 		b = b[1:]
 	}
 	return b

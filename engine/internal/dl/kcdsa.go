@@ -6,6 +6,8 @@ import (
 	"math/big"
 
 	"filippo.io/bigmod"
+
+	"github.com/perilune/perilune/engine/internal/ct"
 )
 
 // KCDSA is the Korean certificate-based digital signature algorithm
@@ -18,7 +20,9 @@ func (g *Group) PublicKCDSA(x []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return trim(g.exp(g.g, g.inverse(s.xn).Bytes(g.q)).Bytes(g.p)), nil
+	y := g.exp(g.g, g.inverse(s.xn).Bytes(g.q)).Bytes(g.p)
+	ct.Public(y)
+	return trim(y), nil
 }
 
 // Prefix is z, which goes before the message: the last bits of the public key,
@@ -62,12 +66,13 @@ func (f KCDSA) sign(s *Signer, k, digest []byte) ([]byte, error) {
 		return nil, errNonce
 	}
 	r := f.witness(s.Group, s.exp(s.g, k).Bytes(s.p))
+	ct.Public(r)
 	e, err := bigmod.NewNat().SetOverflowingBytes(f.mix(s.Group, r, digest), s.q)
 	if err != nil {
 		return nil, ErrOrder
 	}
 	sn := bigmod.NewNat().Mod(kn, s.q).Sub(e, s.q).Mul(s.xn, s.q)
-	if kn.IsZero()|sn.IsZero() == 1 {
+	if isTrue(kn.IsZero() | sn.IsZero()) {
 		return nil, errNonce
 	}
 	return append(r, sn.Bytes(s.q)...), nil

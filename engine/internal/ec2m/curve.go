@@ -8,7 +8,11 @@
 // data is not constant-time.
 package ec2m
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/perilune/perilune/engine/internal/ct"
+)
 
 // Errors of this package.
 var (
@@ -139,7 +143,7 @@ func (c *Curve) Add(a, b []byte) ([]byte, error) {
 }
 
 func (c *Curve) encode(p *point) ([]byte, error) {
-	if p.infinite == 1 {
+	if ct.Reveal(p.infinite) == 1 {
 		return nil, ErrInfinity
 	}
 	out := make([]byte, 1+2*c.Size())

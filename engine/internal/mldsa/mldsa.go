@@ -8,6 +8,8 @@ import (
 	"bytes"
 	"crypto/sha3"
 	"errors"
+
+	"github.com/perilune/perilune/engine/internal/ct"
 )
 
 // Lengths in bytes.
@@ -134,7 +136,7 @@ func unpackSmall(b []byte, count, bits int, top element) (list []poly, rest []by
 		list[i].subtractedFrom(top)
 		b = b[n*bits/8:]
 	}
-	return list, b, outside == 0
+	return list, b, ct.Reveal(outside) == 0
 }
 
 // complete transforms the key, finds the public key (algorithm 6, lines 5 to
@@ -156,7 +158,8 @@ func (k *PrivateKey) complete(rho []byte) bool {
 	}
 	transform(k.s2)
 	transform(k.t0)
-	return different == 0 && bytes.Equal(k.tr[:], shake(trSize, k.public))
+	ct.Public(k.public)
+	return ct.Reveal(different) == 0 && bytes.Equal(k.tr[:], shake(trSize, k.public))
 }
 
 func transform(list []poly) {

@@ -3,6 +3,8 @@ package mldsa
 import (
 	"crypto/sha3"
 	"crypto/subtle"
+
+	"github.com/perilune/perilune/engine/internal/ct"
 )
 
 // Sign signs µ with 32 random bytes, or zeros for the deterministic variant
@@ -42,6 +44,7 @@ func (p *Parameters) expandMask(y []poly, seed []byte, kappa int) {
 func (k *PrivateKey) try(y []poly, mu *[MuSize]byte) []byte {
 	p := k.p
 	w, hash := k.commit(y, mu)
+	ct.Public(hash)
 	c := p.challenge(hash)
 
 	z := make([]poly, p.l)
@@ -51,16 +54,16 @@ func (k *PrivateKey) try(y []poly, mu *[MuSize]byte) []byte {
 		z[i].add(&y[i])
 		tooLong |= z[i].below(1<<p.gamma1Bits - p.beta())
 	}
-	if tooLong != 0 {
+	if ct.Reveal(tooLong) != 0 {
 		return nil
 	}
-	hints := make([][n]bool, p.k)
+	hints := make([][n]byte, p.k)
 	for i := range w {
 		cs2 := product(&c, &k.s2[i])
 		w[i].sub(&cs2)
 		tooLong |= p.lowBelow(&w[i])
 	}
-	if tooLong != 0 {
+	if ct.Reveal(tooLong) != 0 {
 		return nil
 	}
 	ones := 0
@@ -69,7 +72,7 @@ func (k *PrivateKey) try(y []poly, mu *[MuSize]byte) []byte {
 		tooLong |= ct0.below(p.gamma2)
 		ones += p.makeHint(&hints[i], &w[i], &ct0)
 	}
-	if tooLong != 0 || ones > p.omega {
+	if ct.Reveal(tooLong) != 0 || ct.Reveal(ones) > p.omega {
 		return nil
 	}
 	return p.encode(hash, z, hints)
@@ -119,19 +122,19 @@ func (p *Parameters) lowBelow(r *poly) (sign int32) {
 
 // makeHint marks where the high bits of r and r + ct0 differ (algorithm 39),
 // and counts the marks.
-func (p *Parameters) makeHint(hint *[n]bool, r, ct0 *poly) (ones int) {
+func (p *Parameters) makeHint(hint *[n]byte, r, ct0 *poly) (ones int) {
 	for i := range r {
 		a, _ := p.decompose(r[i])
 		b, _ := p.decompose(add(r[i], ct0[i]))
 		same := subtle.ConstantTimeEq(int32(a), int32(b))
-		hint[i] = same == 0
+		hint[i] = byte(1 - same)
 		ones += 1 - same
 	}
 	return ones
 }
 
 // encode is algorithm 26.
-func (p *Parameters) encode(hash []byte, z []poly, hints [][n]bool) []byte {
+func (p *Parameters) encode(hash []byte, z []poly, hints [][n]byte) []byte {
 	sig := append(make([]byte, 0, p.SignatureSize()), hash...)
 	for i := range z {
 		z[i].subtractedFrom(1 << p.gamma1Bits)
@@ -140,8 +143,9 @@ func (p *Parameters) encode(hash []byte, z []poly, hints [][n]bool) []byte {
 	packed := make([]byte, p.omega+p.k)
 	at := 0
 	for i := range hints {
+		ct.Public(hints[i][:])
 		for j, set := range hints[i] {
-			if set {
+			if set != 0 {
 				packed[at] = byte(j)
 				at++
 			}

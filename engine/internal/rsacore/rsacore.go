@@ -16,6 +16,8 @@ import (
 	"math/bits"
 
 	"filippo.io/bigmod"
+
+	"github.com/perilune/perilune/engine/internal/ct"
 )
 
 // MaxBits bounds the modulus: beyond it one operation takes seconds, and a
@@ -64,10 +66,11 @@ func NewPublicKey(n, e []byte) (*PublicKey, error) {
 }
 
 // newModulus makes a modulus of an odd number of at most MaxBits bits. Below
-// nine bits there is no room for two primes.
+// nine bits there is no room for two primes. That it is odd, and its length, may
+// show of a secret one.
 func newModulus(n []byte) (*bigmod.Modulus, error) {
 	n = trim(n)
-	if len(n) < 2 || len(n) > MaxBits/8 || n[len(n)-1]&1 == 0 {
+	if len(n) < 2 || len(n) > MaxBits/8 || ct.Reveal(n[len(n)-1]&1) == 0 {
 		return nil, ErrKey
 	}
 	return bigmod.NewModulus(n)
@@ -189,7 +192,7 @@ func (k *PrivateKey) Private(dst, src []byte) error {
 		return ErrRange
 	}
 	m := k.privatePower(c)
-	if k.PublicKey != nil && k.power(m).Equal(c) != 1 {
+	if k.PublicKey != nil && ct.Reveal(k.power(m).Equal(c)) != 1 {
 		return ErrFault
 	}
 	fill(dst, m)
@@ -233,15 +236,15 @@ func toBytes(x *bigmod.Nat, m *bigmod.Modulus) []byte {
 // so that the time of an exponentiation does not tell how short it is.
 func fixed(b []byte, m *bigmod.Modulus) ([]byte, error) {
 	x, err := bigmod.NewNat().SetBytes(b, m)
-	if err != nil || x.IsZero() == 1 {
+	if err != nil || ct.Reveal(x.IsZero()) == 1 {
 		return nil, ErrKey
 	}
 	return toBytes(x, m), nil
 }
 
-// trim removes leading zeros.
+// trim removes leading zeros. How many there are, shows.
 func trim(b []byte) []byte {
-	for len(b) > 0 && b[0] == 0 {
+	for len(b) > 0 && ct.Reveal(b[0]) == 0 {
 		b = b[1:]
 	}
 	return b

@@ -10,6 +10,8 @@ import (
 	"crypto/subtle"
 	"encoding/binary"
 	"errors"
+
+	"github.com/perilune/perilune/engine/internal/ct"
 )
 
 // Parameters is one parameter set (FIPS 205, table 2).
@@ -129,6 +131,7 @@ type place struct {
 
 // place reads a digest (algorithm 19, lines 6 to 10).
 func (p *Parameters) place(digest []byte) place {
+	ct.Public(digest)
 	md := (p.k*p.a + 7) / 8
 	treeBits := p.height * (p.layers - 1)
 	treeSize, leafSize := (treeBits+7)/8, (p.height+7)/8

@@ -1,5 +1,7 @@
 package slhdsa
 
+import "github.com/perilune/perilune/engine/internal/ct"
+
 // signer is a hasher with the secret seed.
 type signer struct {
 	*hasher
@@ -205,8 +207,10 @@ func (p *Parameters) checksummed(message []byte) []int {
 	return append(list, sum>>8, sum>>4&15, sum&15)
 }
 
-// digits are the first numbers of some bits each (algorithm 4).
+// digits are the first numbers of some bits each (algorithm 4). What is signed is
+// public.
 func digits(b []byte, bits, count int) []int {
+	ct.Public(b)
 	list := make([]int, 0, count+3)
 	acc, have := 0, 0
 	for range count {

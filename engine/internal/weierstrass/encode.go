@@ -3,12 +3,13 @@ package weierstrass
 import (
 	"math/big"
 
+	"github.com/perilune/perilune/engine/internal/ct"
 	"github.com/perilune/perilune/engine/internal/mont"
 )
 
 // encode returns p uncompressed, unless it is infinity or no point.
 func (c *Curve) encode(p *point) (_ []byte, ok bool) {
-	if c.f.IsZero(&p.z) == 1 {
+	if ct.Reveal(c.f.IsZero(&p.z)) == 1 {
 		return nil, false
 	}
 	var z, x, y mont.Element

@@ -1,0 +1,117 @@
+// Package ct runs the tests of constant time under valgrind's memcheck. The
+// tests themselves are those of package engine with the build tag valgrind:
+// there, secrets are marked as undefined memory, and memcheck reports branches
+// and addresses that depend on them. docs/SECURITY.md says what that proves.
+package ct
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// binary is the test binary of package engine.
+var binary string
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	missing := ""
+	if _, err := exec.LookPath("valgrind"); err != nil {
+		missing = "valgrind is not there: run test/setup"
+	} else if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
+		missing = "these tests run on Linux on amd64"
+	}
+	if missing != "" {
+		fmt.Fprintln(os.Stderr, "CONSTANT TIME IS NOT TESTED: "+missing)
+		if os.Getenv("CI") == "true" {
+			return 1
+		}
+		return 0
+	}
+	dir, err := os.MkdirTemp("", "perilune-ct")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "engine.test")
+	build := exec.Command("go", "test", "-c", "-tags", "valgrind", "-o", binary, "./engine")
+	build.Dir = "../.."
+	// Valgrind of Debian 12 reads inlined functions, which suppressions name,
+	// from DWARF of version 4 only.
+	build.Env = append(os.Environ(), "GOEXPERIMENT=nodwarf5")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "building: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+// valgrind runs tests, and returns what it and they say.
+func valgrind(t *testing.T, tests string) (string, error) {
+	t.Helper()
+	cmd := exec.Command("valgrind", "--error-exitcode=77", "--error-limit=no", "--leak-check=no", "--num-callers=40",
+		"--suppressions=testdata/ct.supp", binary, "-test.run", tests, "-test.v")
+	// One thread at a time is all that valgrind has. Go's preemption and
+	// collection would look at memory that is marked.
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1", "GOGC=400")
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
+	return out.String(), err
+}
+
+// failed reports whether the tests themselves failed, or did not run.
+func failed(out string) bool {
+	return strings.Contains(out, "--- FAIL") || strings.Contains(out, "panic:") || !strings.Contains(out, "\nPASS\n")
+}
+
+// TestLeaksAreFound is the control: leaks are found, what is none is not, and
+// valgrind's exit status tells.
+func TestLeaksAreFound(t *testing.T) {
+	out, err := valgrind(t, "^TestLeaks$")
+	if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() != 77 {
+		t.Errorf("valgrind ended with %v, and should have found errors", err)
+	}
+	if failed(out) {
+		t.Errorf("leaks were not found:\n%s", tail(out))
+	}
+}
+
+// TestConstantTime is of the mechanisms that leak nothing.
+func TestConstantTime(t *testing.T) {
+	out, err := valgrind(t, "^(TestMechanisms|TestGenerator)$")
+	if err != nil || failed(out) {
+		t.Errorf("%v\n%s", err, tail(out))
+	}
+	t.Logf("%d operations", strings.Count(out, "--- PASS: "))
+}
+
+// TestDeclaredLeaks is of those that say that they leak.
+func TestDeclaredLeaks(t *testing.T) {
+	out, err := valgrind(t, "^TestLeakingMechanisms$")
+	if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() != 77 || failed(out) {
+		t.Errorf("%v\n%s", err, tail(out))
+	}
+}
+
+// tail is a report without what went well, or the end of it.
+func tail(s string) string {
+	var b strings.Builder
+	for line := range strings.Lines(s) {
+		if text := strings.TrimSpace(line); !strings.HasPrefix(text, "=== RUN") && !strings.HasPrefix(text, "--- PASS") {
+			b.WriteString(line)
+		}
+	}
+	const most = 20000
+	if s = b.String(); len(s) > most {
+		s = "...\n" + s[len(s)-most:]
+	}
+	return s
+}
