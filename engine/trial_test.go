@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/engine/internal/ct"
 )
 
 // trial is one mechanism with keys and a parameter.
@@ -310,7 +311,9 @@ func (x *trial) prepare(u use, in []byte) ([]byte, error) {
 			if !before.has(x.m) {
 				return x.publishedSignature(in)
 			}
-			return before.run(x, in, nil)
+			made, err := before.run(x, in, nil)
+			ct.Public(made) // as ciphertexts and signatures are
+			return made, err
 		}
 	}
 	panic("no use " + u.before)
