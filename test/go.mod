@@ -3,6 +3,7 @@ module github.com/perilune/perilune/test
 go 1.26.4
 
 require (
+	filippo.io/mldsa v1.0.0
 	github.com/ThalesGroup/crypto11 v1.5.0
 	github.com/c2sp/wycheproof v0.0.0-20260902155932-3fa63dd0344a
 	github.com/creack/pty v1.1.24

@@ -26,6 +26,7 @@ func init() {
 	compare(openssl, dlParameters("DSA", ck.CKK_DSA, 160), ck.CKM_DSA_PARAMETER_GEN)
 	compare(openssl, seededPrimes(32), ck.CKM_DSA_PROBABILISTIC_PARAMETER_GEN)
 	compare(openssl, seededPrimes(3*32), ck.CKM_DSA_SHAWE_TAYLOR_PARAMETER_GEN)
+	compare(openssl, kcdsaParameters, ck.CKM_KCDSA_PARAMETER_GEN)
 	compare(openssl, dlParameters("DHX", ck.CKK_X9_42_DH, 160), ck.CKM_X9_42_DH_PARAMETER_GEN)
 	compare(openssl, dlParameters("DH", ck.CKK_DH, 0), ck.CKM_DH_PKCS_PARAMETER_GEN)
 	compare(openssl, canonicalBase, ck.CKM_DSA_FIPS_G_GEN)
@@ -196,4 +197,11 @@ func seededPrimes(n int) func(*check) {
 		c.agrees("primes", 2, "ffc", "DSA", p, base, q)
 		c.agrees("base", 3, "ffc", "DSA", p, base, q, found, 1)
 	}
+}
+
+// kcdsaParameters are a group like those of DSA, with a longer order.
+func kcdsaParameters(c *check) {
+	o, rv := mod.Generate(c.a, session, c.mech(nil), ck.NewULong(ck.CKA_PRIME_BITS, uint64(2048)), ck.NewULong(ck.CKA_SUBPRIME_BITS, uint64(256)))
+	c.good("C_GenerateKey", rv)
+	c.agrees("parameters", 2, "ffc", "DSA", c.get(c.keep(o), ck.CKA_PRIME), c.get(o, ck.CKA_BASE), c.get(o, ck.CKA_SUBPRIME))
 }

@@ -42,8 +42,7 @@ var (
 		if _, err := os.Stat(jar); err != nil {
 			return nil, err
 		}
-		// The compiler that the first tier makes is enough for a minute.
-		return exec.Command("java", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-cp", dir+":"+jar, "BouncyCastle"),
+		return exec.Command("java", "-cp", dir+":"+jar, "BouncyCastle"),
 			build(exec.Command("javac", "-nowarn", "-cp", jar, "-d", dir, "testdata/BouncyCastle.java"))
 	}}
 )

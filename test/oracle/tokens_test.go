@@ -150,6 +150,7 @@ var nssNumbers = map[ck.MechanismType]ck.MechanismType{
 
 func init() {
 	compare(nss, nssTwoKeys, ck.CKM_CONCATENATE_BASE_AND_KEY)
+	compare(nss, nssTwoKeysTheOtherWay, ck.CKM_CONCATENATE_KEY_AND_BASE)
 	compare(nss, nssKeyAndData, ck.CKM_CONCATENATE_BASE_AND_DATA, ck.CKM_CONCATENATE_DATA_AND_BASE, ck.CKM_XOR_BASE_AND_DATA)
 	compare(nss, nssExtract, ck.CKM_EXTRACT_KEY_FROM_KEY)
 	compare(nss, nssMaster(nil), ck.CKM_SSL3_MASTER_KEY_DERIVE, ck.CKM_SSL3_MASTER_KEY_DERIVE_DH, ck.CKM_TLS_MASTER_KEY_DERIVE, ck.CKM_TLS_MASTER_KEY_DERIVE_DH)
@@ -179,6 +180,23 @@ func nssTwoKeys(c *check) {
 		})
 		c.both("the beginning of two keys", func(x *side) []byte {
 			return x.derive(words(x.secret(ck.CKK_GENERIC_SECRET, b)), x.secret(ck.CKK_GENERIC_SECRET, a), n+1)
+		})
+	}
+}
+
+// nssTwoKeysTheOtherWay is for the mechanism of early devices, which NSS has with
+// the keys exchanged.
+func nssTwoKeysTheOtherWay(c *check) {
+	for _, n := range []int{1, 16, 100} {
+		a, b := c.bytes(n), c.bytes(n+3)
+		c.both("two keys", func(x *side) []byte {
+			if x.m == mod {
+				return x.derive(words(x.secret(ck.CKK_GENERIC_SECRET, b)), x.secret(ck.CKK_GENERIC_SECRET, a), 0)
+			}
+			o, rv := x.m.Derive(c.a, x.s, c11.Mech{Type: ck.CKM_CONCATENATE_BASE_AND_KEY, Param: words(x.secret(ck.CKK_GENERIC_SECRET, a))},
+				x.secret(ck.CKK_GENERIC_SECRET, b), derivedTemplate(0)...)
+			x.good("C_DeriveKey", rv)
+			return x.value(o)
 		})
 	}
 }

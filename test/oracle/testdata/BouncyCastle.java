@@ -18,8 +18,12 @@ import org.bouncycastle.crypto.params.*;
 import org.bouncycastle.crypto.signers.*;
 import org.bouncycastle.crypto.util.PrivateKeyFactory;
 import org.bouncycastle.crypto.util.PublicKeyFactory;
+import org.bouncycastle.pqc.crypto.lms.*;
+import org.bouncycastle.pqc.crypto.sphincsplus.*;
+import org.bouncycastle.pqc.crypto.xmss.*;
 import org.bouncycastle.util.Arrays;
 import org.bouncycastle.util.BigIntegers;
+import org.bouncycastle.util.Pack;
 import org.bouncycastle.util.encoders.Hex;
 
 /**
@@ -412,6 +416,77 @@ public class BouncyCastle {
         return Arrays.concatenate(((KeyParameter) p.getParameters()).getKey(), p.getIV());
     }
 
+    /** A byte string with its length before it. */
+    static byte[] piece(byte[] b) {
+        return Arrays.concatenate(Pack.intToBigEndian(b.length), b);
+    }
+
+    /** hss LMS/LMOTS,... COUNT DATA: a public key, and as many signatures. */
+    static byte[] hss(String[] w) throws Exception {
+        String[] levels = w[1].split(",");
+        LMSParameters[] p = new LMSParameters[levels.length];
+        for (int i = 0; i < p.length; i++) {
+            String[] names = levels[i].split("/");
+            p[i] = new LMSParameters((LMSigParameters) LMSigParameters.class.getField(names[0]).get(null),
+                (LMOtsParameters) LMOtsParameters.class.getField(names[1]).get(null));
+        }
+        HSSKeyPairGenerator g = new HSSKeyPairGenerator();
+        g.init(new HSSKeyGenerationParameters(p, random));
+        AsymmetricCipherKeyPair k = g.generateKeyPair();
+        byte[] out = piece(((HSSPublicKeyParameters) k.getPublic()).getEncoded());
+        HSSSigner s = new HSSSigner();
+        s.init(true, k.getPrivate());
+        // A tree of five levels has 32 leaves.
+        int n = levels.length == 1 && levels[0].contains("_h5") ? Math.min(32, number(w[2])) : number(w[2]);
+        for (int i = 0; i < n; i++) {
+            out = Arrays.concatenate(out, piece(s.generateSignature(hex(w[3]))));
+        }
+        return out;
+    }
+
+    /** xmss HEIGHT DIGEST COUNT DATA: a public key, and as many signatures. */
+    static byte[] xmss(String[] w) throws Exception {
+        XMSS x = new XMSS(new XMSSParameters(number(w[1]), digest(w[2])), random);
+        x.generateKeys();
+        byte[] out = piece(x.exportPublicKey().toByteArray());
+        for (int i = 0; i < number(w[3]); i++) {
+            out = Arrays.concatenate(out, piece(x.sign(hex(w[4]))));
+        }
+        return out;
+    }
+
+    /** xmssmt HEIGHT LAYERS DIGEST COUNT DATA */
+    static byte[] xmssmt(String[] w) throws Exception {
+        XMSSMT x = new XMSSMT(new XMSSMTParameters(number(w[1]), number(w[2]), digest(w[3])), random);
+        x.generateKeys();
+        byte[] out = piece(x.exportPublicKey());
+        for (int i = 0; i < number(w[4]); i++) {
+            out = Arrays.concatenate(out, piece(x.sign(hex(w[5]))));
+        }
+        return out;
+    }
+
+    static SPHINCSPlusParameters sphincs(String name) throws Exception {
+        return (SPHINCSPlusParameters) SPHINCSPlusParameters.class.getField(name).get(null);
+    }
+
+    /** slhsign SET PRIVATE DATA */
+    static byte[] slhsign(String[] w) throws Exception {
+        SPHINCSPlusSigner s = new SPHINCSPlusSigner();
+        s.init(true, new SPHINCSPlusPrivateKeyParameters(sphincs(w[1]), hex(w[2])));
+        return s.generateSignature(hex(w[3]));
+    }
+
+    /** slhverify SET PUBLIC DATA SIGNATURE */
+    static byte[] slhverify(String[] w) throws Exception {
+        SPHINCSPlusSigner s = new SPHINCSPlusSigner();
+        s.init(false, new SPHINCSPlusPublicKeyParameters(sphincs(w[1]), hex(w[2])));
+        if (!s.verifySignature(hex(w[3]), hex(w[4]))) {
+            throw new IllegalArgumentException("the signature is wrong");
+        }
+        return new byte[0];
+    }
+
     public static void main(String[] args) throws Exception {
         commands.put("cipher", BouncyCastle::cipher);
         commands.put("aead", BouncyCastle::aead);
@@ -420,6 +495,11 @@ public class BouncyCastle {
         commands.put("digest", BouncyCastle::digest);
         commands.put("mac", BouncyCastle::mac);
         commands.put("x931", BouncyCastle::x931);
+        commands.put("hss", BouncyCastle::hss);
+        commands.put("xmss", BouncyCastle::xmss);
+        commands.put("xmssmt", BouncyCastle::xmssmt);
+        commands.put("slhsign", BouncyCastle::slhsign);
+        commands.put("slhverify", BouncyCastle::slhverify);
         commands.put("kbkdf", BouncyCastle::kbkdf);
         commands.put("pbkdf1", BouncyCastle::pbkdf1);
         commands.put("rfc6979", BouncyCastle::rfc6979);
