@@ -38,6 +38,7 @@ var withoutOracle = []struct {
 	{why: "no library here has DUKPT", mechanisms: types{
 		ck.CKM_DES2_DUKPT_PIN, ck.CKM_DES2_DUKPT_MAC, ck.CKM_DES2_DUKPT_MAC_RESP, ck.CKM_DES2_DUKPT_DATA, ck.CKM_DES2_DUKPT_DATA_RESP,
 	}},
+	{why: "no library here has BIP 32", mechanisms: types{ck.CKM_BIP32_MASTER_DERIVE, ck.CKM_BIP32_CHILD_DERIVE}},
 	{why: "no library here has the blocks of SET", mechanisms: types{ck.CKM_KEY_WRAP_SET_OAEP}, nothing: true},
 }
 

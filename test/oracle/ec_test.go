@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"encoding/asn1"
 	"fmt"
 	"strings"
 
@@ -64,7 +65,15 @@ func init() {
 	compare(openssl, ecdsa("-", curves), ck.CKM_ECDSA)
 	compare(openssl, ecdsa("SHA256", []string{"prime256v1", "secp256k1", "brainpoolP256r1"}), ck.CKM_ECDSA_GBCS_SHA256)
 	compare(bouncy, gbcs, ck.CKM_ECDSA_GBCS_SHA256)
-	compare(openssl, ecGenerates, ck.CKM_EC_KEY_PAIR_GEN, ck.CKM_ECDSA_KEY_PAIR_GEN_W_EXTRA_BITS)
+	compare(openssl, ecGenerates, ck.CKM_EC_KEY_PAIR_GEN, ck.CKM_ECDSA_KEY_PAIR_GEN_W_EXTRA_BITS, ck.CKM_EC_KEY_PAIR_GEN_W_EXTRA_BITS)
+	x25519, x448 := []any{"X25519"}, []any{"X448"}
+	named := func(curve string) []any {
+		return []any{"EC", option("ec_paramgen_curve", curve), "ec_param_enc=named_curve"}
+	}
+	p256, p521, k233, bp384 := named("prime256v1"), named("secp521r1"), named("sect233k1"), named("brainpoolP384r1")
+	compare(openssl, ecdhAESKeyWrap(false, nil, p256, p521, k233, bp384, x25519, x448), ck.CKM_ECDH_AES_KEY_WRAP)
+	compare(openssl, ecdhAESKeyWrap(false, nil, x25519, x448), ck.CKM_ECDH_X_AES_KEY_WRAP)
+	compare(openssl, ecdhAESKeyWrap(true, []any{"ecdh_cofactor_mode=1"}, p256, p521, k233, bp384), ck.CKM_ECDH_COF_AES_KEY_WRAP)
 	compare(openssl, edwardsGenerates, ck.CKM_EC_EDWARDS_KEY_PAIR_GEN, ck.CKM_EC_EDWARDS_KEY_PAIR_GEN_OLD)
 	compare(openssl, montgomeryGenerates, ck.CKM_EC_MONTGOMERY_KEY_PAIR_GEN, ck.CKM_EC_MONTGOMERY_KEY_PAIR_GEN_OLD)
 	compare(openssl, ecdh(curves, ""), ck.CKM_ECDH1_DERIVE)
@@ -388,6 +397,56 @@ func ecies(c *check) {
 				got, rv = mod.Single(c.a, mod.Decryption(), session, c.mech(param), k.private, c.ask(words("enc", k.spki, plain)...))
 				c.good("C_Decrypt", rv)
 				c.equal("what Bouncy Castle encrypted", got, plain)
+			}
+		}
+	}
+}
+
+// otherPublic is the SubjectPublicKeyInfo of another point on the curve of a key.
+func (p *pair) otherPublic(point []byte) []byte {
+	return marshal(struct {
+		Algorithm any
+		Key       asn1.BitString
+	}{p.algorithm, asn1.BitString{Bytes: point, BitLength: 8 * len(point)}})
+}
+
+// ecdhAESKeyWrap puts it together from OpenSSL's agreement, derivation and key
+// wrap. The point of the occasion stands before the wrapped key, with der in an
+// OCTET STRING.
+func ecdhAESKeyWrap(der bool, options []any, algorithms ...[]any) func(*check) {
+	return func(c *check) {
+		for _, algorithm := range algorithms {
+			k, second := c.pairOf(algorithm...), c.pairFrom(c.ask(append([]any{"gen"}, algorithm...)...))
+			before := k.point
+			if der {
+				before = marshal(k.point)
+			}
+			for i, kdf := range []ck.KDF{ck.CKD_NULL, ck.CKD_SHA256_KDF, ck.CKD_SHA512_KDF} {
+				bits := 128 + 64*(i%2) // what the shortest of the curves has
+				info, value := c.bytes(7*i), c.bytes(20+i)
+				cipher := fmt.Sprintf("AES-%d-WRAP-PAD", bits)
+				key := func(private, public []byte) []byte {
+					z := c.ask(append([]any{"derive", private, public}, options...)...)
+					if kdf == ck.CKD_NULL {
+						return z[:bits/8]
+					}
+					digest := map[ck.KDF]string{ck.CKD_SHA256_KDF: "SHA256", ck.CKD_SHA512_KDF: "SHA512"}[kdf]
+					return c.ask("kdf", "X963KDF", bits/8, option("digest", digest), option("key", z), option("info", info))
+				}
+				param := words(uint64(bits), uint64(kdf), uint64(len(info)), c.a.Ptr(info))
+				wrapped, rv := mod.Wrap(c.a, session, c.mech(param), k.public, c.secret(ck.CKK_GENERIC_SECRET, value))
+				c.good("C_WrapKey", rv)
+				point := wrapped[len(before)-len(k.point) : len(before)]
+				c.equal("what OpenSSL unwraps", c.ask("cipher", cipher, "dec", key(k.pkcs8, k.otherPublic(point)), noIV, "raw", wrapped[len(before):]), value)
+
+				theirs := second.point
+				if der {
+					theirs = marshal(theirs)
+				}
+				theirs = cat(theirs, c.ask("cipher", cipher, "enc", key(second.pkcs8, k.spki), noIV, "raw", value))
+				o, rv := mod.Unwrap(c.a, session, c.mech(param), k.private, theirs, secretTemplate(ck.CKK_GENERIC_SECRET)...)
+				c.good("C_UnwrapKey", rv)
+				c.equal("what OpenSSL wrapped", c.get(c.keep(o), ck.CKA_VALUE), value)
 			}
 		}
 	}

@@ -108,7 +108,7 @@ func privateUses(kind ck.KeyType) []ck.Attribute {
 	case ck.CKK_DH, ck.CKK_X9_42_DH:
 		return bools(true, ck.CKA_DERIVE)
 	case ck.CKK_EC_MONTGOMERY:
-		return bools(true, ck.CKA_DERIVE, ck.CKA_DECRYPT)
+		return bools(true, ck.CKA_DERIVE, ck.CKA_DECRYPT, ck.CKA_UNWRAP)
 	}
 	return bools(true, ck.CKA_SIGN)
 }
@@ -120,7 +120,7 @@ func publicUses(kind ck.KeyType) []ck.Attribute {
 	case ck.CKK_EC:
 		return bools(true, ck.CKA_VERIFY, ck.CKA_ENCRYPT, ck.CKA_WRAP)
 	case ck.CKK_EC_MONTGOMERY:
-		return bools(true, ck.CKA_ENCRYPT)
+		return bools(true, ck.CKA_ENCRYPT, ck.CKA_WRAP)
 	case ck.CKK_DH, ck.CKK_X9_42_DH:
 		return nil
 	}

@@ -72,6 +72,7 @@ func init() {
 			compare(openssl, rsaX931(h), h.x931, h.x931Relaxed)
 		}
 	}
+	compare(bouncy, rsaMD2, ck.CKM_MD2_RSA_PKCS)
 	compare(openssl, rsaRawPSS, ck.CKM_RSA_PKCS_PSS)
 	compare(openssl, rsaRawPKCS1, ck.CKM_RSA_PKCS)
 	compare(openssl, rsaRaw, ck.CKM_RSA_X_509)
@@ -142,6 +143,19 @@ func rsaX931Bouncy(h rsaHash) func(*check) {
 			c.equal("signature", got, want)
 			c.verifies(nil, k.public, m, want)
 		}
+	}
+}
+
+// rsaMD2 is for the hash function that OpenSSL is built without.
+func rsaMD2(c *check) {
+	openssl.need(c.T)
+	for _, bits := range rsaSizes {
+		k, m := c.rsa(bits), c.bytes(bits/7)
+		got, rv := mod.Single(c.a, mod.Signing(), session, c.mech(nil), k.private, m)
+		c.good("C_Sign", rv)
+		want := c.ask("pkcs1", "MD2", k.pkcs8, m)
+		c.equal("signature", got, want)
+		c.verifies(nil, k.public, m, want)
 	}
 }
 

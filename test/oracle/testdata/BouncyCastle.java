@@ -277,6 +277,15 @@ public class BouncyCastle {
         return out;
     }
 
+    /** pkcs1 DIGEST PRIVATE DATA */
+    static byte[] pkcs1(String[] w) throws Exception {
+        RSADigestSigner s = new RSADigestSigner(digest(w[1]));
+        byte[] in = hex(w[3]);
+        s.init(true, PrivateKeyFactory.createKey(hex(w[2])));
+        s.update(in, 0, in.length);
+        return s.generateSignature();
+    }
+
     /** x931 DIGEST PRIVATE DATA */
     static byte[] x931(String[] w) throws Exception {
         X931Signer s = new X931Signer(new RSABlindedEngine(), digest(w[1]));
@@ -494,6 +503,7 @@ public class BouncyCastle {
         commands.put("wrap", BouncyCastle::wrap);
         commands.put("digest", BouncyCastle::digest);
         commands.put("mac", BouncyCastle::mac);
+        commands.put("pkcs1", BouncyCastle::pkcs1);
         commands.put("x931", BouncyCastle::x931);
         commands.put("hss", BouncyCastle::hss);
         commands.put("xmss", BouncyCastle::xmss);
