@@ -256,6 +256,8 @@ type KeyType struct {
 	OIDs           []string
 	MarshalPKCS8   func(k *Key) ([]byte, error)
 	UnmarshalPKCS8 func(der []byte) ([]ck.Attribute, error)
+	// unmarshalPublic reads the public key of an algorithm in OIDs.
+	unmarshalPublic func(info *publicInfo) ([]ck.Attribute, error)
 	// CheckValue is CKA_CHECK_VALUE of a secret key, three bytes.
 	CheckValue func(k *Key) ([]byte, error)
 }

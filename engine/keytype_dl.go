@@ -80,7 +80,7 @@ func init() {
 			PublicInfo:     t.publicInfo,
 			OIDs:           t.oids,
 			MarshalPKCS8:   t.marshal,
-			UnmarshalPKCS8: t.unmarshal,
+			UnmarshalPKCS8: t.unmarshal, unmarshalPublic: t.unmarshalPublic,
 		})
 	}
 }
@@ -301,6 +301,21 @@ func (t *dlType) marshal(k *Key) ([]byte, error) {
 	return privateKeyInfo(t.oids[0], t.addParameters(g), func(b *cryptobyte.Builder) { addInteger(b, x) })
 }
 
+// readParameters reads the DER parameters of an algorithm.
+func (t *dlType) readParameters(der cryptobyte.String) (list []ck.Attribute, ok bool) {
+	var numbers [3][]byte
+	if !readIntegers(der, numbers[:len(t.parameters())]) {
+		return nil, false
+	}
+	if t.ordered && !t.orderLast {
+		numbers[1], numbers[2] = numbers[2], numbers[1]
+	}
+	for i, a := range t.parameters() {
+		list = append(list, ck.NewBytes(a, bytes.Clone(numbers[i])))
+	}
+	return list, true
+}
+
 // unmarshal reads PrivateKeyInfo. What comes after the numbers of a group is not
 // needed: the length of private values (PKCS #3), or how the group was made.
 func (t *dlType) unmarshal(der []byte) ([]ck.Attribute, error) {
@@ -311,23 +326,12 @@ func (t *dlType) unmarshal(der []byte) ([]ck.Attribute, error) {
 	if !slices.Contains(t.oids, info.oid) {
 		return nil, errPKCS8 // the parameters of other types would pass for ours
 	}
-	var numbers [3][]byte
-	n := len(t.parameters())
-	if !readIntegers(info.params, numbers[:n]) {
-		return nil, errPKCS8
-	}
-	if t.ordered && !t.orderLast {
-		numbers[1], numbers[2] = numbers[2], numbers[1]
-	}
+	list, ok := t.readParameters(info.params)
 	var x []byte
-	if !readInteger(&info.key, &x) || !info.key.Empty() {
+	if !ok || !readInteger(&info.key, &x) || !info.key.Empty() {
 		return nil, errPKCS8
 	}
-	list := []ck.Attribute{ck.NewBytes(ck.CKA_VALUE, bytes.Clone(x))}
-	for i, a := range t.parameters() {
-		list = append(list, ck.NewBytes(a, bytes.Clone(numbers[i])))
-	}
-	return list, nil
+	return append(list, ck.NewBytes(ck.CKA_VALUE, bytes.Clone(x))), nil
 }
 
 // readIntegers reads the first numbers of a SEQUENCE.

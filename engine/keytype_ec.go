@@ -28,7 +28,7 @@ func ecKeyType(t ck.KeyType, oids ...string) *KeyType {
 		PublicInfo:     ecPublicInfo,
 		OIDs:           oids,
 		MarshalPKCS8:   marshalEC,
-		UnmarshalPKCS8: func(der []byte) ([]ck.Attribute, error) { return unmarshalEC(der, t) },
+		UnmarshalPKCS8: func(der []byte) ([]ck.Attribute, error) { return unmarshalEC(der, t) }, unmarshalPublic: unmarshalPublicEC,
 	}
 }
 

@@ -45,7 +45,7 @@ func (f *pqcFamily) row() *KeyType {
 	t := &KeyType{
 		Type: f.key,
 		Size: f.size, Complete: f.complete, PublicInfo: f.publicInfo,
-		MarshalPKCS8: f.marshal, UnmarshalPKCS8: f.unmarshal,
+		MarshalPKCS8: f.marshal, UnmarshalPKCS8: f.unmarshal, unmarshalPublic: f.unmarshalPublic,
 	}
 	for _, s := range f.sets {
 		t.OIDs = append(t.OIDs, s.oid)

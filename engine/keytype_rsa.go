@@ -20,7 +20,7 @@ func init() {
 		PublicInfo:     rsaPublicInfo,
 		OIDs:           []string{oidRSA, oidRSAOAEP, oidRSAPSS},
 		MarshalPKCS8:   marshalRSA,
-		UnmarshalPKCS8: unmarshalRSA,
+		UnmarshalPKCS8: unmarshalRSA, unmarshalPublic: unmarshalPublicRSA,
 	})
 }
 

@@ -237,13 +237,15 @@ var usageNames = []struct {
 }{
 	{ck.CKA_ENCRYPT, "encrypt"}, {ck.CKA_DECRYPT, "decrypt"}, {ck.CKA_SIGN, "sign"}, {ck.CKA_VERIFY, "verify"},
 	{ck.CKA_WRAP, "wrap"}, {ck.CKA_UNWRAP, "unwrap"}, {ck.CKA_DERIVE, "derive"},
+	{ck.CKA_ENCAPSULATE, "encapsulate"}, {ck.CKA_DECAPSULATE, "decapsulate"},
 }
 
 // listed are the attributes that a list needs.
 var listed = []ck.AttributeType{
 	ck.CKA_CLASS, ck.CKA_KEY_TYPE, ck.CKA_CERTIFICATE_TYPE, ck.CKA_LABEL, ck.CKA_ID, ck.CKA_PRIVATE,
-	ck.CKA_SENSITIVE, ck.CKA_EXTRACTABLE, ck.CKA_MODULUS, ck.CKA_EC_PARAMS, ck.CKA_VALUE_LEN,
+	ck.CKA_SENSITIVE, ck.CKA_EXTRACTABLE, ck.CKA_MODULUS, ck.CKA_EC_PARAMS, ck.CKA_VALUE_LEN, ck.CKA_PARAMETER_SET, ck.CKA_PRIME,
 	ck.CKA_ENCRYPT, ck.CKA_DECRYPT, ck.CKA_SIGN, ck.CKA_VERIFY, ck.CKA_WRAP, ck.CKA_UNWRAP, ck.CKA_DERIVE,
+	ck.CKA_ENCAPSULATE, ck.CKA_DECAPSULATE,
 }
 
 func newKeyJSON(h ck.ObjectHandle, attrs []ck.Attribute) keyJSON {

@@ -11,6 +11,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/pem"
 	"fmt"
 	"math/big"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/cryptoki/p11"
+	"github.com/perilune/perilune/engine"
 )
 
 func TestGenerate(t *testing.T) {
@@ -42,6 +44,29 @@ func TestGenerate(t *testing.T) {
 		{"hmac-sha1", "hmac-sha1:20", "sign verify"},
 		{"hmac-sha512-256:40", "hmac-sha512-256:40", "sign verify"},
 		{"hmac-sha3-384", "hmac-sha3-384:48", "sign verify"},
+		{"ec:secp256k1", "ec:secp256k1", "verify / sign"},
+		{"ec:BRAINPOOLp384r1", "ec:brainpoolP384r1", "verify / sign"},
+		{"ec:sect283k1", "ec:sect283k1", "verify / sign"},
+		{"ec:prime192v1", "ec:P-192", "verify / sign"},
+		{"ed448", "ed448", "verify / sign"},
+		{"x448", "x448", " / derive"},
+		{"ml-kem", "ml-kem:768", "encapsulate / decapsulate"},
+		{"ml-kem:1024", "ml-kem:1024", "encapsulate / decapsulate"},
+		{"ml-dsa", "ml-dsa:65", "verify / sign"},
+		{"ml-dsa:44", "ml-dsa:44", "verify / sign"},
+		{"slh-dsa:shake-128F", "slh-dsa:SHAKE-128f", "verify / sign"},
+		{"aes-xts", "aes-xts:512", "encrypt decrypt"},
+		{"aria:192", "aria:192", "encrypt decrypt"},
+		{"camellia", "camellia:256", "encrypt decrypt"},
+		{"twofish:128", "twofish:128", "encrypt decrypt"},
+		{"seed", "seed", "encrypt decrypt"},
+		{"sm4", "sm4", "encrypt decrypt"},
+		{"chacha20", "chacha20", "encrypt decrypt"},
+		{"salsa20", "salsa20", "encrypt decrypt"},
+		{"des3", "des3", "encrypt decrypt"},
+		{"des2", "des2", "encrypt decrypt"},
+		{"poly1305", "poly1305", "sign verify"},
+		{"hmac-blake2b-256", "hmac-blake2b-256:32", "sign verify"},
 	} {
 		list := decode[[]keyJSON](t, b.do(fmt.Sprintf("key generate --type %s --label k%d --pin env:CO --json", c.typ, i)))
 		usages := strings.Split(c.usage, " / ")
@@ -73,6 +98,12 @@ func TestGenerate(t *testing.T) {
 	}
 	b.fails(exitFailed, "key generate --type rsa:248 --pin env:CO", "cannot generate a key of type rsa:248", "CKR_KEY_SIZE_RANGE")
 	b.fails(exitFailed, "key generate --type ec:1.3.132.0.99 --pin env:CO", "CKR_CURVE_NOT_SUPPORTED")
+	for typ, says := range map[string]string{
+		"ml-dsa:66": "ml-dsa has no parameter set \"66\"; it has 44, 65, 87", "dsa": "generates no such keys", "rc4:128": "generates no such keys",
+		"des3:168": "one size only", "ed448:448": "one size only", "ec:ed25519": "there is no curve", "aes --usage encapsulate": "secret keys cannot",
+	} {
+		b.fails(exitUsage, "key generate --pin env:CO --type "+typ, says)
+	}
 	r := b.fails(exitDone, "key generate --type ec --label p --pin env:CO --progress")
 	if !strings.Contains(r.stderr, "generating ec") {
 		t.Errorf("--progress showed %q", r.stderr)
@@ -80,6 +111,49 @@ func TestGenerate(t *testing.T) {
 	if strings.Contains(b.run("key", "generate", "--type", "ec", "--pin", "env:CO").stderr, "generating") {
 		t.Error("progress was shown to nobody")
 	}
+}
+
+// Every key type that the HSM has is in the table, under one name.
+func TestEveryKeyTypeHasAName(t *testing.T) {
+	names := map[string]bool{}
+	for _, k := range keyKinds {
+		if names[k.name] {
+			t.Errorf("two kinds of keys are called %s", k.name)
+		}
+		names[k.name] = true
+		if k.byDefault != "" {
+			if _, err := parseKeySpec(k.name + ":" + k.byDefault); err != nil {
+				t.Error(err)
+			}
+		}
+		if k.generate != elsewhere && engine.Find(k.generate) == nil {
+			t.Errorf("%s: there is no %v", k.name, k.generate)
+		}
+		for _, s := range k.sets {
+			if spec, err := parseKeySpec(k.name + ":" + s.name); err != nil || spec.set != s.set {
+				t.Errorf("%s:%s: %v", k.name, s.name, err)
+			}
+		}
+	}
+	for _, kt := range engine.KeyTypes() {
+		name := typeName(ck.CKO_SECRET_KEY, kt.Type, nil)
+		if kt.Type == ck.CKK_EC_EDWARDS || kt.Type == ck.CKK_EC_MONTGOMERY {
+			continue // by their curves
+		}
+		if strings.HasPrefix(name, "CKK_") || strings.HasPrefix(name, "0x") {
+			t.Errorf("keys of type %v have no name", kt.Type)
+		}
+	}
+}
+
+// In FIPS mode, RSA keys come from the mechanism that it has for them.
+func TestGenerateInFIPSMode(t *testing.T) {
+	b := ready(t)
+	b.do("hsm init --label x --so-pin env:HSM_SO")
+	b.do("hsm policy set --id 12 --value off --hsm-so-pin env:HSM_SO")
+	b.do("key generate --type rsa:2048 --label k --pin env:CO")
+	b.fails(exitFailed, "key generate --type rsa:1024 --pin env:CO", "CKR_")
+	b.fails(exitFailed, "key generate --type ed25519 --pin env:CO", "CKR_MECHANISM_INVALID")
 }
 
 func TestListAndSelect(t *testing.T) {
@@ -228,12 +302,66 @@ func TestImportFormats(t *testing.T) {
 	ec := newEC(elliptic.P256())
 	cert := certificate(t, ec)
 	check("certificate", pemText("CERTIFICATE", cert), ec.Public(), "cert")
-	check("key and certificate", pemText("PRIVATE KEY", pkcs8DER(t, ec))+pemText("EC PARAMETERS", oid(1, 2))+pemText("CERTIFICATE", certificate(t, ec)),
+	check("key and certificate", pemText("PRIVATE KEY", pkcs8DER(t, ec))+pemText("EC PARAMETERS", must(asn1.Marshal(asn1.ObjectIdentifier{1, 2})))+pemText("CERTIFICATE", certificate(t, ec)),
 		ec.Public(), "private", "public", "cert")
 	check("public key", pkixPEM(t, rsaKey.Public()), rsaKey.Public(), "public")
 	p384 := newEC(elliptic.P384())
 	check("public EC key", pkixPEM(t, p384.Public()), p384.Public(), "public")
 	check("public Ed25519 key", pkixPEM(t, pub), pub, "public")
+}
+
+// Keys that Go's library does not write: as PKCS #8 and as public keys of the
+// engine's.
+func TestImportMoreTypes(t *testing.T) {
+	b := ready(t)
+	dir := t.TempDir()
+	curve := func(name string) (ck.MechanismType, ck.Attribute) {
+		params, kt, _ := engine.CurveParams(name)
+		m := map[ck.KeyType]ck.MechanismType{
+			ck.CKK_EC: ck.CKM_EC_KEY_PAIR_GEN, ck.CKK_EC_EDWARDS: ck.CKM_EC_EDWARDS_KEY_PAIR_GEN, ck.CKK_EC_MONTGOMERY: ck.CKM_EC_MONTGOMERY_KEY_PAIR_GEN,
+		}
+		return m[kt], ck.NewBytes(ck.CKA_EC_PARAMS, params)
+	}
+	for typ, template := range map[string]struct {
+		m ck.MechanismType
+		a ck.Attribute
+	}{
+		"ml-kem:512":        {ck.CKM_ML_KEM_KEY_PAIR_GEN, ck.NewULong(ck.CKA_PARAMETER_SET, uint64(ck.CKP_ML_KEM_512))},
+		"ml-dsa:87":         {ck.CKM_ML_DSA_KEY_PAIR_GEN, ck.NewULong(ck.CKA_PARAMETER_SET, uint64(ck.CKP_ML_DSA_87))},
+		"slh-dsa:SHA2-128f": {ck.CKM_SLH_DSA_KEY_PAIR_GEN, ck.NewULong(ck.CKA_PARAMETER_SET, uint64(ck.CKP_SLH_DSA_SHA2_128F))},
+		"ec:secp256k1":      {}, "ec:brainpoolP512t1": {}, "ec:sect233r1": {}, "ed448": {}, "x448": {},
+	} {
+		if template.m == 0 {
+			template.m, template.a = curve(strings.TrimPrefix(typ, "ec:"))
+		}
+		row := engine.Find(template.m)
+		_, attrs, err := row.GeneratePair(nil, []ck.Attribute{template.a}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kt := engine.FindKeyType(row.Makes)
+		k := &engine.Key{Class: ck.CKO_PRIVATE_KEY, Type: row.Makes, Attrs: attrs}
+		label := strings.ReplaceAll(typ, ":", "-")
+		public := pemText("PUBLIC KEY", must(kt.PublicInfo(k)))
+		imported := func(path string, classes ...string) {
+			t.Helper()
+			list := decode[[]importJSON](t, b.do("key import --pin env:CO --json "+path))
+			if list[0].Status != "imported" || len(list[0].Objects) != len(classes) {
+				t.Fatalf("%s: %+v", typ, list)
+			}
+			for i, o := range list[0].Objects {
+				if o.Class != classes[i] || o.Type != typ || o.Label != label {
+					t.Errorf("%s: %+v", typ, o)
+				}
+			}
+			if out := b.do("key export-public --label " + label + " --pin env:CO"); out != public {
+				t.Errorf("%s: the public key is another one:\n%s", typ, out)
+			}
+			b.do("key delete --label " + label + " --pin env:CO --force")
+		}
+		imported(write(t, filepath.Join(dir, label+".pem"), pemText("PRIVATE KEY", must(kt.MarshalPKCS8(k)))), "private", "public")
+		imported(write(t, filepath.Join(dir, label+".pub"), public), "public")
+	}
 }
 
 func TestImportSecrets(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,7 +26,7 @@ func newKeyWishes(cmd *cobra.Command) *keyWishes {
 	cmd.Flags().StringVar(&w.id, "id", "", "identifier of the key (CKA_ID), in `hex`")
 	cmd.Flags().StringSliceVar(&w.usage, "usage", nil, "what the key is for: "+usagesHelp+" (default: as the type suggests)")
 	cmd.Flags().BoolVar(&w.extractable, "extractable", false, "let the key leave the HSM, wrapped under another key")
-	_ = cmd.RegisterFlagCompletionFunc("usage", cobra.FixedCompletions([]string{"sign", "encrypt", "wrap", "derive"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("usage", cobra.FixedCompletions([]string{"sign", "encrypt", "wrap", "derive", "encapsulate"}, cobra.ShellCompDirectiveNoFileComp))
 	return w
 }
 
@@ -80,8 +81,14 @@ func (a *app) keyGenerateCommand() *cobra.Command {
 
   rsa:2048 rsa:3072 rsa:4096        bits; 3072 if none are given
   ec:P-256 ec:P-384 ec:P-521        a curve by name or OID; P-256 if none is given
-  ed25519 x25519
+  ec:secp256k1 ec:brainpoolP256r1   and many more
+  ed25519 ed448 x25519 x448
+  ml-kem:768 ml-dsa:65              a parameter set; these if none is given
+  slh-dsa:SHA2-128s                 the same, with SHAKE, 192 and 256, and f for s
   aes:128 aes:192 aes:256           bits; 256 if none are given
+  aria camellia twofish             the same sizes
+  aes-xts:256 aes-xts:512           bits of both halves; 512 if none are given
+  des3 des2 seed sm4 chacha20 salsa20 poly1305
   generic:32 hkdf:32                bytes
   hmac-sha256:32 hmac-sha3-256:32   bytes, for one hash; its length if none are given
 
@@ -92,6 +99,9 @@ random unless --id gives one.`,
 			spec, err := parseKeySpec(typ)
 			if err != nil {
 				return err
+			}
+			if spec.generate == elsewhere {
+				return usagef("--type %q: the program generates no such keys; the types are %s", typ, keyTypesHelp)
 			}
 			id, err := w.givenID()
 			if err != nil {
@@ -121,8 +131,10 @@ random unless --id gives one.`,
 	cmd.Flags().StringVar(&typ, "type", "", "`type` of the key (required): "+keyTypesHelp)
 	_ = cmd.MarkFlagRequired("type")
 	_ = cmd.RegisterFlagCompletionFunc("type", cobra.FixedCompletions([]string{
-		"rsa:2048", "rsa:3072", "rsa:4096", "ec:P-256", "ec:P-384", "ec:P-521", "ed25519", "x25519",
-		"aes:128", "aes:192", "aes:256", "generic:32", "hmac-sha256", "hmac-sha384", "hmac-sha512", "hkdf:32",
+		"rsa:2048", "rsa:3072", "rsa:4096", "ec:P-256", "ec:P-384", "ec:P-521", "ec:secp256k1", "ec:brainpoolP256r1",
+		"ed25519", "ed448", "x25519", "x448", "ml-kem:512", "ml-kem:768", "ml-kem:1024", "ml-dsa:44", "ml-dsa:65", "ml-dsa:87",
+		"slh-dsa:SHA2-128s", "slh-dsa:SHAKE-128s",
+		"aes:128", "aes:192", "aes:256", "aria:256", "camellia:256", "chacha20", "des3", "seed", "sm4", "generic:32", "hmac-sha256", "hmac-sha384", "hmac-sha512", "hkdf:32",
 	}, cobra.ShellCompDirectiveNoFileComp))
 	w = newKeyWishes(cmd)
 	asJSON = jsonFlag(cmd)
@@ -133,23 +145,37 @@ random unless --id gives one.`,
 // generate asks the HSM. An RSA key can take long, and cannot be interrupted in
 // the HSM: the program then ends without it.
 func (a *app) generate(ctx context.Context, k *keys, spec keySpec, public, private []ck.Attribute) ([]ck.ObjectHandle, error) {
-	mechanism := &ck.Mechanism{Type: spec.generate}
 	handles, err := wait(ctx, func() ([]ck.ObjectHandle, error) {
-		if !spec.pair {
-			private := append(private, ck.NewULong(ck.CKA_VALUE_LEN, spec.size))
-			r, err := p11.Call(ctx, k.module, &p11.GenerateKey{Session: k.session, Mechanism: mechanism, Template: private})
-			return []ck.ObjectHandle{r.Object}, err
+		handles, err := k.generate(ctx, spec, spec.generate, public, private)
+		if ck.RVOf(err) == ck.CKR_MECHANISM_INVALID && spec.approved != 0 { // FIPS mode
+			handles, err = k.generate(ctx, spec, spec.approved, public, private)
 		}
-		if spec.keyType == ck.CKK_RSA {
-			public = append(public, ck.NewULong(ck.CKA_MODULUS_BITS, spec.size), ck.NewBytes(ck.CKA_PUBLIC_EXPONENT, []byte{1, 0, 1}))
-		} else {
-			public = append(public, ck.NewBytes(ck.CKA_EC_PARAMS, spec.params))
-		}
-		r, err := p11.Call(ctx, k.module, &p11.GenerateKeyPair{Session: k.session, Mechanism: mechanism, Public: public, Private: private})
-		return []ck.ObjectHandle{r.Public, r.Private}, err
+		return handles, err
 	})
 	a.busy = err != nil && ctx.Err() != nil
 	return handles, err
+}
+
+func (k *keys) generate(ctx context.Context, spec keySpec, m ck.MechanismType, public, private []ck.Attribute) ([]ck.ObjectHandle, error) {
+	mechanism := &ck.Mechanism{Type: m}
+	if !spec.pair {
+		if spec.size != 0 {
+			private = append(slices.Clip(private), ck.NewULong(ck.CKA_VALUE_LEN, spec.size))
+		}
+		r, err := p11.Call(ctx, k.module, &p11.GenerateKey{Session: k.session, Mechanism: mechanism, Template: private})
+		return []ck.ObjectHandle{r.Object}, err
+	}
+	public = slices.Clip(public)
+	switch {
+	case spec.keyType == ck.CKK_RSA:
+		public = append(public, ck.NewULong(ck.CKA_MODULUS_BITS, spec.size), ck.NewBytes(ck.CKA_PUBLIC_EXPONENT, []byte{1, 0, 1}))
+	case spec.sets != nil:
+		public = append(public, ck.NewULong(ck.CKA_PARAMETER_SET, spec.set))
+	default:
+		public = append(public, ck.NewBytes(ck.CKA_EC_PARAMS, spec.params))
+	}
+	r, err := p11.Call(ctx, k.module, &p11.GenerateKeyPair{Session: k.session, Mechanism: mechanism, Public: public, Private: private})
+	return []ck.ObjectHandle{r.Public, r.Private}, err
 }
 
 // showMade shows new objects.

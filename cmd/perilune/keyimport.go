@@ -90,7 +90,7 @@ one. A private key brings its public half along unless --no-public says not to.`
 	}
 	f = a.keyFlags(cmd, false)
 	im.wishes = newKeyWishes(cmd)
-	cmd.Flags().StringVar(&im.typ, "type", "", "the files hold secret keys of this `type`: aes, generic, hkdf, hmac-sha256 and the like")
+	cmd.Flags().StringVar(&im.typ, "type", "", "the files hold secret keys of this `type`: aes, des3, generic, hkdf, hmac-sha256 and the like")
 	cmd.Flags().StringVar(&im.encoding, "encoding", "raw", "how secret keys are written: raw, hex or base64")
 	cmd.Flags().BoolVar(&im.noPublic, "no-public", false, "do not make a public key beside a private one")
 	im.keyPIN = pin(cmd, "key-pin", "password of encrypted keys")
@@ -458,19 +458,10 @@ func privateItem(der []byte) (item, error) {
 		if err != nil {
 			return item{}, err
 		}
-		return item{class: k.Class, keyType: t.Type, values: values, spki: spki, public: publicValues(whole.Attrs)}, nil
+		_, public, err := engine.UnmarshalPublicKey(spki)
+		return item{class: k.Class, keyType: t.Type, values: values, spki: spki, public: public}, err
 	}
 	return item{}, fmt.Errorf("the HSM has no keys of its algorithm (OID %s)", alg)
-}
-
-// publicValues picks what makes a public key.
-func publicValues(attrs []ck.Attribute) (list []ck.Attribute) {
-	for _, t := range []ck.AttributeType{ck.CKA_MODULUS, ck.CKA_PUBLIC_EXPONENT, ck.CKA_EC_PARAMS, ck.CKA_EC_POINT} {
-		if a := ck.Find(attrs, t); a != nil {
-			list = append(list, *a)
-		}
-	}
-	return list
 }
 
 // subjectPublicKeyInfo is RFC 5280, section 4.1.
@@ -487,33 +478,16 @@ func publicItem(der []byte) (item, error) {
 	if rest, err := asn1.Unmarshal(der, &info); err != nil || len(rest) > 0 {
 		return item{}, errors.New("it is damaged: no SubjectPublicKeyInfo")
 	}
-	it := item{class: ck.CKO_PUBLIC_KEY, spki: der}
-	alg := info.Algorithm.OID.String()
-	for _, t := range engine.KeyTypes() {
-		if slices.Contains(t.OIDs, alg) {
-			it.keyType = t.Type
-			var err error
-			it.values, err = publicAttributes(t.Type, info)
-			return it, err
-		}
+	if alg := info.Algorithm.OID.String(); !hasAlgorithm(alg) {
+		return item{}, fmt.Errorf("the HSM has no keys of its algorithm (OID %s)", alg)
 	}
-	return item{}, fmt.Errorf("the HSM has no keys of its algorithm (OID %s)", alg)
+	t, values, err := engine.UnmarshalPublicKey(der)
+	return item{class: ck.CKO_PUBLIC_KEY, keyType: t, spki: der, values: values}, err
 }
 
-func publicAttributes(t ck.KeyType, info subjectPublicKeyInfo) ([]ck.Attribute, error) {
-	if t == ck.CKK_RSA {
-		var key struct{ N, E *big.Int }
-		if rest, err := asn1.Unmarshal(info.Key.Bytes, &key); err != nil || len(rest) > 0 {
-			return nil, errors.New("it is damaged: no RSA public key")
-		}
-		return []ck.Attribute{ck.NewBytes(ck.CKA_MODULUS, key.N.Bytes()), ck.NewBytes(ck.CKA_PUBLIC_EXPONENT, key.E.Bytes())}, nil
-	}
-	params := info.Algorithm.Params.FullBytes
-	if len(params) == 0 { // the algorithm is the curve (RFC 8410)
-		params = oid(info.Algorithm.OID...)
-	}
-	point, err := asn1.Marshal(info.Key.Bytes)
-	return []ck.Attribute{ck.NewBytes(ck.CKA_EC_PARAMS, params), ck.NewBytes(ck.CKA_EC_POINT, point)}, err
+// hasAlgorithm reports whether there are keys of an algorithm.
+func hasAlgorithm(oid string) bool {
+	return slices.ContainsFunc(engine.KeyTypes(), func(t *engine.KeyType) bool { return slices.Contains(t.OIDs, oid) })
 }
 
 func certificateItem(der []byte) (item, error) {
@@ -608,11 +582,11 @@ func (im *importer) templates(it item, id []byte) (public, private []ck.Attribut
 			ck.NewBytes(ck.CKA_LABEL, []byte(it.label)), ck.NewBytes(ck.CKA_ID, id),
 		}, nil, nil
 	}
-	i := slices.IndexFunc(keyKinds, func(k keyKind) bool { return k.keyType == it.keyType })
-	if i < 0 {
+	kind := kindOf(it.keyType, it.values)
+	if kind == nil {
 		return nil, nil, fmt.Errorf("the program does not know keys of type %s", it.keyType)
 	}
-	return im.wishes.templates(keyKinds[i], id, it.label)
+	return im.wishes.templates(*kind, id, it.label)
 }
 
 func (im *importer) create(ctx context.Context, class ck.ObjectClass, t ck.KeyType, template, values []ck.Attribute) (ck.ObjectHandle, error) {

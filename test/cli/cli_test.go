@@ -204,7 +204,8 @@ func TestJSON(t *testing.T) {
 	h.run(done, "key generate --type ec --label k --pin env:CO")
 	for line, want := range map[string]string{
 		"version --json":                 "go sqlite system version",
-		"hsm show --json":                "created home initialized label max_partitions model partitions profile serial so_attempts_left version zeroized",
+		"hsm show --json":                "created cryptography fips_mode home initialized label max_partitions model partitions profile serial so_attempts_left version zeroized",
+		"hsm policy list --json":         "id text value",
 		"partition list --json":          "created initialized label name objects serial slot",
 		"partition show --slot 0 --json": "created initialized label manufacturer model name objects roles serial slot token_flags",
 		"slot list --json":               "free initialized label partition serial slot",
@@ -418,6 +419,11 @@ func TestImportFromOpenSSL(t *testing.T) {
 	need(t, "openssl")
 	h := ready(t)
 	h.env = append(h.env, "KEY_PIN="+wrong)
+	params := exec.Command("openssl", "genpkey", "-genparam", "-algorithm", "DSA", "-pkeyopt", "dsa_paramgen_bits:1024", "-pkeyopt", "dsa_paramgen_q_bits:160",
+		"-out", filepath.Join(h.dir, "dsa-parameters.pem"))
+	if out, err := params.CombinedOutput(); err != nil {
+		t.Fatalf("openssl genpkey -genparam: %v\n%s", err, out)
+	}
 	for name, args := range map[string]string{
 		"rsa":     "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048",
 		"enc-rsa": "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -aes-256-cbc -pass env:KEY_PIN",
@@ -425,10 +431,16 @@ func TestImportFromOpenSSL(t *testing.T) {
 		"noparam": "ecparam -genkey -noout -name secp384r1",
 		"ed25519": "genpkey -algorithm ED25519",
 		"x25519":  "genpkey -algorithm X25519",
+		"ed448":   "genpkey -algorithm ED448",
+		"x448":    "genpkey -algorithm X448",
+		"coin":    "ecparam -genkey -name secp256k1",
+		"bp":      "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:brainpoolP384r1",
+		"binary":  "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:sect409k1",
+		"dsa":     "genpkey -paramfile dsa-parameters.pem",
 	} {
 		path := filepath.Join(h.dir, name+".pem")
 		cmd := exec.Command("openssl", append(strings.Fields(args), "-out", path)...)
-		cmd.Env = h.env
+		cmd.Env, cmd.Dir = h.env, h.dir
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("openssl %s: %v\n%s", args, err, out)
 		}
