@@ -267,18 +267,38 @@ func (c console) secret(ctx context.Context, prompt string) ([]byte, error) {
 		return nil, fmt.Errorf("cannot ask on the terminal: %w", err)
 	}
 	silent := *state
-	silent.Lflag &^= unix.ECHO
+	silent.Lflag = silent.Lflag&^unix.ECHO | unix.ICANON | unix.ISIG
+	silent.Iflag |= unix.ICRNL
 	if err := unix.IoctlSetTermios(c.fd, unix.TCSETS, &silent); err != nil {
 		return nil, fmt.Errorf("cannot ask on the terminal: %w", err)
 	}
 	fmt.Fprint(c.out, prompt)
-	b, err := wait(ctx, func() ([]byte, error) { return term.ReadPassword(c.fd) })
+	// What waits must leave the terminal's mode alone: it may begin only when
+	// Ctrl-C has ended this function already.
+	b, err := wait(ctx, func() ([]byte, error) { return readLine(c.fd) })
 	_ = unix.IoctlSetTermios(c.fd, unix.TCSETS, state)
 	fmt.Fprintln(c.out)
 	if errors.Is(err, io.EOF) {
 		return nil, errors.New("the input ended where a PIN was expected; nothing was changed")
 	}
 	return b, err
+}
+
+// readLine reads a line, without its end; io.EOF if there is none.
+func readLine(fd int) (line []byte, err error) {
+	for b := make([]byte, 1); ; {
+		switch n, err := unix.Read(fd, b); {
+		case err == unix.EINTR:
+		case err != nil:
+			return nil, err
+		case n == 0 && len(line) == 0:
+			return nil, io.EOF
+		case n == 0 || b[0] == '\n':
+			return line, nil
+		default:
+			line = append(line, b[0])
+		}
+	}
 }
 
 func (c console) line(ctx context.Context, prompt string) (string, error) {
