@@ -9,11 +9,11 @@ import (
 )
 
 func init() {
-	for m, digest := range map[ck.MechanismType]string{
+	for m, digest := range sorted(map[ck.MechanismType]string{
 		ck.CKM_DSA_SHA1: "SHA1", ck.CKM_DSA_SHA224: "SHA224", ck.CKM_DSA_SHA256: "SHA256", ck.CKM_DSA_SHA384: "SHA384", ck.CKM_DSA_SHA512: "SHA512",
 		ck.CKM_DSA_SHA224_OLD: "SHA224", ck.CKM_DSA_SHA256_OLD: "SHA256",
 		ck.CKM_DSA_SHA3_224: "SHA3-224", ck.CKM_DSA_SHA3_256: "SHA3-256", ck.CKM_DSA_SHA3_384: "SHA3-384", ck.CKM_DSA_SHA3_512: "SHA3-512",
-	} {
+	}) {
 		compare(openssl, dsa(digest, 1, 20, 200), m)
 	}
 	compare(openssl, dsa("-", 20, 28, 32), ck.CKM_DSA)

@@ -51,11 +51,11 @@ func (p *pair) scalar(c *check) []byte {
 }
 
 func init() {
-	for m, digest := range map[ck.MechanismType]string{
+	for m, digest := range sorted(map[ck.MechanismType]string{
 		ck.CKM_ECDSA_SHA1: "SHA1", ck.CKM_ECDSA_SHA224: "SHA224", ck.CKM_ECDSA_SHA256: "SHA256", ck.CKM_ECDSA_SHA384: "SHA384", ck.CKM_ECDSA_SHA512: "SHA512",
 		ck.CKM_ECDSA_SHA224_OLD: "SHA224", ck.CKM_ECDSA_SHA256_OLD: "SHA256", ck.CKM_ECDSA_SHA384_OLD: "SHA384", ck.CKM_ECDSA_SHA512_OLD: "SHA512",
 		ck.CKM_ECDSA_SHA3_224: "SHA3-224", ck.CKM_ECDSA_SHA3_256: "SHA3-256", ck.CKM_ECDSA_SHA3_384: "SHA3-384", ck.CKM_ECDSA_SHA3_512: "SHA3-512",
-	} {
+	}) {
 		list := fewCurves
 		if m == ck.CKM_ECDSA_SHA512 || m == ck.CKM_ECDSA_SHA1 {
 			list = curves
@@ -82,10 +82,10 @@ func init() {
 	compare(openssl, ecdhKDFs, ck.CKM_ECDH1_DERIVE)
 	compare(openssl, eddsa, ck.CKM_EDDSA, ck.CKM_EDDSA_OLD, ck.CKM_EDDSA_NACL)
 	compare(bouncy, eddsaVariants, ck.CKM_EDDSA)
-	for m, digest := range map[ck.MechanismType]string{
+	for m, digest := range sorted(map[ck.MechanismType]string{
 		ck.CKM_SHA1_EDDSA: "SHA1", ck.CKM_SHA224_EDDSA: "SHA224", ck.CKM_SHA256_EDDSA: "SHA256", ck.CKM_SHA384_EDDSA: "SHA384", ck.CKM_SHA512_EDDSA: "SHA512",
 		ck.CKM_SHA1_EDDSA_NACL: "SHA1", ck.CKM_SHA224_EDDSA_NACL: "SHA224", ck.CKM_SHA256_EDDSA_NACL: "SHA256", ck.CKM_SHA384_EDDSA_NACL: "SHA384", ck.CKM_SHA512_EDDSA_NACL: "SHA512",
-	} {
+	}) {
 		compare(openssl, eddsaHashed(digest), m)
 	}
 	compare(openssl, sm2SM3, ck.CKM_SM2_SM3)
@@ -167,7 +167,7 @@ func ecdh(curves []string, options ...any) func(*check) {
 	}
 	return func(c *check) {
 		for _, curve := range curves {
-			own, other := c.ec(curve), c.ec(curve, "ec_param_enc=named_curve")
+			own, other := c.ec(curve), c.ec(curve, "again=1")
 			c.equal(curve, c.shared(c.m, own, other), c.ask(append([]any{"derive", own.pkcs8, other.spki}, options...)...))
 			c.equal(curve, c.shared(c.m, other, own), c.ask(append([]any{"derive", own.pkcs8, other.spki}, options...)...))
 		}
@@ -176,7 +176,7 @@ func ecdh(curves []string, options ...any) func(*check) {
 
 func montgomery(c *check) {
 	for _, name := range []string{"X25519", "X448"} {
-		own, other := c.pairOf(name), c.pairFrom(c.ask("gen", name))
+		own, other := c.pairOf(name), c.another(1, name)
 		c.equal(name, c.shared(c.m, own, other), c.ask("derive", own.pkcs8, other.spki))
 		c.equal(name, c.shared(c.m, other, own), c.ask("derive", own.pkcs8, other.spki))
 	}
@@ -220,7 +220,7 @@ var ecKDFs = []struct {
 }
 
 func ecdhKDFs(c *check) {
-	own, other := c.ec("secp384r1"), c.ec("secp384r1", "ec_param_enc=named_curve")
+	own, other := c.ec("secp384r1"), c.ec("secp384r1", "again=1")
 	secret := c.ask("derive", own.pkcs8, other.spki)
 	for i, f := range ecKDFs {
 		for _, n := range []int{1, 16, 64, 200} {
@@ -337,7 +337,7 @@ func sm2Exchange(c *check) {
 	openssl.need(c.T)
 	var k [4]*pair
 	for i := range k {
-		k[i] = c.pairFrom(c.askOf(openssl, "gen", "SM2"))
+		k[i] = c.another(i, "SM2")
 	}
 	static, own, peer, peerOwn := k[0], k[1], k[2], k[3]
 	id, peerID := []byte("Alice"), []byte("Bill the responder")
@@ -355,7 +355,7 @@ func mqv(c *check) {
 	for _, curve := range fewCurves {
 		var k [4]*pair
 		for i := range k {
-			k[i] = c.pairFrom(c.askOf(openssl, "gen", "EC", option("ec_paramgen_curve", curve), "ec_param_enc=named_curve"))
+			k[i] = c.ec(curve, option("again", i))
 		}
 		own, second, peer, peerSecond := k[0], k[1], k[2], k[3]
 		param := words(uint64(ck.CKD_NULL), 0, 0, uint64(len(peer.point)), c.a.Ptr(peer.point),
@@ -416,7 +416,7 @@ func (p *pair) otherPublic(point []byte) []byte {
 func ecdhAESKeyWrap(der bool, options []any, algorithms ...[]any) func(*check) {
 	return func(c *check) {
 		for _, algorithm := range algorithms {
-			k, second := c.pairOf(algorithm...), c.pairFrom(c.ask(append([]any{"gen"}, algorithm...)...))
+			k, second := c.pairOf(algorithm...), c.another(1, algorithm...)
 			before := k.point
 			if der {
 				before = marshal(k.point)

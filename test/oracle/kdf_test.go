@@ -25,16 +25,16 @@ func init() {
 	compare(openssl, shake("SHAKE256", 64), ck.CKM_SHAKE_256)
 	compare(openssl, shakeDerives("SHAKE128"), ck.CKM_SHAKE_128_KEY_DERIVATION)
 	compare(openssl, shakeDerives("SHAKE256"), ck.CKM_SHAKE_256_KEY_DERIVATION)
-	for size, list := range map[int]types{
+	for size, list := range sorted(map[int]types{
 		20: {ck.CKM_BLAKE2B_160_HMAC, ck.CKM_BLAKE2B_160_HMAC_GENERAL}, 32: {ck.CKM_BLAKE2B_256_HMAC, ck.CKM_BLAKE2B_256_HMAC_GENERAL},
 		48: {ck.CKM_BLAKE2B_384_HMAC, ck.CKM_BLAKE2B_384_HMAC_GENERAL}, 64: {ck.CKM_BLAKE2B_512_HMAC, ck.CKM_BLAKE2B_512_HMAC_GENERAL},
-	} {
+	}) {
 		compare(openssl, blake2b("BLAKE2BMAC", size, 1), list[0])
 		compare(openssl, blake2b("BLAKE2BMAC", size, 8), list[1])
 		compare(bouncy, blake2b("BLAKE2B", size, 1), list[0])
 	}
 	compare(openssl, tlsMaster("MD5-SHA1", 0), ck.CKM_TLS_MASTER_KEY_DERIVE, ck.CKM_TLS_MASTER_KEY_DERIVE_DH)
-	for name, h := range map[string]ck.MechanismType{"SHA256": ck.CKM_SHA256, "SHA384": ck.CKM_SHA384, "SHA512": ck.CKM_SHA512} {
+	for name, h := range sorted(map[string]ck.MechanismType{"SHA256": ck.CKM_SHA256, "SHA384": ck.CKM_SHA384, "SHA512": ck.CKM_SHA512}) {
 		compare(openssl, tlsMaster(name, h), ck.CKM_TLS12_MASTER_KEY_DERIVE, ck.CKM_TLS12_MASTER_KEY_DERIVE_DH)
 		compare(openssl, tlsExtended(name, h), ck.CKM_TLS12_EXTENDED_MASTER_KEY_DERIVE, ck.CKM_TLS12_EXTENDED_MASTER_KEY_DERIVE_DH)
 		compare(openssl, tlsKeys(name, h), ck.CKM_TLS12_KEY_AND_MAC_DERIVE, ck.CKM_TLS12_KEY_SAFE_DERIVE)
@@ -72,7 +72,7 @@ func hkdf(c *check) {
 			continue
 		}
 		for i, salt := range []uint64{ck.CKF_HKDF_SALT_NULL, ck.CKF_HKDF_SALT_DATA, ck.CKF_HKDF_SALT_KEY} {
-			for flags, mode := range map[uint64]string{0x0101: "EXTRACT_AND_EXPAND", 1: "EXTRACT_ONLY", 0x0100: "EXPAND_ONLY"} {
+			for flags, mode := range sorted(map[uint64]string{0x0101: "EXTRACT_AND_EXPAND", 1: "EXTRACT_ONLY", 0x0100: "EXPAND_ONLY"}) {
 				value, saltValue, info := c.bytes(32+20*i), c.bytes(20), c.bytes(11*i)
 				n := h.size
 				if mode != "EXTRACT_ONLY" {
@@ -107,11 +107,11 @@ func hkdf(c *check) {
 }
 
 func pbkdf2(c *check) {
-	for prf, name := range map[ck.PRF]string{
+	for prf, name := range sorted(map[ck.PRF]string{
 		ck.CKP_PKCS5_PBKD2_HMAC_SHA1: "SHA1", ck.CKP_PKCS5_PBKD2_HMAC_SHA224: "SHA224", ck.CKP_PKCS5_PBKD2_HMAC_SHA256: "SHA256",
 		ck.CKP_PKCS5_PBKD2_HMAC_SHA384: "SHA384", ck.CKP_PKCS5_PBKD2_HMAC_SHA512: "SHA512", ck.CKP_PKCS5_PBKD2_HMAC_SHA512_224: "SHA512-224",
 		ck.CKP_PKCS5_PBKD2_HMAC_SHA512_256: "SHA512-256", ck.CKP_PKCS5_PBKD2_HMAC_SM3: "SM3",
-	} {
+	}) {
 		for i, n := range []int{1, 16, 20, 100} {
 			password, salt := c.bytes(1+50*i), c.bytes(8*i)
 			want := c.ask("kdf", "PBKDF2", n, "pkcs5=1", option("digest", name), option("pass", password), option("salt", salt), option("iter", 1+40*i))
@@ -219,7 +219,7 @@ func kbkdfBouncy(c *check) {
 
 // prfKDF goes through the functions and the encodings.
 func prfKDF(c *check) {
-	for prf, f := range map[uint64]struct {
+	for prf, f := range sorted(map[uint64]struct {
 		kind    ck.KeyType
 		key     int
 		mac     string
@@ -240,14 +240,14 @@ func prfKDF(c *check) {
 		ck.CK_PRF_KDF_HMAC_SHA3_256:  {ck.CKK_GENERIC_SECRET, 20, "HMAC", []any{"digest=SHA3-256"}, true},
 		ck.CK_PRF_KDF_HMAC_SHA3_384:  {ck.CKK_GENERIC_SECRET, 20, "HMAC", []any{"digest=SHA3-384"}, true},
 		ck.CK_PRF_KDF_HMAC_SHA3_512:  {ck.CKK_GENERIC_SECRET, 20, "HMAC", []any{"digest=SHA3-512"}, true},
-	} {
+	}) {
 		if c.m == ck.CKM_NIST_PRF_KDF && !f.nist {
 			continue
 		}
-		for scheme, options := range map[uint64][]any{
+		for scheme, options := range sorted(map[uint64][]any{
 			ck.CK_PRF_KDF_ENCODING_SCHEME_1: nil, ck.CK_PRF_KDF_ENCODING_SCHEME_2: {"use-l=0", "use-separator=0"},
 			ck.CK_PRF_KDF_ENCODING_SCHEME_3: nil, ck.CK_PRF_KDF_ENCODING_SCHEME_4: {"use-l=0", "use-separator=0"},
-		} {
+		}) {
 			value, label, context := c.bytes(f.key), c.bytes(12), c.bytes(21)
 			if f.kind == ck.CKK_DES3 {
 				value = des3.value(c, 24)
@@ -458,7 +458,7 @@ func tlsKDF(digest string, h ck.MechanismType) func(*check) {
 
 func tlsMAC(digest string, h ck.MechanismType) func(*check) {
 	return func(c *check) {
-		for side, label := range map[uint64]string{1: "server finished", 2: "client finished"} {
+		for side, label := range sorted(map[uint64]string{1: "server finished", 2: "client finished"}) {
 			value, m := c.bytes(48), c.bytes(48)
 			c.authenticates(words(uint64(h), 12, side), c.secret(ck.CKK_GENERIC_SECRET, value), m, tlsPRFOf(c, digest, 12, value, label, m))
 		}

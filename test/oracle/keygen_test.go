@@ -11,10 +11,10 @@ import (
 // its value.
 
 func init() {
-	for m, k := range map[ck.MechanismType]*cipher{
+	for m, k := range sorted(map[ck.MechanismType]*cipher{
 		ck.CKM_AES_KEY_GEN: aes, ck.CKM_ARIA_KEY_GEN: aria, ck.CKM_CAMELLIA_KEY_GEN: camellia, ck.CKM_SEED_KEY_GEN: seed, ck.CKM_SEED_KEY_GEN_OLD: seed,
 		ck.CKM_SM4_KEY_GEN: sm4, ck.CKM_DES_KEY_GEN: des, ck.CKM_CAST128_KEY_GEN: cast, ck.CKM_BLOWFISH_KEY_GEN: blowfish,
-	} {
+	}) {
 		compare(openssl, k.generates(cbcOf[k]), m)
 	}
 	compare(openssl, (&cipher{desKind, []int{16}, 8, desName, ""}).generates(ck.CKM_DES3_CBC), ck.CKM_DES2_KEY_GEN)
@@ -50,7 +50,7 @@ func init() {
 			return c.ask("stream", "salsa20", value, make([]byte, 8), 0, in)
 		}), ck.CKM_SALSA20_KEY_GEN)
 
-	for m, use := range map[ck.MechanismType]struct {
+	for m, use := range sorted(map[ck.MechanismType]struct {
 		mac     ck.MechanismType
 		options []any // with the name of OpenSSL's function first
 	}{
@@ -71,7 +71,7 @@ func init() {
 		ck.CKM_BLAKE2B_384_KEY_GEN:    {ck.CKM_BLAKE2B_384_HMAC, []any{"BLAKE2BMAC", "size=48"}},
 		ck.CKM_BLAKE2B_512_KEY_GEN:    {ck.CKM_BLAKE2B_512_HMAC, []any{"BLAKE2BMAC", "size=64"}},
 		ck.CKM_POLY1305_KEY_GEN:       {ck.CKM_POLY1305, []any{"POLY1305"}},
-	} {
+	}) {
 		compare(openssl, generatesMAC(use.mac, use.options[0], use.options[1:]), m)
 	}
 	compare(openssl, generatesSHA512T, ck.CKM_SHA512_T_KEY_GEN)
@@ -140,7 +140,7 @@ func generatesMAC(use ck.MechanismType, name any, options []any) func(*check) {
 // generatesSHA512T makes a key whose use has a parameter.
 func generatesSHA512T(c *check) {
 	key, value := c.generated(32)
-	for t, name := range map[uint64]string{224: "SHA512-224", 256: "SHA512-256"} {
+	for t, name := range sorted(map[uint64]string{224: "SHA512-224", 256: "SHA512-256"}) {
 		m := c.bytes(90)
 		got, rv := mod.Single(c.a, mod.Signing(), session, c.mechOf(ck.CKM_SHA512_T_HMAC, words(t)), key, m)
 		c.good("C_Sign", rv)

@@ -7,8 +7,11 @@ package oracle
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"hash/fnv"
+	"iter"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -284,6 +287,18 @@ func (c *check) derives(param []byte, base uint64, want []byte) {
 	o, rv := mod.Derive(c.a, session, c.mech(param), base, secretTemplate(ck.CKK_GENERIC_SECRET, ck.NewULong(ck.CKA_VALUE_LEN, uint64(len(want))))...)
 	c.good("C_DeriveKey", rv)
 	c.equal("derived key", c.get(c.keep(o), ck.CKA_VALUE), want)
+}
+
+// sorted goes through a map in the order of its keys, so that all is drawn in the
+// same order each time.
+func sorted[K cmp.Ordered, V any](m map[K]V) iter.Seq2[K, V] {
+	return func(yield func(K, V) bool) {
+		for _, k := range slices.Sorted(maps.Keys(m)) {
+			if !yield(k, m[k]) {
+				return
+			}
+		}
+	}
 }
 
 func words(w ...uint64) []byte { return c11.Words(w...) }

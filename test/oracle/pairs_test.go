@@ -38,6 +38,12 @@ func (c *check) pairOf(words ...any) *pair {
 	return c.pairFrom(pkcs8)
 }
 
+// another is one more pair like that of pairOf, the number times.
+func (c *check) another(number int, words ...any) *pair {
+	c.Helper()
+	return c.pairOf(append(words, option("again", number))...)
+}
+
 func (c *check) pairFrom(pkcs8 []byte) *pair {
 	c.Helper()
 	p := &pair{pkcs8: pkcs8, spki: c.askOf(openssl, "pub", pkcs8)}

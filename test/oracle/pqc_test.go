@@ -23,13 +23,13 @@ func init() {
 	compare(goMLKEM, kem, ck.CKM_ML_KEM)
 	compare(goMLDSA, mldsaGenerates, ck.CKM_ML_DSA_KEY_PAIR_GEN)
 	compare(goMLDSA, mldsaPure, ck.CKM_ML_DSA)
-	for m, own := range map[ck.MechanismType]ck.MechanismType{
+	for m, own := range sorted(map[ck.MechanismType]ck.MechanismType{
 		ck.CKM_HASH_ML_DSA_SHA224: ck.CKM_HASH_SLH_DSA_SHA224, ck.CKM_HASH_ML_DSA_SHA256: ck.CKM_HASH_SLH_DSA_SHA256,
 		ck.CKM_HASH_ML_DSA_SHA384: ck.CKM_HASH_SLH_DSA_SHA384, ck.CKM_HASH_ML_DSA_SHA512: ck.CKM_HASH_SLH_DSA_SHA512,
 		ck.CKM_HASH_ML_DSA_SHA3_224: ck.CKM_HASH_SLH_DSA_SHA3_224, ck.CKM_HASH_ML_DSA_SHA3_256: ck.CKM_HASH_SLH_DSA_SHA3_256,
 		ck.CKM_HASH_ML_DSA_SHA3_384: ck.CKM_HASH_SLH_DSA_SHA3_384, ck.CKM_HASH_ML_DSA_SHA3_512: ck.CKM_HASH_SLH_DSA_SHA3_512,
 		ck.CKM_HASH_ML_DSA_SHAKE128: ck.CKM_HASH_SLH_DSA_SHAKE128, ck.CKM_HASH_ML_DSA_SHAKE256: ck.CKM_HASH_SLH_DSA_SHAKE256,
-	} {
+	}) {
 		compare(goMLDSA, mldsaHashed(preHashes[own]), m, ck.CKM_HASH_ML_DSA)
 	}
 }
@@ -135,7 +135,7 @@ func (c *check) mldsaKey(set uint64) (pub, priv uint64, k *mldsa.PrivateKey) {
 }
 
 func mldsaGenerates(c *check) {
-	for set := range mldsaSets {
+	for set := range sorted(mldsaSets) {
 		for range 3 {
 			c.mldsaKey(set)
 		}
@@ -146,7 +146,7 @@ func mldsaGenerates(c *check) {
 const deterministic = uint64(ck.CKH_DETERMINISTIC_REQUIRED)
 
 func mldsaPure(c *check) {
-	for set := range mldsaSets {
+	for set := range sorted(mldsaSets) {
 		pub, priv, k := c.mldsaKey(set)
 		for _, n := range []int{0, 1, 255} {
 			for _, size := range []int{0, 1, 1000} {
@@ -204,7 +204,7 @@ func (h preHash) signed(context, digest []byte) []byte {
 func mldsaHashed(h preHash) func(*check) {
 	return func(c *check) {
 		openssl.need(c.T)
-		for set := range mldsaSets {
+		for set := range sorted(mldsaSets) {
 			pub, priv, k := c.mldsaKey(set)
 			m, context := c.bytes(70), c.bytes(9)
 			digest := c.askOf(openssl, "digest", h.openssl, h.size, m)

@@ -336,10 +336,10 @@ func rsaPrivateTemplate(c *check, der []byte) []ck.Attribute {
 	}
 	c.parse(der, &k)
 	list := append(bools(true, ck.CKA_UNWRAP, ck.CKA_DECRYPT, ck.CKA_PRIVATE), ck.NewULong(ck.CKA_CLASS, ck.CKO_PRIVATE_KEY), ck.NewULong(ck.CKA_KEY_TYPE, ck.CKK_RSA))
-	for t, n := range map[ck.AttributeType]*big.Int{
+	for t, n := range sorted(map[ck.AttributeType]*big.Int{
 		ck.CKA_MODULUS: k.N, ck.CKA_PUBLIC_EXPONENT: k.E, ck.CKA_PRIVATE_EXPONENT: k.D, ck.CKA_PRIME_1: k.P, ck.CKA_PRIME_2: k.Q,
 		ck.CKA_EXPONENT_1: k.DP, ck.CKA_EXPONENT_2: k.DQ, ck.CKA_COEFFICIENT: k.Inverse,
-	} {
+	}) {
 		list = append(list, ck.NewBytes(t, n.Bytes()))
 	}
 	return list

@@ -320,7 +320,7 @@ func ikePRF(c *check) {
 		if f.m == ck.CKM_AES_XCBC_MAC {
 			ni, nr = ni[:8], nr[:8]
 		}
-		for flags, what := range map[uint64]string{0: "SKEYID", 1: "SKEYSEED", 0x100: "SKEYSEED anew"} {
+		for flags, what := range sorted(map[uint64]string{0: "SKEYID", 1: "SKEYSEED", 0x100: "SKEYSEED anew"}) {
 			c.both(what, func(x *side) []byte {
 				var handle uint64
 				if flags == 0x100 {

@@ -37,15 +37,16 @@ public class BouncyCastle {
 
     static final Map<String, Command> commands = new HashMap<>();
 
-    /** Randomness that is the same each time. */
-    static final SecureRandom random = new SecureRandom() {
-        private long drawn;
+    static String request;
+    static long drawn;
 
+    /** Randomness that the request determines. */
+    static final SecureRandom random = new SecureRandom() {
         @Override
         public void nextBytes(byte[] b) {
             try {
                 for (int i = 0; i < b.length; i += 32) {
-                    byte[] block = MessageDigest.getInstance("SHA-256").digest(("oracle " + drawn++).getBytes());
+                    byte[] block = MessageDigest.getInstance("SHA-256").digest((request + drawn++).getBytes());
                     System.arraycopy(block, 0, b, i, Math.min(32, b.length - i));
                 }
             } catch (Exception e) {
@@ -521,6 +522,8 @@ public class BouncyCastle {
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in));
         PrintStream out = new PrintStream(System.out, false);
         for (String line; (line = in.readLine()) != null; ) {
+            request = line;
+            drawn = 0;
             String[] w = line.split(" ");
             try {
                 byte[] b = commands.get(w[0]).run(w);

@@ -1,8 +1,8 @@
 /*
  * OpenSSL, and libsodium for what it lacks, behind a line protocol: a request
  * is a line of words, the answer a line "ok" with words, or "no" with a reason.
- * Byte strings are in hexadecimal, an empty one is "-". What is random is drawn
- * from a stream that begins the same each time.
+ * Byte strings are in hexadecimal, an empty one is "-". What is random depends on
+ * the request alone.
  */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include <dlfcn.h>
@@ -58,17 +58,19 @@ static bytes hex(int i)
 	return b;
 }
 
-/* Randomness that is the same each time. */
+/* Randomness that the request determines. */
 
 static unsigned long drawn;
+static unsigned char request[32];
 
 static int draw(unsigned char *buf, int n)
 {
 	for (int i = 0; i < n; i += 32) {
-		unsigned char block[32];
-		char seed[32];
-		snprintf(seed, sizeof seed, "oracle %lu", drawn++);
-		SHA256((unsigned char *)seed, strlen(seed), block);
+		unsigned char block[32], seed[32 + sizeof drawn];
+		memcpy(seed, request, 32);
+		memcpy(seed + 32, &drawn, sizeof drawn);
+		drawn++;
+		SHA256(seed, sizeof seed, block);
 		memcpy(buf + i, block, n - i < 32 ? n - i : 32);
 	}
 	return 1;
@@ -229,6 +231,8 @@ static int controls(EVP_PKEY_CTX *ctx, int first)
 			NEED(EVP_PKEY_CTX_set_params(ctx, params));
 			continue;
 		}
+		if (strcmp(words[i], "again") == 0) /* makes the request another one */
+			continue;
 		NEED(EVP_PKEY_CTX_ctrl_str(ctx, words[i], value));
 	}
 	return 1;
@@ -488,6 +492,8 @@ int main(void)
 		count = 0;
 		out_len = 0;
 		reason = "unknown command";
+		drawn = 0;
+		SHA256((unsigned char *)line, n, request);
 		for (char *w = strtok(line, " \n"); w && count < 64; w = strtok(NULL, " \n"))
 			words[count++] = w;
 		for (size_t i = 0; count && i < sizeof commands / sizeof commands[0]; i++)
