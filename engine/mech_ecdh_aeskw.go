@@ -49,8 +49,16 @@ func (w ecdhAESWrap) row(t ck.MechanismType, keys ...ck.KeyType) *Mechanism {
 		Vectors:  "both halves have theirs: CKM_ECDH1_DERIVE and CKM_AES_KEY_WRAP_KWP",
 		SelfTest: func() error { return w.test(t, keys) },
 	})
-	m.Keys = keys
+	m.Keys, m.Approve = keys, approveAll(approveCurve, approveWrapKDF)
 	return m
+}
+
+// approveWrapKDF is approveKDF for the parameter of these mechanisms.
+func approveWrapKDF(_ *Key, p any, _ bool) error {
+	if p, ok := p.(*ECDHAESKeyWrapParams); ok && p != nil && ecKDFs[p.KDF].foreign {
+		return errNotApproved
+	}
+	return nil
 }
 
 // newOp checks the parameter.

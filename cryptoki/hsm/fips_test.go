@@ -215,11 +215,12 @@ func fipsParameters(b *bench) map[string]fipsParams {
 		return &engine.PSSParams{HashAlg: h, MGF: ck.CKG_MGF1_SHA256, SaltLen: salt}
 	}
 	return map[string]fipsParams{
-		"ECDH1DeriveParams": kdfs(func(k ck.KDF) any { return &engine.ECDH1DeriveParams{KDF: k, PublicData: point} }),
-		"ECMQVDeriveParams": kdfs(func(k ck.KDF) any { return &engine.ECMQVDeriveParams{KDF: k, PublicData: point, PublicData2: point} }),
-		"X942DH1Params":     kdfs(func(k ck.KDF) any { return &engine.X942DH1Params{KDF: k} }),
-		"X942DH2Params":     kdfs(func(k ck.KDF) any { return &engine.X942DH2Params{KDF: k} }),
-		"X942MQVParams":     kdfs(func(k ck.KDF) any { return &engine.X942MQVParams{KDF: k} }),
+		"ECDH1DeriveParams":    kdfs(func(k ck.KDF) any { return &engine.ECDH1DeriveParams{KDF: k, PublicData: point} }),
+		"ECMQVDeriveParams":    kdfs(func(k ck.KDF) any { return &engine.ECMQVDeriveParams{KDF: k, PublicData: point, PublicData2: point} }),
+		"X942DH1Params":        kdfs(func(k ck.KDF) any { return &engine.X942DH1Params{KDF: k} }),
+		"X942DH2Params":        kdfs(func(k ck.KDF) any { return &engine.X942DH2Params{KDF: k} }),
+		"X942MQVParams":        kdfs(func(k ck.KDF) any { return &engine.X942MQVParams{KDF: k} }),
+		"ECDHAESKeyWrapParams": kdfs(func(k ck.KDF) any { return &engine.ECDHAESKeyWrapParams{AESKeyBits: 128, KDF: k} }),
 		"ECIESParams": {
 			good: []any{ecies(ck.CKD_SHA256_KDF, ck.CKES_AES_CBC_PAD, 128, ck.CKMS_HMAC_SHA256)},
 			consumed: []any{
@@ -387,9 +388,9 @@ func (b *fipsBench) sampleKeys() func(row *engine.Mechanism, half ck.ObjectClass
 		priv   []ck.AttributeType
 	}{
 		{ck.CKK_RSA, ck.CKM_RSA_PKCS_KEY_PAIR_GEN, []ck.Attribute{ck.NewULong(ck.CKA_MODULUS_BITS, uint64(2048)), ck.NewBytes(ck.CKA_PUBLIC_EXPONENT, []byte{1, 0, 1})},
-			[]ck.AttributeType{ck.CKA_ENCRYPT, ck.CKA_VERIFY, ck.CKA_WRAP}, []ck.AttributeType{ck.CKA_DECRYPT, ck.CKA_SIGN, ck.CKA_UNWRAP}},
+			[]ck.AttributeType{ck.CKA_ENCRYPT, ck.CKA_VERIFY, ck.CKA_WRAP, ck.CKA_ENCAPSULATE}, []ck.AttributeType{ck.CKA_DECRYPT, ck.CKA_SIGN, ck.CKA_UNWRAP, ck.CKA_DECAPSULATE}},
 		{ck.CKK_EC, ck.CKM_EC_KEY_PAIR_GEN, []ck.Attribute{ck.NewBytes(ck.CKA_EC_PARAMS, unhex("06082a8648ce3d030107"))},
-			[]ck.AttributeType{ck.CKA_ENCRYPT, ck.CKA_ENCAPSULATE}, []ck.AttributeType{ck.CKA_DECRYPT, ck.CKA_DERIVE, ck.CKA_DECAPSULATE}},
+			[]ck.AttributeType{ck.CKA_ENCRYPT, ck.CKA_ENCAPSULATE, ck.CKA_WRAP}, []ck.AttributeType{ck.CKA_DECRYPT, ck.CKA_DERIVE, ck.CKA_DECAPSULATE, ck.CKA_UNWRAP}},
 		{ck.CKK_ML_DSA, ck.CKM_ML_DSA_KEY_PAIR_GEN, []ck.Attribute{ck.NewULong(ck.CKA_PARAMETER_SET, uint64(ck.CKP_ML_DSA_44))}, []ck.AttributeType{ck.CKA_VERIFY}, []ck.AttributeType{ck.CKA_SIGN}},
 		{ck.CKK_SLH_DSA, ck.CKM_SLH_DSA_KEY_PAIR_GEN, []ck.Attribute{ck.NewULong(ck.CKA_PARAMETER_SET, uint64(ck.CKP_SLH_DSA_SHA2_128F))}, []ck.AttributeType{ck.CKA_VERIFY}, []ck.AttributeType{ck.CKA_SIGN}},
 	} {
@@ -398,11 +399,14 @@ func (b *fipsBench) sampleKeys() func(row *engine.Mechanism, half ck.ObjectClass
 	generic := get(b.secret(ck.CKK_GENERIC_SECRET, make([]byte, 48), yes(ck.CKA_DERIVE)...))
 	prime := make([]byte, 256)
 	prime[0], prime[255] = 0x80, 1
-	x942 := b.key(ck.CKO_PRIVATE_KEY, ck.CKK_X9_42_DH, ck.NewBytes(ck.CKA_PRIME, prime))
+	x942 := map[ck.ObjectClass]*object{}
+	for _, half := range []ck.ObjectClass{ck.CKO_PUBLIC_KEY, ck.CKO_PRIVATE_KEY} {
+		x942[half] = b.key(half, ck.CKK_X9_42_DH, ck.NewBytes(ck.CKA_PRIME, prime))
+	}
 	return func(row *engine.Mechanism, half ck.ObjectClass) *object {
 		kt := row.Keys[0]
 		if kt == ck.CKK_X9_42_DH {
-			return x942
+			return x942[half]
 		}
 		pair, isPair := pairs[kt]
 		switch {
@@ -445,6 +449,10 @@ func (b *fipsBench) begin(row *engine.Mechanism, u use, key *object, p any) (err
 	case u == useWrap:
 		_, err = row.Wrap(k, p)
 	case u == useUnwrap:
+		_, err = row.Unwrap(k, p)
+	case u == useEncapsulate && row.Wrap != nil:
+		_, _, err = row.Encapsulate(k, p, d)
+	case u == useDecapsulate && row.Unwrap != nil:
 		_, err = row.Unwrap(k, p)
 	case u == useEncapsulate, u == useDecapsulate: // as in a derivation
 	case u == useDerive && row.DeriveKeys != nil:
