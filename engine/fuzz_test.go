@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/perilune/perilune/cryptoki/ck"
@@ -33,8 +34,10 @@ type fuzzSeed struct {
 	value          any
 }
 
-// fuzzSeeds are all parameters of the samples, for all rows that take them.
+// fuzzSeeds are the first parameter of the samples for every use of every row,
+// and the others for the first row that takes them.
 func fuzzSeeds() (seeds []fuzzSeed) {
+	seen := map[string]bool{}
 	for i, m := range Mechanisms() {
 		if m.alias {
 			continue
@@ -42,6 +45,12 @@ func fuzzSeeds() (seeds []fuzzSeed) {
 		for j, u := range usesOf(m) {
 			keys := fuzzKeySets(m)
 			params, _ := sampleParams(m, u.proto(m), keys[0])
+			first := fmt.Sprintf("%s %T", u.name, u.proto(m))
+			if seen[first] {
+				n := slices.IndexFunc(params, func(p any) bool { return p != nil })
+				params = params[:max(n, 0)+1]
+			}
+			seen[first] = true
 			for n, p := range params {
 				s := fuzzSeed{row: uint16(i), use: byte(j), flags: fuzzTemplate | fuzzPrepared, message: pattern(32), proto: u.proto(m), value: p}
 				if s.key = byte(n); p == nil {
@@ -50,7 +59,7 @@ func fuzzSeeds() (seeds []fuzzSeed) {
 					s.param = pour(nil, reflect.ValueOf(p))
 				}
 				seeds = append(seeds, s)
-				if n == 0 && m.OneMessage == false {
+				if n == 1 {
 					s.flags |= fuzzParts
 					seeds = append(seeds, s)
 				}

@@ -106,6 +106,19 @@ func makeSampleKeys(t ck.KeyType) (list []*sampleKeys) {
 			return slices.Index(sampleCurves, a.name) - slices.Index(sampleCurves, b.name)
 		})
 		return list
+	case ck.CKK_BIP32:
+		s := &sampleKeys{name: "BIP 32", set: append(value, ck.CKA_BIP32_CHAIN_CODE)}
+		s.private, s.public = sampleECPair(testCurve("secp256k1"), 1)
+		for _, k := range []*Key{s.private, s.public} {
+			k.Type = t
+			k.Attrs = append(k.Attrs, ck.NewBytes(ck.CKA_BIP32_CHAIN_CODE, pattern(32)))
+			made, err := completeBIP32(k)
+			if err != nil {
+				return nil
+			}
+			k.Attrs = append(k.Attrs, made...)
+		}
+		return []*sampleKeys{s}
 	case ck.CKK_DSA:
 		return []*sampleKeys{sampleDL(dsaType, "dsa")}
 	case ck.CKK_KCDSA:
@@ -250,7 +263,7 @@ func sampleParams(m *Mechanism, proto any, s *sampleKeys) (list []any, ok bool) 
 	case nil:
 		return []any{nil}, true
 	case []byte:
-		list = []any{zero[:16], zero[:8], pattern(10), point}
+		list = []any{zero[:16], zero[:8], pattern(10), point, nil}
 	case uint64:
 		list = []any{uint64(4), uint64(64), uint64(16), uint64(224), uint64(0), uint64(1)}
 	case ck.ObjectHandle:
@@ -336,7 +349,7 @@ func sampleParams(m *Mechanism, proto any, s *sampleKeys) (list []any, ok bool) 
 			&ECIESParams{DHPrimitive: ck.CKDHP_STANDARD, KDF: ck.CKD_SHA1_KDF, EncScheme: ck.CKES_XOR, MACScheme: ck.CKMS_HMAC_SHA1,
 				MACKeyBits: 160, MACBits: 160}}
 	case *X942DH1Params:
-		list = []any{&X942DH1Params{KDF: ck.CKD_NULL, PublicData: point}}
+		list = []any{&X942DH1Params{KDF: ck.CKD_NULL, PublicData: point}, &X942DH1Params{KDF: ck.CKD_NULL}}
 	case *X942DH2Params:
 		list = []any{&X942DH2Params{KDF: ck.CKD_NULL, PublicData: point, PrivateData: 1, PublicData2: point}}
 	case *X942MQVParams:
@@ -353,6 +366,15 @@ func sampleParams(m *Mechanism, proto any, s *sampleKeys) (list []any, ok bool) 
 			&HKDFParams{Expand: true, Hash: ck.CKM_SHA256, SaltType: ck.CKF_HKDF_SALT_NULL}}
 	case *PBKDF2Params:
 		list = []any{&PBKDF2Params{SaltSource: ck.CKZ_SALT_SPECIFIED, Salt: pattern(16), Iterations: 3, PRF: ck.CKP_PKCS5_PBKD2_HMAC_SHA256, Password: pattern(8)}}
+	case *PBEParams:
+		list = []any{&PBEParams{IV: new([8]byte), Password: pattern(8), Salt: pattern(8), Iterations: 3}}
+	case *ECDHAESKeyWrapParams:
+		list = []any{&ECDHAESKeyWrapParams{AESKeyBits: 256, KDF: ck.CKD_SHA256_KDF, SharedData: pattern(5)}}
+	case *BIP32MasterDeriveParams:
+		list = []any{&BIP32MasterDeriveParams{PublicTemplate: sampleTemplate, PrivateTemplate: sampleTemplate}}
+	case *BIP32ChildDeriveParams:
+		list = []any{&BIP32ChildDeriveParams{PublicTemplate: sampleTemplate, Path: []uint64{1, 2}},
+			&BIP32ChildDeriveParams{PrivateTemplate: sampleTemplate, Path: []uint64{uint64(ck.CKF_BIP32_HARDENED) + 1}}}
 	case *KMACParams:
 		list = []any{&KMACParams{Customization: pattern(5), MACLen: 32}}
 	case *IKEPRFDeriveParams:
@@ -410,6 +432,9 @@ func sampleParams(m *Mechanism, proto any, s *sampleKeys) (list []any, ok bool) 
 	}
 	return list, true
 }
+
+// sampleTemplate is one that asks for nothing in particular.
+var sampleTemplate = []ck.Attribute{ck.NewBytes(ck.CKA_LABEL, []byte("new"))}
 
 func sampleOAEP() *OAEPParams {
 	return &OAEPParams{HashAlg: ck.CKM_SHA256, MGF: ck.CKG_MGF1_SHA256, Source: ck.CKZ_DATA_SPECIFIED, SourceData: pattern(3)}
