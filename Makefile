@@ -59,6 +59,7 @@ fuzz:
 lint:
 	@fmt=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); if [ -n "$$fmt" ]; then echo "not formatted by gofmt: $$fmt"; exit 1; fi
 	$(GO) vet -tags $(TAGS) $(PKGS)
+	GOEXPERIMENT=nodwarf5 $(GO) vet -tags valgrind ./engine/...
 	cd test && $(GO) vet $(PKGS)
 	$(GO) tool staticcheck -tags $(TAGS) $(PKGS)
 
@@ -78,7 +79,7 @@ bench: build
 	@test/bench/run
 
 soak: build
-	cd test && PERILUNE_SOAK=1 $(GO) test -count=1 -timeout 3h ./fork ./crash ./conformance ./wycheproof
+	cd test && PERILUNE_SOAK=1 $(GO) test -count=1 -timeout 3h ./fork ./crash ./conformance ./wycheproof ./ct
 
 install: build
 	install -d $(DESTDIR)$(LIBDIR)/pkcs11 $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/perilune
