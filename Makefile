@@ -5,6 +5,7 @@ GO      ?= go
 TAGS    := sqlite_omit_load_extension
 PREFIX  ?= /usr/local
 LIBDIR  ?= $(PREFIX)/lib
+BUILD   ?= build
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME ?= 5s
 PKGS    := ./...
@@ -20,13 +21,13 @@ SOFLAGS := -linkmode=external "-extldflags=-Wl,--version-script=$(CURDIR)/crypto
 build: lib cli
 
 lib:
-	@mkdir -p build
-	CGO_ENABLED=1 $(GO) build $(GOFLAGS_BUILD) -buildmode=c-shared -ldflags '$(LDFLAGS) $(SOFLAGS)' -o build/libperilune.so ./cryptoki
-	@rm -f build/libperilune.h
+	@mkdir -p $(BUILD)
+	CGO_ENABLED=1 $(GO) build $(GOFLAGS_BUILD) -buildmode=c-shared -ldflags '$(LDFLAGS) $(SOFLAGS)' -o $(BUILD)/libperilune.so ./cryptoki
+	@rm -f $(BUILD)/libperilune.h
 
 cli:
-	@mkdir -p build
-	CGO_ENABLED=1 $(GO) build $(GOFLAGS_BUILD) -ldflags '$(LDFLAGS) $(CLIFLAGS)' -o build/perilune ./cmd/perilune
+	@mkdir -p $(BUILD)
+	CGO_ENABLED=1 $(GO) build $(GOFLAGS_BUILD) -ldflags '$(LDFLAGS) $(CLIFLAGS)' -o $(BUILD)/perilune ./cmd/perilune
 
 demo: build
 	@test/demo
