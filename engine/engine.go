@@ -121,6 +121,9 @@ type Mechanism struct {
 	InParam    bool
 	// DerivesFromPublic says that public keys derive too.
 	DerivesFromPublic bool
+	// DerivesPublic says that the result is the public key of the base key,
+	// which need not permit derivation: it tells nothing that is secret.
+	DerivesPublic bool
 
 	// SelfTest checks a known answer that this project did not compute. A row
 	// without one is not registered.

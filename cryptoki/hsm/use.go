@@ -137,7 +137,7 @@ func (h *HSM) checkUse(row *engine.Mechanism, u use, key *object, param any) err
 		// that the key cannot be a private key" (section 5.1.6).
 		return fmt.Errorf("this is the other key of the pair: %w", ck.CKR_KEY_FUNCTION_NOT_PERMITTED)
 	}
-	if !key.bool(rule.attr) {
+	if !key.bool(rule.attr) && !row.DerivesPublic {
 		return fmt.Errorf("%v of the key is false: %w", rule.attr, ck.CKR_KEY_FUNCTION_NOT_PERMITTED)
 	}
 	if err := checkAllowed(row.Type, key); err != nil {

@@ -21,6 +21,7 @@ func init() {
 	compare(openssl, (&cipher{desKind, []int{24}, 8, desName, ""}).generates(ck.CKM_DES3_CBC), ck.CKM_DES3_KEY_GEN)
 	compare(bouncy, twofish.generates(ck.CKM_TWOFISH_CBC), ck.CKM_TWOFISH_KEY_GEN)
 	compare(openssl, generatesXTS, ck.CKM_AES_XTS_KEY_GEN)
+	compare(openssl, publicHalves, ck.CKM_PUB_KEY_FROM_PRIV_KEY)
 
 	stream := func(use ck.MechanismType, lengths []int, param func(c *check) []byte, ask func(c *check, value, in []byte) []byte) func(*check) {
 		return func(c *check) {
@@ -169,4 +170,22 @@ func generatesPremaster(c *check) {
 	o, rv := mod.Derive(c.a, session, c.mechOf(ck.CKM_TLS_MASTER_KEY_DERIVE, cat(randomInfo(c, client, server), words(0))), key, derivedTemplate(48)...)
 	c.good("C_DeriveKey", rv)
 	c.equal("master secret of the new one", c.get(c.keep(o), ck.CKA_VALUE), tlsPRFOf(c, "MD5-SHA1", 48, value, "master secret", cat(client, server)))
+}
+
+// publicHalves are those that OpenSSL finds for the private keys.
+func publicHalves(c *check) {
+	pairs := []*pair{c.rsa(2048), c.pairOf("ED25519"), c.pairOf("X448")}
+	for _, curve := range curves {
+		pairs = append(pairs, c.ec(curve))
+	}
+	for _, p := range pairs {
+		public, rv := mod.Derive(c.a, session, c.mech(nil), p.private)
+		c.good("C_DeriveKey", rv)
+		derived := *p
+		derived.public = c.keep(public)
+		if got, want := fmt.Sprintf("%x", c.publicKeyOf(&derived)), fmt.Sprintf("%x", p.publicValues(c)); got != want {
+			c.Errorf("the public key is %s, the private one belongs to %s", got, want)
+		}
+		c.compared++
+	}
 }
