@@ -9,6 +9,7 @@ import (
 	"golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/engine/internal/ct"
 	"github.com/perilune/perilune/engine/internal/rsacore"
 )
 
@@ -41,9 +42,9 @@ func rsaSize(k *Key) uint64 {
 	return uint64(len(n)*8 - bits.LeadingZeros8(n[0]))
 }
 
-// trimZeros removes leading zeros from a big integer.
+// trimZeros removes leading zeros from a big integer. How many there are, shows.
 func trimZeros(b []byte) []byte {
-	for len(b) > 0 && b[0] == 0 {
+	for len(b) > 0 && ct.Reveal(b[0]) == 0 {
 		b = b[1:]
 	}
 	return b

@@ -31,10 +31,14 @@ var timingFor = flag.Duration("timing", 100*time.Millisecond, "how long Benchmar
 const timingPool = 64
 
 // timing is one operation. make prepares it with a secret of class 0 or 1 and
-// returns what is measured.
+// returns what is measured. Where the secret is an input, there is input instead,
+// and run gets inputs always in the same memory: for operations of less than a
+// microsecond it matters where in memory things are.
 type timing struct {
-	name string
-	make func(class int, random *rand.Rand) func()
+	name  string
+	make  func(class int, random *rand.Rand) func()
+	input func(class int, random *rand.Rand) []byte
+	run   func(in []byte)
 }
 
 // welch is what is known of one class of measurements.
@@ -86,8 +90,16 @@ func BenchmarkTiming(b *testing.B) {
 func (x *timing) measure(b *testing.B) {
 	random := rand.New(rand.NewPCG(1, 2))
 	var pool [2][]func()
+	var inputs [2][][]byte
+	var shared []byte
 	for range timingPool {
 		for class := range pool {
+			if x.input != nil {
+				in := x.input(class, random)
+				shared = append(shared[:0], in...)
+				inputs[class] = append(inputs[class], in)
+				continue
+			}
 			f := x.make(class, random)
 			f() // keys are parsed
 			pool[class] = append(pool[class], f)
@@ -102,7 +114,12 @@ func (x *timing) measure(b *testing.B) {
 			runtime.GC()
 		}
 		class, i := random.IntN(2), random.IntN(timingPool)
-		f := pool[class][i]
+		f := func() { x.run(shared) }
+		if x.input != nil {
+			copy(shared, inputs[class][i])
+		} else {
+			f = pool[class][i]
+		}
 		before := time.Now()
 		f()
 		d := float64(time.Since(before))
@@ -121,8 +138,21 @@ func (x *timing) measure(b *testing.B) {
 
 func timings() (list []timing) {
 	add := func(name string, make func(class int, random *rand.Rand) func()) {
-		list = append(list, timing{name, make})
+		list = append(list, timing{name: name, make: make})
 	}
+	// The type of a PKCS #1 block, or a byte of the mask of OAEP, is wrong.
+	badType := func(plain []byte, class int) { plain[1] ^= byte(class) }
+	// The length that ends a padding of PKCS #7 is none.
+	goodBad := func(plain []byte, class int) { plain[len(plain)-1] &= byte(class) - 1 }
+	// It is none, or there is something wrong at the other end.
+	badBad := func(plain []byte, class int) {
+		last := plain[len(plain)-16:]
+		for i := range last {
+			last[i] = byte(16 * class)
+		}
+		last[0] = 1
+	}
+	addTiming := func(x timing) { list = append(list, x) }
 	for _, name := range []string{"brainpoolP256r1", "secp256k1", "sect163k1"} {
 		add("ecdsa-sign-"+name+"/fixed-random-key", func(class int, random *rand.Rand) func() {
 			keys := timingEC(name, class, random)
@@ -142,8 +172,8 @@ func timings() (list []timing) {
 		keys := sampleKeysOf(ck.CKK_RSA)[0]
 		return timingOp(Find(ck.CKM_RSA_X_509).Sign, keys.private, nil, timingBytes(keys.private.Bytes(ck.CKA_MODULUS)[1:], class, random))
 	})
-	add("rsa-pkcs1-decrypt/good-bad-padding", timingOpen(ck.CKM_RSA_PKCS, nil, ck.CKM_RSA_X_509))
-	add("rsa-oaep-decrypt/good-bad-padding", timingOpen(ck.CKM_RSA_PKCS_OAEP, sampleOAEP(), ck.CKM_RSA_X_509))
+	addTiming(timingOpen("rsa-pkcs1-decrypt/good-bad-padding", ck.CKM_RSA_PKCS, nil, ck.CKM_RSA_X_509, badType))
+	addTiming(timingOpen("rsa-oaep-decrypt/good-bad-padding", ck.CKM_RSA_PKCS_OAEP, sampleOAEP(), ck.CKM_RSA_X_509, badType))
 	add("dsa-sign/fixed-random-key", func(class int, random *rand.Rand) func() {
 		keys := sampleKeysOf(ck.CKK_DSA)[0]
 		timingScalar(keys.private, class, random)
@@ -198,22 +228,28 @@ func timings() (list []timing) {
 		out := make([]byte, 256)
 		return func() { d.Generate(out, nil) }
 	})
-	add("hmac-verify/right-wrong", timingVerify(ck.CKM_SHA256_HMAC, ck.CKK_GENERIC_SECRET, func(sig []byte, class int) { sig[31] ^= byte(class) }))
-	add("hmac-verify/wrong-first-last", timingVerify(ck.CKM_SHA256_HMAC, ck.CKK_GENERIC_SECRET, func(sig []byte, class int) { sig[31*class] ^= 1 }))
-	add("cmac-verify/wrong-first-last", timingVerify(ck.CKM_AES_CMAC, ck.CKK_AES, func(sig []byte, class int) { sig[15*class] ^= 1 }))
-	add("aes-cbc-pad-decrypt/good-bad-padding", timingOpen(ck.CKM_AES_CBC_PAD, make([]byte, 16), ck.CKM_AES_CBC))
-	add("aria-cbc-pad-decrypt/good-bad-padding", timingOpen(ck.CKM_ARIA_CBC_PAD, make([]byte, 16), ck.CKM_ARIA_CBC))
-	add("aes-kwp-unwrap/bad-head-bad-padding", func(class int, _ *rand.Rand) func() {
-		key := sampleKeysOf(ck.CKK_AES)[0].secret
-		block, err := aes.NewCipher(key.Value())
-		if err != nil {
-			panic(err)
-		}
-		buf := append([]byte{0xa6, 0x59, 0x59, 0xa6, 0, 0, 0, 28}, make([]byte, 32)...)
-		copy(buf[8:], pattern(28))
-		buf[39*class] ^= 1
-		wrapBlocks(block, buf)
-		return timingOp(Find(ck.CKM_AES_KEY_WRAP_KWP).Unwrap, key, nil, buf)
+	addTiming(timingVerify("hmac-verify/right-wrong", ck.CKM_SHA256_HMAC, ck.CKK_GENERIC_SECRET, func(sig []byte, class int) { sig[31] ^= byte(class) }))
+	addTiming(timingVerify("hmac-verify/wrong-first-last", ck.CKM_SHA256_HMAC, ck.CKK_GENERIC_SECRET, func(sig []byte, class int) { sig[31*class] ^= 1 }))
+	addTiming(timingVerify("cmac-verify/wrong-first-last", ck.CKM_AES_CMAC, ck.CKK_AES, func(sig []byte, class int) { sig[15*class] ^= 1 }))
+	iv := make([]byte, 16)
+	addTiming(timingOpen("aes-cbc-pad-decrypt/good-bad-padding", ck.CKM_AES_CBC_PAD, iv, ck.CKM_AES_CBC, goodBad))
+	addTiming(timingOpen("aes-cbc-pad-decrypt/bad-length-bad-byte", ck.CKM_AES_CBC_PAD, iv, ck.CKM_AES_CBC, badBad))
+	addTiming(timingOpen("aria-cbc-pad-decrypt/bad-length-bad-byte", ck.CKM_ARIA_CBC_PAD, iv, ck.CKM_ARIA_CBC, badBad))
+	kwpKey := sampleKeysOf(ck.CKK_AES)[0].secret
+	addTiming(timing{
+		name: "aes-kwp-unwrap/bad-head-bad-padding",
+		input: func(class int, _ *rand.Rand) []byte {
+			block, err := aes.NewCipher(kwpKey.Value())
+			if err != nil {
+				panic(err)
+			}
+			buf := append([]byte{0xa6, 0x59, 0x59, 0xa6, 0, 0, 0, 28}, make([]byte, 32)...)
+			copy(buf[8:], pattern(28))
+			buf[39*class] ^= 1
+			wrapBlocks(block, buf)
+			return buf
+		},
+		run: timingRun(Find(ck.CKM_AES_KEY_WRAP_KWP).Unwrap, kwpKey, nil),
 	})
 	add("early-exit/equal-different-control", func(class int, _ *rand.Rand) func() {
 		a, b := pattern(4096), pattern(4096)
@@ -263,40 +299,44 @@ func timingEC(name string, class int, random *rand.Rand) *sampleKeys {
 
 // timingOp is a whole operation, whatever comes of it.
 func timingOp(begin func(*Key, any) (Op, error), k *Key, p any, in []byte) func() {
-	op, err := begin(k, p)
-	if err != nil {
-		panic(err)
-	}
-	limit, _ := op.FinishLen(len(in))
-	dst := make([]byte, limit)
-	return func() {
+	run := timingRun(begin, k, p)
+	return func() { run(in) }
+}
+
+func timingRun(begin func(*Key, any) (Op, error), k *Key, p any) func(in []byte) {
+	dst := make([]byte, 1<<12)
+	return func(in []byte) {
 		op, err := begin(k, p)
 		if err != nil {
 			panic(err)
 		}
-		_, _ = op.Finish(dst, in)
+		limit, _ := op.FinishLen(len(in))
+		_, _ = op.Finish(dst[:limit], in)
 	}
 }
 
-// timingOpen decrypts with m what has a right padding in class 0 and a wrong one
-// in class 1. bare is the mechanism without padding, by which the wrong one is
-// made: of random bytes, so that only the padding tells the classes apart.
-func timingOpen(m ck.MechanismType, p any, bare ck.MechanismType) func(class int, random *rand.Rand) func() {
-	return func(class int, random *rand.Rand) func() {
-		row := Find(m)
-		keys := sampleKeysOf(row.Keys[0])[0]
-		in := timingBytes(make([]byte, 47), 1, random)
-		sealed, err := runOpOf(row.Encrypt, keys.of(true), p, in)
-		if err == nil && class == 1 {
-			plain, _ := runOpOf(Find(bare).Decrypt, keys.of(false), bareParam(p), sealed)
-			plain[1] ^= 1           // the type of a PKCS #1 block, or a byte of the mask of OAEP
-			plain[len(plain)-1] = 0 // no padding of PKCS #7
-			sealed, err = runOpOf(Find(bare).Encrypt, keys.of(true), bareParam(p), plain)
-		}
-		if err != nil {
-			panic(fmt.Sprint(m, err))
-		}
-		return timingOp(row.Decrypt, keys.of(false), p, sealed)
+// timingOpen decrypts with m what spoil has changed the padding of. bare is the
+// mechanism without padding, by which that is done. The message is random bytes,
+// so that only the padding tells the classes apart.
+func timingOpen(name string, m ck.MechanismType, p any, bare ck.MechanismType, spoil func(plain []byte, class int)) timing {
+	row := Find(m)
+	keys := sampleKeysOf(row.Keys[0])[0]
+	return timing{
+		name: name,
+		input: func(class int, random *rand.Rand) []byte {
+			in := timingBytes(make([]byte, 47), 1, random)
+			sealed, err := runOpOf(row.Encrypt, keys.of(true), p, in)
+			if err == nil {
+				plain, _ := runOpOf(Find(bare).Decrypt, keys.of(false), bareParam(p), sealed)
+				spoil(plain, class)
+				sealed, err = runOpOf(Find(bare).Encrypt, keys.of(true), bareParam(p), plain)
+			}
+			if err != nil {
+				panic(fmt.Sprint(m, err))
+			}
+			return sealed
+		},
+		run: timingRun(row.Decrypt, keys.of(false), p),
 	}
 }
 
@@ -313,22 +353,27 @@ func runOpOf(begin func(*Key, any) (Op, error), k *Key, p any, in []byte) ([]byt
 	return runOp(op, err, in)
 }
 
-// timingVerify verifies a code that spoil changed.
-func timingVerify(m ck.MechanismType, kt ck.KeyType, spoil func(sig []byte, class int)) func(class int, random *rand.Rand) func() {
-	return func(class int, random *rand.Rand) func() {
-		key := sampleKeysOf(kt)[0].secret
-		message := timingBytes(make([]byte, 64), 1, random)
-		sig, err := runOpOf(Find(m).Sign, key, nil, message)
-		if err != nil {
-			panic(err)
-		}
-		spoil(sig, class)
-		return func() {
+// timingVerify verifies a code that spoil changed, of random messages.
+func timingVerify(name string, m ck.MechanismType, kt ck.KeyType, spoil func(sig []byte, class int)) timing {
+	key := sampleKeysOf(kt)[0].secret
+	const size = 64 // of the message
+	return timing{
+		name: name,
+		input: func(class int, random *rand.Rand) []byte {
+			message := timingBytes(make([]byte, size), 1, random)
+			sig, err := runOpOf(Find(m).Sign, key, nil, message)
+			if err != nil {
+				panic(err)
+			}
+			spoil(sig, class)
+			return append(message, sig...)
+		},
+		run: func(in []byte) {
 			v, err := Find(m).Verify(key, nil)
 			if err != nil {
 				panic(err)
 			}
-			_ = v.Verify(message, sig)
-		}
+			_ = v.Verify(in[:size], in[size:])
+		},
 	}
 }
