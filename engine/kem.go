@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/engine/internal/ct"
 	"github.com/perilune/perilune/engine/internal/dl"
 )
 
@@ -83,7 +84,9 @@ func rsasveEncapsulate(public *Key, p any, d *Derivation) (ciphertext, secret []
 			return nil, nil, err
 		}
 		z[0] &= 0xff >> excess
-		if publicRSA(pub, ciphertext, z, ck.CKR_DATA_INVALID) == nil && !trivialRSA(ciphertext, pub.Negative) {
+		err := publicRSA(pub, ciphertext, z, ck.CKR_DATA_INVALID)
+		ct.Public(ciphertext)
+		if err == nil && !trivialRSA(ciphertext, pub.Negative) {
 			break
 		}
 	}

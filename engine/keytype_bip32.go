@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/engine/internal/ct"
 	"github.com/perilune/perilune/engine/internal/mont"
 	"github.com/perilune/perilune/engine/internal/ripemd"
 )
@@ -279,5 +280,5 @@ func addScalars(g group, a, b []byte) (sum []byte, ok bool) {
 	f.Set(&x, a)
 	f.Set(&y, b)
 	f.Add(&x, &x, &y)
-	return f.bytes(&x), f.IsZero(&x) == 0
+	return f.bytes(&x), ct.Reveal(f.IsZero(&x)) == 0
 }

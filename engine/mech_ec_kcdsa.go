@@ -6,6 +6,7 @@ import (
 	"hash"
 
 	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/engine/internal/ct"
 	"github.com/perilune/perilune/engine/internal/mont"
 )
 
@@ -135,7 +136,7 @@ func (f ecKCDSA) signature(key *ecKCDSAKey, nonce, digest []byte) ([]byte, bool)
 	key.n.Sub(&s, &s, &e)
 	key.n.Mul(&s, &s, &key.d)
 	clear(nonce)
-	return append(r, key.n.bytes(&s)...), key.n.IsZero(&s) == 0
+	return append(r, key.n.bytes(&s)...), ct.Reveal(key.n.IsZero(&s)) == 0
 }
 
 // witness is the digest of the first coordinate, cut like all digests to its
