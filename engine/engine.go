@@ -324,8 +324,10 @@ func lookup[T any](k *Key) (v T, ok bool) {
 }
 
 var (
-	mechanisms []*Mechanism // sorted by Type after the first look-up
+	mechanisms []*Mechanism // sorted by Type when they are first listed
+	byType     = make(map[ck.MechanismType]*Mechanism, 600)
 	keyTypes   []*KeyType
+	byKeyType  = make(map[ck.KeyType]*KeyType, 100) // aliases too
 	sortOnce   sync.Once
 )
 
@@ -338,16 +340,25 @@ func register(rows ...*Mechanism) {
 		}
 		m.proven = sync.OnceValue(m.SelfTest)
 		mechanisms = append(mechanisms, m)
+		byType[m.Type] = m
 		for _, t := range m.Aliases {
 			alias := *m
 			alias.Type, alias.Aliases, alias.alias = t, nil, true
 			mechanisms = append(mechanisms, &alias)
+			byType[t] = &alias
 		}
 	}
 }
 
 // registerKeyType adds rows; called from the init functions of keytype_*.go.
-func registerKeyType(rows ...*KeyType) { keyTypes = append(keyTypes, rows...) }
+func registerKeyType(rows ...*KeyType) {
+	keyTypes = append(keyTypes, rows...)
+	for _, k := range rows {
+		for _, t := range append(slices.Clip(k.Aliases), k.Type) {
+			byKeyType[t] = k
+		}
+	}
+}
 
 func sortRows() {
 	slices.SortFunc(mechanisms, func(a, b *Mechanism) int { return cmp.Compare(a.Type, b.Type) })
@@ -366,26 +377,10 @@ func Mechanisms() []*Mechanism {
 }
 
 // Find returns the row of a mechanism, or nil.
-func Find(t ck.MechanismType) *Mechanism {
-	list := Mechanisms()
-	i, ok := slices.BinarySearchFunc(list, t, func(m *Mechanism, t ck.MechanismType) int {
-		return cmp.Compare(m.Type, t)
-	})
-	if !ok {
-		return nil
-	}
-	return list[i]
-}
+func Find(t ck.MechanismType) *Mechanism { return byType[t] }
 
 // FindKeyType returns the row of a key type, or nil.
-func FindKeyType(t ck.KeyType) *KeyType {
-	for _, k := range keyTypes {
-		if k.Type == t || slices.Contains(k.Aliases, t) {
-			return k
-		}
-	}
-	return nil
-}
+func FindKeyType(t ck.KeyType) *KeyType { return byKeyType[t] }
 
 // StandardKeyType is the standard's number for an older number of a key type;
 // other numbers it leaves alone.
