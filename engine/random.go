@@ -35,11 +35,11 @@ import (
 
 const (
 	// blockLen is how much is made at a time for short requests.
-	blockLen = 1024
+	blockLen = 16 << 10
 	// blockLife is how long the rest of it may wait for the next request.
 	blockLife = 100 * time.Millisecond
 	// shortMax is the longest request that is served from a block.
-	shortMax = 256
+	shortMax = 4096
 )
 
 // Reader is the one source of randomness of the engine and of what is built on
