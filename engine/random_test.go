@@ -97,10 +97,10 @@ func TestFreshEntropy(t *testing.T) {
 	if bytes.Equal(rest[:32], next) {
 		t.Error("an old block was used")
 	}
-	for range 4 {
-		step("until the block is used up", 240, 0)
+	for range blockLen/shortMax - 1 {
+		step("until the block is used up", shortMax, 0)
 	}
-	step("used up", 240, 1)
+	step("used up", shortMax, 1)
 }
 
 // TestSeedAdds gives two generators the same entropy: they are equal without a
@@ -161,7 +161,7 @@ func TestBrokenSource(t *testing.T) {
 			return x.bad(b)
 		})
 		var err error
-		b := make([]byte, 300)
+		b := make([]byte, shortMax+1)
 		for i := 0; i < 10 && err == nil; i++ {
 			for j := range b {
 				b[j] = 1
@@ -173,7 +173,7 @@ func TestBrokenSource(t *testing.T) {
 			t.Errorf("%s: something came out", name)
 		}
 		good = true
-		for _, n := range []int{0, 1, 300} {
+		for _, n := range []int{0, 1, len(b)} {
 			if err := s.fill(b[:n]); x.stays {
 				wantRV(t, fmt.Sprintf("%s, %d bytes afterwards", name, n), err, ck.CKR_DEVICE_ERROR)
 			} else if err != nil {
