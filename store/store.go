@@ -32,8 +32,12 @@ type Record struct {
 	Kind    Kind
 	Version uint64 // 1 when inserted, one more at each replacement
 	Sealed  []byte
+	Charge  uint64 // what the caller accounts for it, at most MaxCharge; see Charged
 	Terms   []Term // what Find finds it by; replaced together with Sealed
 }
+
+// MaxCharge is the greatest charge of one record. It keeps sums from overflowing.
+const MaxCharge = 1 << 40
 
 // Change says that a record was inserted, replaced or deleted.
 type Change struct {
@@ -125,6 +129,9 @@ type Tx interface {
 	Find(space Space, kind Kind, terms []Term, after Ref, limit int) ([]Ref, error)
 	// Count returns how many records of a kind a space has, without reading them.
 	Count(space Space, kind Kind) (uint64, error)
+	// Charged returns the sum of the charges of all records of a space, without
+	// reading them.
+	Charged(space Space) (uint64, error)
 
 	// Changes returns what changed after the moment since (0: the beginning),
 	// each ref once, and the present moment to ask with next time. Known is

@@ -40,6 +40,7 @@ type base struct {
 	forgotten uint64 // the last moment whose deletions are no longer known
 	byGroup   map[group][]store.Ref
 	byTerm    map[posting][]store.Ref
+	charged   map[store.Space]uint64
 }
 
 func newBase() base {
@@ -48,6 +49,7 @@ func newBase() base {
 		tombs:   map[store.Ref]*entry{},
 		byGroup: map[group][]store.Ref{},
 		byTerm:  map[posting][]store.Ref{},
+		charged: map[store.Space]uint64{},
 	}
 }
 
@@ -68,6 +70,7 @@ func (b *base) put(ref store.Ref, e *entry) {
 func (b *base) index(r store.Record) {
 	g := group{r.Space, r.Kind}
 	b.byGroup[g] = with(b.byGroup[g], r.Ref)
+	b.charged[r.Space] += r.Charge
 	for _, t := range r.Terms {
 		p := posting{g, t}
 		b.byTerm[p] = with(b.byTerm[p], r.Ref)
@@ -77,6 +80,7 @@ func (b *base) index(r store.Record) {
 func (b *base) unindex(r store.Record) {
 	g := group{r.Space, r.Kind}
 	b.byGroup[g] = without(b.byGroup[g], r.Ref)
+	b.charged[r.Space] -= r.Charge
 	for _, t := range r.Terms {
 		p := posting{g, t}
 		if b.byTerm[p] = without(b.byTerm[p], r.Ref); len(b.byTerm[p]) == 0 {

@@ -65,10 +65,20 @@ func (t *tx) Insert(r store.Record) error {
 	if r.Version != 1 {
 		return fmt.Errorf("store: insert of record %d: version is %d and must be 1", r.Ref, r.Version)
 	}
+	if err := checkCharge(r); err != nil {
+		return err
+	}
 	if e := t.look(r.Ref); e != nil {
 		return fmt.Errorf("%w: record %d exists or existed", store.ErrConflict, r.Ref)
 	}
 	t.put(r, false)
+	return nil
+}
+
+func checkCharge(r store.Record) error {
+	if r.Charge > store.MaxCharge {
+		return fmt.Errorf("store: record %d is charged with %d, and %d is the most", r.Ref, r.Charge, uint64(store.MaxCharge))
+	}
 	return nil
 }
 
@@ -83,6 +93,9 @@ func (t *tx) Replace(r store.Record) error {
 	}
 	if old.Space != r.Space || old.Kind != r.Kind {
 		return fmt.Errorf("store: replacement of record %d: its space and kind may not change", r.Ref)
+	}
+	if err := checkCharge(r); err != nil {
+		return err
 	}
 	t.put(r, false)
 	return nil
@@ -236,6 +249,24 @@ func (t *tx) Count(space store.Space, kind store.Kind) (uint64, error) {
 		}
 	}
 	return uint64(n), nil
+}
+
+// Charged implements store.Tx.
+func (t *tx) Charged(space store.Space) (uint64, error) {
+	if err := t.usable(); err != nil {
+		return 0, err
+	}
+	charge := t.place.base.charged[space]
+	for ref, e := range t.over {
+		if e.record.Space != space {
+			continue
+		}
+		if old := t.place.base.entries[ref]; old != nil {
+			charge -= old.record.Charge
+		}
+		charge += e.record.Charge // a tombstone's is 0
+	}
+	return charge, nil
 }
 
 // Changes implements store.Tx.

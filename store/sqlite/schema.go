@@ -17,6 +17,7 @@ const applicationID = 0x50524c4e
 // version, and testdata keeps a database of each.
 var migrations = []func(*conn) error{
 	createV1,
+	addCharges,
 }
 
 // schemaVersion is the version that this program writes.
@@ -72,6 +73,19 @@ CREATE TABLE gone (
 CREATE INDEX gone_by_moment ON gone (moment, space, kind);
 
 INSERT INTO state VALUES (1, 1, 1, 0, 0, 0, 0);
+`)
+}
+
+// addCharges is version 2: what records are charged with, and the sums. What
+// older programs wrote is charged with the length of what is sealed until it is
+// replaced.
+func addCharges(c *conn) error {
+	return c.run(`
+ALTER TABLE record ADD COLUMN charge INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tally ADD COLUMN charge INTEGER NOT NULL DEFAULT 0;
+UPDATE record SET charge = length(sealed);
+UPDATE tally SET charge = (SELECT coalesce(sum(r.charge), 0) FROM record r
+	WHERE r.space = tally.space AND r.kind = tally.kind);
 `)
 }
 

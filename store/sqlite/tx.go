@@ -26,16 +26,18 @@ type tx struct {
 	over  atomic.Bool
 
 	// Of an Update only:
-	gen    *mapping          // nil in a View
-	tally  map[tallied]int64 // records added and removed
-	broken error             // a statement failed half way: nothing may be kept
+	gen    *mapping         // nil in a View
+	tally  map[tallied]sums // what was added and removed
+	broken error            // a statement failed half way: nothing may be kept
 }
 
-// tallied is a row of the table tally.
+// tallied names a row of the table tally, and sums is what is in it.
 type tallied struct {
 	space store.Space
 	kind  store.Kind
 }
+
+type sums struct{ n, charge int64 }
 
 var errOver = errors.New("store: this transaction is over; fn must not keep its tx")
 
@@ -84,12 +86,12 @@ func (t *tx) Insert(r store.Record) error {
 	}
 	terms := joinTerms(r.Terms)
 	t.state.moment++
-	err := t.exec("INSERT INTO record (ref, space, kind, version, moment, terms, sealed) VALUES (?, ?, ?, 1, ?, ?, ?)",
-		int64(r.Ref), int64(r.Space), int64(r.Kind), int64(t.state.moment), terms, notNil(r.Sealed))
+	err := t.exec("INSERT INTO record (ref, space, kind, version, moment, terms, sealed, charge) VALUES (?, ?, ?, 1, ?, ?, ?, ?)",
+		int64(r.Ref), int64(r.Space), int64(r.Kind), int64(t.state.moment), terms, notNil(r.Sealed), int64(r.Charge))
 	if err != nil {
 		return err
 	}
-	t.count(r.Space, r.Kind, 1)
+	t.count(r, 1, int64(r.Charge))
 	return t.setTerms(r, nil, terms)
 }
 
@@ -100,6 +102,9 @@ func (t *tx) mayInsert(r store.Record) error {
 	if r.Version != 1 {
 		return fmt.Errorf("store: insert of record %d: version is %d and must be 1", r.Ref, r.Version)
 	}
+	if err := checkCharge(r); err != nil {
+		return err
+	}
 	known := false
 	err := t.query("SELECT 1 FROM record WHERE ref = ?1 UNION ALL SELECT 1 FROM gone WHERE ref = ?1",
 		func(*row) error { known = true; return nil }, int64(r.Ref))
@@ -107,6 +112,13 @@ func (t *tx) mayInsert(r store.Record) error {
 		err = fmt.Errorf("%w: record %d exists or existed", store.ErrConflict, r.Ref)
 	}
 	return err
+}
+
+func checkCharge(r store.Record) error {
+	if r.Charge > store.MaxCharge {
+		return fmt.Errorf("store: record %d is charged with %d, and %d is the most", r.Ref, r.Charge, uint64(store.MaxCharge))
+	}
+	return nil
 }
 
 // Replace implements store.Tx.
@@ -121,13 +133,17 @@ func (t *tx) Replace(r store.Record) error {
 	if old.Space != r.Space || old.Kind != r.Kind {
 		return fmt.Errorf("store: replacement of record %d: its space and kind may not change", r.Ref)
 	}
+	if err := checkCharge(r); err != nil {
+		return err
+	}
 	terms := joinTerms(r.Terms)
 	t.state.moment++
-	err = t.exec("UPDATE record SET version = ?, moment = ?, terms = ?, sealed = ? WHERE ref = ?",
-		int64(r.Version), int64(t.state.moment), terms, notNil(r.Sealed), int64(r.Ref))
+	err = t.exec("UPDATE record SET version = ?, moment = ?, terms = ?, sealed = ?, charge = ? WHERE ref = ?",
+		int64(r.Version), int64(t.state.moment), terms, notNil(r.Sealed), int64(r.Charge), int64(r.Ref))
 	if err != nil {
 		return err
 	}
+	t.count(r, 0, int64(r.Charge)-int64(old.Charge))
 	return t.setTerms(r, oldTerms, terms)
 }
 
@@ -142,7 +158,7 @@ func (t *tx) Delete(ref store.Ref, version uint64) error {
 	}
 	t.state.moment++
 	t.state.gone++
-	t.count(old.Space, old.Kind, -1)
+	t.count(old, -1, -int64(old.Charge))
 	if err := t.exec("DELETE FROM record WHERE ref = ?", int64(ref)); err != nil {
 		return err
 	}
@@ -156,8 +172,8 @@ func (t *tx) Delete(ref store.Ref, version uint64) error {
 // at returns the record of ref, without what is sealed, and its terms, if it is
 // at the given version.
 func (t *tx) at(ref store.Ref, version uint64) (r store.Record, terms []byte, err error) {
-	err = t.query("SELECT space, kind, version, terms FROM record WHERE ref = ?", func(v *row) error {
-		r = store.Record{Ref: ref, Space: store.Space(v.uint(0)), Kind: store.Kind(v.uint(1)), Version: v.uint(2)}
+	err = t.query("SELECT space, kind, version, terms, charge FROM record WHERE ref = ?", func(v *row) error {
+		r = store.Record{Ref: ref, Space: store.Space(v.uint(0)), Kind: store.Kind(v.uint(1)), Version: v.uint(2), Charge: v.uint(4)}
 		terms = v.bytes(3)
 		return nil
 	}, int64(ref))
@@ -230,19 +246,25 @@ func notNil(b []byte) []byte {
 	return b
 }
 
-// count notes that a group of records grew or shrank.
-func (t *tx) count(space store.Space, kind store.Kind, n int64) {
-	if t.tally == nil {
-		t.tally = map[tallied]int64{}
+// count notes that the group of a record grew or shrank.
+func (t *tx) count(r store.Record, n, charge int64) {
+	if n == 0 && charge == 0 {
+		return
 	}
-	t.tally[tallied{space, kind}] += n
+	if t.tally == nil {
+		t.tally = map[tallied]sums{}
+	}
+	group := tallied{r.Space, r.Kind}
+	was := t.tally[group]
+	t.tally[group] = sums{was.n + n, was.charge + charge}
 }
 
 // flush writes what was only noted while fn ran.
 func (t *tx) flush() error {
-	for group, n := range t.tally {
-		err := t.exec("INSERT INTO tally (space, kind, n) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n",
-			int64(group.space), int64(group.kind), n)
+	for group, more := range t.tally {
+		err := t.exec("INSERT INTO tally (space, kind, n, charge) VALUES (?, ?, ?, ?)"+
+			" ON CONFLICT DO UPDATE SET n = n + excluded.n, charge = charge + excluded.charge",
+			int64(group.space), int64(group.kind), more.n, more.charge)
 		if err != nil {
 			return err
 		}
@@ -274,7 +296,7 @@ func (t *tx) Get(ref store.Ref) (r store.Record, err error) {
 	if err := t.usable(); err != nil {
 		return r, err
 	}
-	err = t.query("SELECT ref, space, kind, version, sealed FROM record WHERE ref = ?", func(v *row) error {
+	err = t.query("SELECT ref, space, kind, version, sealed, charge FROM record WHERE ref = ?", func(v *row) error {
 		r = record(v)
 		return nil
 	}, int64(ref))
@@ -287,7 +309,7 @@ func (t *tx) Get(ref store.Ref) (r store.Record, err error) {
 func record(v *row) store.Record {
 	return store.Record{
 		Ref: store.Ref(v.uint(0)), Space: store.Space(v.uint(1)), Kind: store.Kind(v.uint(2)), Version: v.uint(3),
-		Sealed: v.bytes(4),
+		Sealed: v.bytes(4), Charge: v.uint(5),
 	}
 }
 
@@ -296,7 +318,7 @@ func (t *tx) List(space store.Space, kind store.Kind, after store.Ref, limit int
 	if err := t.usable(); err != nil || after > math.MaxInt64 {
 		return nil, err
 	}
-	err = t.query("SELECT ref, space, kind, version, sealed FROM record INDEXED BY record_by_kind"+
+	err = t.query("SELECT ref, space, kind, version, sealed, charge FROM record INDEXED BY record_by_kind"+
 		" WHERE unlikely(space = ?) AND unlikely(kind = ?) AND ref > ? ORDER BY ref",
 		func(v *row) error {
 			list = append(list, record(v))
@@ -318,12 +340,30 @@ func (t *tx) Count(space store.Space, kind store.Kind) (uint64, error) {
 	if err := t.usable(); err != nil {
 		return 0, err
 	}
-	n := t.tally[tallied{space, kind}]
+	n := t.tally[tallied{space, kind}].n
 	err := t.query("SELECT n FROM tally WHERE space = ? AND kind = ?", func(r *row) error {
 		n += r.int(0)
 		return nil
 	}, int64(space), int64(kind))
 	return uint64(n), err
+}
+
+// Charged implements store.Tx.
+func (t *tx) Charged(space store.Space) (uint64, error) {
+	if err := t.usable(); err != nil {
+		return 0, err
+	}
+	var charge int64
+	for group, more := range t.tally {
+		if group.space == space {
+			charge += more.charge
+		}
+	}
+	err := t.query("SELECT charge FROM tally WHERE unlikely(space = ?)", func(r *row) error {
+		charge += r.int(0)
+		return nil
+	}, int64(space))
+	return uint64(charge), err
 }
 
 // Changes implements store.Tx.

@@ -28,6 +28,7 @@ func oldRecords() (records []store.Record) {
 			Ref: store.Ref(i), Space: store.Space(i % 2), Kind: store.Kind(1 + i%3), Version: 1,
 			Sealed: bytes.Repeat([]byte{byte(i)}, 1<<(2*i)), // up to a page
 			Terms:  []store.Term{benchTerm(uint64(i)), benchTerm(1000)},
+			Charge: uint64(100 * i), // since version 2
 		}
 		if i == 3 {
 			r.Version, r.Space = 2, ^store.Space(0)
@@ -84,6 +85,7 @@ func TestOldDatabases(t *testing.T) {
 			s := openTest(t, dir, Options{})
 			before := generationOf(t, s)
 			must(t, s.View(t.Context(), func(tx store.Tx) error { return checkOld(t, tx) }))
+			must(t, s.View(t.Context(), func(tx store.Tx) error { return checkOldCharges(t, tx, version) }))
 			if ref := mustAdd(t, s, "new"); ref != 7 {
 				t.Errorf("the next ref is %d", ref)
 			}
@@ -92,6 +94,31 @@ func TestOldDatabases(t *testing.T) {
 			}
 		})
 	}
+}
+
+// checkOldCharges expects the length of what is sealed where the version knew no
+// charges.
+func checkOldCharges(t *testing.T, tx store.Tx, version int64) error {
+	sums := map[store.Space]uint64{}
+	for _, want := range oldRecords() {
+		if version < 2 {
+			want.Charge = uint64(len(want.Sealed))
+		}
+		sums[want.Space] += want.Charge
+		got, err := tx.Get(want.Ref)
+		if err != nil {
+			return err
+		}
+		if got.Charge != want.Charge {
+			t.Errorf("record %d is charged with %d, want %d", want.Ref, got.Charge, want.Charge)
+		}
+	}
+	for space, want := range sums {
+		if got, err := tx.Charged(space); got != want || err != nil {
+			t.Errorf("space %d is charged with %d, want %d: %v", space, got, want, err)
+		}
+	}
+	return nil
 }
 
 func checkOld(t *testing.T, tx store.Tx) error {

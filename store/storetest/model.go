@@ -15,6 +15,13 @@ import (
 // model is what a store should hold, in the simplest form.
 type model map[store.Ref]store.Record
 
+func (m model) charged() (sum uint64) {
+	for _, r := range m {
+		sum += r.Charge
+	}
+	return sum
+}
+
 // testModel does random things to a store, through handles opened and closed
 // at random, and to a model, and compares the two.
 func testModel(t *testing.T, p place) {
@@ -132,7 +139,7 @@ func (w *walk) change(tx store.Tx, m model) (store.Ref, error) {
 		return 0, nil
 	default:
 		r.Version++
-		r.Sealed, r.Terms = w.sealed(), w.terms()
+		r.Sealed, r.Charge, r.Terms = w.sealed(), w.charge(), w.terms()
 		m[r.Ref] = r
 		return r.Ref, tx.Replace(r)
 	}
@@ -147,7 +154,7 @@ func (w *walk) insert(tx store.Tx, m model) (store.Ref, error) {
 		w.t.Fatalf("ref %d was given out twice", ref)
 	}
 	r := store.Record{
-		Ref: ref, Space: w.space, Kind: store.Kind(w.rnd.IntN(2)), Version: 1, Sealed: w.sealed(), Terms: w.terms(),
+		Ref: ref, Space: w.space, Kind: store.Kind(w.rnd.IntN(2)), Version: 1, Sealed: w.sealed(), Charge: w.charge(), Terms: w.terms(),
 	}
 	m[ref] = r
 	return ref, tx.Insert(r)
@@ -161,6 +168,9 @@ func (w *walk) sealed() []byte {
 	}
 	return bytes.Repeat([]byte{byte(w.rnd.IntN(256))}, n)
 }
+
+// charge returns a random charge, sometimes none.
+func (w *walk) charge() uint64 { return w.rnd.Uint64N(4) * w.rnd.Uint64N(1_000_000) }
 
 func (w *walk) terms() (terms []store.Term) {
 	for range w.rnd.IntN(5) {
@@ -197,6 +207,9 @@ func (w *walk) compareIn(tx store.Tx, m model) {
 		wantRefs(w.t, "list", got, all...)
 		w.compareFind(tx, m, kind)
 	}
+	charged, err := tx.Charged(w.space)
+	w.check(err)
+	want(w.t, "charge of the space", charged, m.charged())
 	for ref := range w.gone {
 		_, err := tx.Get(ref)
 		wantErr(w.t, "get of a deleted record", err, store.ErrNotFound)

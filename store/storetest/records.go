@@ -292,6 +292,70 @@ func testCount(t *testing.T, p place) {
 	want(t, "count after a rollback", s.count(1, 1), 2)
 }
 
+func testCharged(t *testing.T, p place) {
+	s := p.handle()
+	want(t, "charge of nothing", s.charged(1), 0)
+	var a, b store.Ref
+	s.update(func(tx store.Tx) (err error) {
+		if a, err = insertCharged(tx, 1, 1, 100); err != nil {
+			return err
+		}
+		if b, err = insertCharged(tx, 1, 2, 20); err != nil {
+			return err
+		}
+		charge, err := tx.Charged(1)
+		want(t, "charge inside the transaction", charge, 120)
+		return err
+	})
+	s.insert(1, 1, "for nothing")
+	s.update(func(tx store.Tx) error { _, err := insertCharged(tx, 2, 1, 7); return err })
+	want(t, "charge of two kinds", s.charged(1), 120)
+	want(t, "charge of another space", s.charged(2), 7)
+	want(t, "charge of a record", s.get(a).Charge, 100)
+
+	s.replace(store.Record{Ref: a, Space: 1, Kind: 1, Version: 2, Charge: 130})
+	want(t, "charge after growing", s.charged(1), 150)
+	s.replace(store.Record{Ref: a, Space: 1, Kind: 1, Version: 3, Charge: 30})
+	want(t, "charge after shrinking", s.charged(1), 50)
+	s.update(func(tx store.Tx) error {
+		if err := tx.Delete(b, 1); err != nil {
+			return err
+		}
+		charge, err := tx.Charged(1)
+		want(t, "charge after a deletion inside", charge, 30)
+		return err
+	})
+	wantErr(t, "rollback", s.Update(ctx, func(tx store.Tx) error {
+		_, err := insertCharged(tx, 1, 1, 5000)
+		return errors.Join(err, tx.Delete(a, 3), errTest)
+	}), errTest)
+	want(t, "charge after a rollback", s.charged(1), 30)
+	s.delete(a, 3)
+	want(t, "charge in the end", s.charged(1), 0)
+	want(t, "charge in another handle", p.handle().charged(2), 7)
+}
+
+func insertCharged(tx store.Tx, space store.Space, kind store.Kind, charge uint64) (store.Ref, error) {
+	ref, err := tx.NewRef()
+	if err != nil {
+		return 0, err
+	}
+	return ref, tx.Insert(store.Record{Ref: ref, Space: space, Kind: kind, Version: 1, Charge: charge})
+}
+
+func testChargeRefuses(t *testing.T, p place) {
+	s := p.handle()
+	var ref store.Ref
+	s.update(func(tx store.Tx) (err error) { ref, err = insertCharged(tx, 1, 1, store.MaxCharge); return err })
+	for _, charge := range []uint64{store.MaxCharge + 1, math.MaxInt64, math.MaxUint64} {
+		wantAnyErr(t, "insert", s.Update(ctx, func(tx store.Tx) error { _, err := insertCharged(tx, 1, 1, charge); return err }))
+		wantAnyErr(t, "replace", s.Update(ctx, func(tx store.Tx) error {
+			return tx.Replace(store.Record{Ref: ref, Space: 1, Kind: 1, Version: 2, Charge: charge})
+		}))
+	}
+	want(t, "charge after refusals", s.charged(1), store.MaxCharge)
+}
+
 func testAbsurdInput(t *testing.T, p place) {
 	s := p.handle()
 	s.insert(1, 1, "present")

@@ -32,6 +32,8 @@ func Run(t *testing.T, open func(t *testing.T) Opener) {
 		{"Find", testFind},
 		{"FindManyTerms", testFindManyTerms},
 		{"Count", testCount},
+		{"Charged", testCharged},
+		{"ChargeRefuses", testChargeRefuses},
 		{"AbsurdInput", testAbsurdInput},
 		{"BytesAreCopied", testBytesAreCopied},
 		{"BigRecords", testBigRecords},
@@ -149,6 +151,15 @@ func (h handle) count(space store.Space, kind store.Kind) (n uint64) {
 	return n
 }
 
+func (h handle) charged(space store.Space) (charge uint64) {
+	h.t.Helper()
+	h.view(func(tx store.Tx) (err error) {
+		charge, err = tx.Charged(space)
+		return err
+	})
+	return charge
+}
+
 func (h handle) generation() uint64 {
 	h.t.Helper()
 	g, err := h.Generation()
@@ -221,6 +232,6 @@ func wantRecord(t *testing.T, got, want store.Record) {
 }
 
 func describe(r store.Record) string {
-	return fmt.Sprintf("ref %d space %d kind %d version %d sealed %.40q (%d bytes)",
-		r.Ref, r.Space, r.Kind, r.Version, r.Sealed, len(r.Sealed))
+	return fmt.Sprintf("ref %d space %d kind %d version %d charge %d sealed %.40q (%d bytes)",
+		r.Ref, r.Space, r.Kind, r.Version, r.Charge, r.Sealed, len(r.Sealed))
 }
