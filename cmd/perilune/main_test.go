@@ -174,11 +174,11 @@ func TestFirstSteps(t *testing.T) {
 	b.do("role init --partition " + made.Serial + " --role cu --pin env:CO --new-pin env:CU")
 
 	show := decode[partitionDetailsJSON](t, b.do("partition show --json"))
-	if show.Label != "first" || len(show.Roles) != 3 {
+	if show.Label != "first" || len(show.Roles) != 4 {
 		t.Errorf("partition show: %+v", show)
 	}
 	for _, r := range show.Roles {
-		if !r.Initialized || r.Locked || r.AttemptsLeft != 10 || r.Threshold != 10 || *r.Slot != show.Slot {
+		if r.Initialized != (r.Role != "lco") || r.Locked || r.AttemptsLeft != 10 || r.Threshold != 10 || *r.Slot != show.Slot {
 			t.Errorf("role: %+v", r)
 		}
 	}
@@ -320,7 +320,7 @@ func TestUsage(t *testing.T) {
 		"partition create --name": "flag needs an argument",
 		"partition show --slot x": "not a number",
 		"partition show --slot 0 --partition app":    "slot partition",
-		"role init --role nobody --pin env:CO":       "so, po, co and cu",
+		"role init --role nobody --pin env:CO":       "so, po, co, lco, cu and au",
 		"role init --role po --so-pin env:PO":        "perilune partition init",
 		"role init --role so --pin env:CO":           "perilune hsm init",
 		"role resetpw --role po --so-pin env:PO":     "role changepw --role po",

@@ -37,6 +37,8 @@ var roleDefs = []roleDef{
 	{short: "po", long: "partition-so", role: p11.RolePartitionSO, flag: "so-pin", first: "perilune partition init"},
 	{short: "co", long: "crypto-officer", role: p11.RoleCryptoOfficer, flag: "pin", ruler: "po"},
 	{short: "cu", long: "crypto-user", role: p11.RoleCryptoUser, flag: "pin", ruler: "co"},
+	{short: "lco", long: "limited-crypto-officer", role: p11.RoleLimitedCryptoOfficer, flag: "pin", ruler: "co"},
+	{short: "au", long: "auditor", role: p11.RoleAuditor, flag: "audit-pin", first: "perilune audit init"},
 }
 
 // roleNamed finds a role by its short or long name.
@@ -46,7 +48,7 @@ func roleNamed(name string) (roleDef, error) {
 			return d, nil
 		}
 	}
-	return roleDef{}, usagef("--role %q: the roles are so, po, co and cu", name)
+	return roleDef{}, usagef("--role %q: the roles are so, po, co, lco, cu and au", name)
 }
 
 func shortOf(role p11.Role) string {

@@ -238,10 +238,12 @@ func (a *app) openSession(ctx context.Context, t target) (p11.Module, ck.Session
 
 // userTypes is who C_Login knows the roles as.
 var userTypes = map[p11.Role]ck.UserType{
-	p11.RoleHSMSO:         ck.CKU_SO,
-	p11.RolePartitionSO:   ck.CKU_SO,
-	p11.RoleCryptoOfficer: ck.CKU_USER,
-	p11.RoleCryptoUser:    ck.CKU_CRYPTO_USER,
+	p11.RoleHSMSO:                ck.CKU_SO,
+	p11.RolePartitionSO:          ck.CKU_SO,
+	p11.RoleCryptoOfficer:        ck.CKU_USER,
+	p11.RoleCryptoUser:           ck.CKU_CRYPTO_USER,
+	p11.RoleLimitedCryptoOfficer: ck.CKU_LIMITED_CRYPTO_OFFICER,
+	p11.RoleAuditor:              ck.CKU_AUDIT,
 }
 
 // login opens a session and logs a role in, with the PIN from a flag. It refuses

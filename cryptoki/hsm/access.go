@@ -16,11 +16,15 @@ const (
 	publicRW
 	officerRO
 	officerRW
+	limitedRO // Limited Crypto Officer
+	limitedRW
 	userRO
 	userRW
 	partitionSO
+	expired     // of a partition: a role that must change its PIN first
 	adminPublic // on the administration's slot, nobody logged in
 	hsmSO
+	auditor
 	numStates
 )
 
@@ -33,50 +37,52 @@ const (
 //	A  CKR_USER_NOT_AUTHORIZED: this role may not
 //	R  CKR_SESSION_READ_ONLY
 //	N  CKR_FUNCTION_NOT_SUPPORTED: not on the administration's slot
+//	X  CKR_PIN_EXPIRED: the role must change its PIN first
 //
-// Columns: public, Crypto Officer and Crypto User, each R/O and R/W; Partition
-// SO; administration public and HSM SO.
+// Columns: public, Crypto Officer, Limited Crypto Officer and Crypto User, each
+// R/O and R/W; Partition SO; whoever must change his PIN; administration: public,
+// HSM SO, Auditor.
 var accessTable = [p11.NumKinds]string{
-	p11.KindCloseSession:       ".. .. .. . ..",
-	p11.KindGetSessionInfo:     ".. .. .. . ..",
-	p11.KindGetValidationFlags: ".. .. .. . ..",
-	p11.KindSessionCancel:      ".. .. .. . ..",
-	p11.KindLogin:              ".. .. .. . ..",
-	p11.KindLogout:             ".. .. .. . ..",
-	p11.KindInitPIN:            "RL RL RL . NN",
-	p11.KindSetPIN:             "R. R. R. . ..",
-	p11.KindCreateObject:       ".. .. .. . NN",
-	p11.KindCopyObject:         ".. .. .. . NN",
-	p11.KindDestroyObject:      ".. .. .. . NN",
-	p11.KindGetObjectSize:      ".. .. .. . NN",
-	p11.KindGetAttributeValue:  ".. .. .. . NN",
-	p11.KindSetAttributeValue:  ".. .. AA . NN",
-	p11.KindFindObjectsInit:    ".. .. .. . NN",
-	p11.KindFindObjects:        ".. .. .. . NN",
-	p11.KindFindObjectsFinal:   ".. .. .. . NN",
-	p11.KindGetOperationState:  ".. .. .. . NN",
-	p11.KindSetOperationState:  ".. .. .. . NN",
-	p11.KindBegin:              ".. .. .. . NN",
-	p11.KindUpdate:             ".. .. .. . NN",
-	p11.KindDigestKey:          ".. .. .. A NN",
-	p11.KindFinish:             ".. .. .. . NN",
-	p11.KindDualUpdate:         ".. .. .. . NN",
-	p11.KindMessage:            ".. .. .. A NN",
-	p11.KindEndMessages:        ".. .. .. A NN",
-	p11.KindGenerateKey:        ".. .. AA A NN",
-	p11.KindGenerateKeyPair:    ".. .. AA A NN",
-	p11.KindWrapKey:            ".. .. AA A NN",
-	p11.KindUnwrapKey:          ".. .. AA A NN",
-	p11.KindDeriveKey:          ".. .. .. A NN",
-	p11.KindEncapsulateKey:     ".. .. .. A NN",
-	p11.KindDecapsulateKey:     ".. .. .. A NN",
-	p11.KindSeedRandom:         ".. .. .. . ..",
-	p11.KindGenerateRandom:     ".. .. .. . ..",
-	p11.KindSetHSMPolicy:       "AA AA AA A L.",
-	p11.KindCreatePartition:    "AA AA AA A L.",
-	p11.KindDeletePartition:    "AA AA AA A L.",
-	p11.KindInitRole:           "RL R. RA . NN",
-	p11.KindResetRole:          "RL R. RA . NN",
+	p11.KindCloseSession:       ".. .. .. .. . . ...",
+	p11.KindGetSessionInfo:     ".. .. .. .. . . ...",
+	p11.KindGetValidationFlags: ".. .. .. .. . . ...",
+	p11.KindSessionCancel:      ".. .. .. .. . . ...",
+	p11.KindLogin:              ".. .. .. .. . . ...",
+	p11.KindLogout:             ".. .. .. .. . . ...",
+	p11.KindInitPIN:            "RL RL RL RL . X NNN",
+	p11.KindSetPIN:             "R. R. R. R. . . ...",
+	p11.KindCreateObject:       ".. .. .. .. . X NNN",
+	p11.KindCopyObject:         ".. .. .. .. . X NNN",
+	p11.KindDestroyObject:      ".. .. .. .. . X NNN",
+	p11.KindGetObjectSize:      ".. .. .. .. . X NNN",
+	p11.KindGetAttributeValue:  ".. .. .. .. . X NNN",
+	p11.KindSetAttributeValue:  ".. .. .. AA . X NNN",
+	p11.KindFindObjectsInit:    ".. .. .. .. . X NNN",
+	p11.KindFindObjects:        ".. .. .. .. . X NNN",
+	p11.KindFindObjectsFinal:   ".. .. .. .. . X NNN",
+	p11.KindGetOperationState:  ".. .. .. .. . X NNN",
+	p11.KindSetOperationState:  ".. .. .. .. . X NNN",
+	p11.KindBegin:              ".. .. .. .. . X NNN",
+	p11.KindUpdate:             ".. .. .. .. . X NNN",
+	p11.KindDigestKey:          ".. .. .. .. A X NNN",
+	p11.KindFinish:             ".. .. .. .. . X NNN",
+	p11.KindDualUpdate:         ".. .. .. .. . X NNN",
+	p11.KindMessage:            ".. .. .. .. A X NNN",
+	p11.KindEndMessages:        ".. .. .. .. A X NNN",
+	p11.KindGenerateKey:        ".. .. .. AA A X NNN",
+	p11.KindGenerateKeyPair:    ".. .. .. AA A X NNN",
+	p11.KindWrapKey:            ".. .. .. AA A X NNN",
+	p11.KindUnwrapKey:          ".. .. .. AA A X NNN",
+	p11.KindDeriveKey:          ".. .. .. .. A X NNN",
+	p11.KindEncapsulateKey:     ".. .. .. .. A X NNN",
+	p11.KindDecapsulateKey:     ".. .. .. .. A X NNN",
+	p11.KindSeedRandom:         ".. .. .. .. . . ...",
+	p11.KindGenerateRandom:     ".. .. .. .. . . ...",
+	p11.KindSetHSMPolicy:       "AA AA AA AA A A L.A",
+	p11.KindCreatePartition:    "AA AA AA AA A A L.A",
+	p11.KindDeletePartition:    "AA AA AA AA A A L.A",
+	p11.KindInitRole:           "RL R. RA RA . X NNN",
+	p11.KindResetRole:          "RL R. RA RA . X NNN",
 }
 
 // access is the table in the form that a call looks at.
@@ -86,6 +92,7 @@ func parseAccess() (t [p11.NumKinds][numStates]ck.RV) {
 	codes := map[rune]ck.RV{
 		'.': ck.CKR_OK, 'L': ck.CKR_USER_NOT_LOGGED_IN, 'A': ck.CKR_USER_NOT_AUTHORIZED,
 		'R': ck.CKR_SESSION_READ_ONLY, 'N': ck.CKR_FUNCTION_NOT_SUPPORTED,
+		'X': ck.CKR_PIN_EXPIRED,
 	}
 	for kind, row := range accessTable {
 		state := sessionState(0)
@@ -113,15 +120,22 @@ func (s *session) column() sessionState {
 	if s.rw {
 		rw = 1
 	}
-	switch role := s.role(); {
+	role, mustChange := s.acting()
+	switch {
 	case role == p11.RoleHSMSO:
 		return hsmSO
+	case role == p11.RoleAuditor:
+		return auditor
 	case s.part.admin():
 		return adminPublic
+	case mustChange:
+		return expired
 	case role == p11.RolePartitionSO:
 		return partitionSO
 	case role == p11.RoleCryptoOfficer:
 		return officerRO + rw
+	case role == p11.RoleLimitedCryptoOfficer:
+		return limitedRO + rw
 	case role == p11.RoleCryptoUser:
 		return userRO + rw
 	default:

@@ -26,7 +26,7 @@ func (h *HSM) handleGetHSMInfo(ctx context.Context, _ *p11.GetHSMInfo, r *p11.HS
 		FIPSMode: h.fipsMode.Load(), Cryptography: engine.Module(),
 	}
 	if so := roles[p11.RoleHSMSO]; so != nil {
-		r.SOAttemptsLeft = attemptsLeft(so)
+		r.SOAttemptsLeft = h.parts[p11.AdminSlot].attemptsLeft(so)
 	}
 	for _, p := range h.parts {
 		if s := p.stateNow(); !s.free() {
@@ -36,19 +36,18 @@ func (h *HSM) handleGetHSMInfo(ctx context.Context, _ *p11.GetHSMInfo, r *p11.HS
 	return nil
 }
 
-func attemptsLeft(r *roleState) int { return max(0, thresholds[r.Role]-r.Failures) }
-
 // handleInitHSM makes the HSM SO. Partitions that were made through the free
 // slot stay; an HSM that has an SO is emptied, and only its SO can do that.
 func (h *HSM) handleInitHSM(ctx context.Context, q *p11.InitHSM, _ *p11.None) error {
-	if err := checkPINLength(q.PIN); err != nil {
+	prof := findProfile(q.Profile)
+	if prof == nil {
+		return fmt.Errorf("there is no profile %q: %w", q.Profile, ck.CKR_ARGUMENTS_BAD)
+	}
+	if err := checkPINLength(q.PIN, prof.minSOPIN, greatestPIN); err != nil {
 		return err
 	}
 	if len(q.Label) > 32 || !utf8.ValidString(q.Label) {
 		return fmt.Errorf("an HSM label is at most 32 bytes of UTF-8: %w", ck.CKR_ARGUMENTS_BAD)
-	}
-	if q.Profile != "" && q.Profile != profileStandard {
-		return fmt.Errorf("there is no profile %q: %w", q.Profile, ck.CKR_ARGUMENTS_BAD)
 	}
 	release, err := h.lockRole(ctx, 0, p11.RoleHSMSO)
 	if err != nil {
@@ -76,6 +75,7 @@ func (h *HSM) handleInitHSM(ctx context.Context, q *p11.InitHSM, _ *p11.None) er
 			return err
 		}
 		m.hsm.Initialized, m.hsm.Zeroized, m.hsm.Label = true, false, q.Label
+		m.hsm.Profile, m.hsm.Storage = prof.name, prof.storage
 		if err := h.replaceMeta(tx, 0, kindHSM, &m.hsm.record, &m.hsm); err != nil {
 			return err
 		}
@@ -203,24 +203,14 @@ func (h *HSM) handleListRoles(ctx context.Context, q *p11.ListRoles, r *p11.Role
 	if err != nil {
 		return err
 	}
-	list := []p11.Role{p11.RolePartitionSO, p11.RoleCryptoOfficer, p11.RoleCryptoUser}
-	if p.admin() {
-		list = []p11.Role{p11.RoleHSMSO}
-	}
-	for _, role := range list {
-		info := p11.RoleInfo{Role: role, Threshold: thresholds[role], AttemptsLeft: thresholds[role]}
+	for _, role := range h.rolesOn(p) {
+		info := p11.RoleInfo{Role: role, Threshold: p.threshold(role), AttemptsLeft: p.threshold(role)}
 		if state := roles[role]; state != nil {
-			info.Initialized, info.Locked, info.AttemptsLeft = true, state.locked(), attemptsLeft(state)
+			info.Initialized, info.Locked, info.AttemptsLeft = true, p.locked(state), p.attemptsLeft(state)
 		}
 		r.Roles = append(r.Roles, info)
 	}
 	return nil
-}
-
-// ruledBy tells which role sets the first PIN of another, and resets it.
-var ruledBy = map[p11.Role]p11.Role{
-	p11.RoleCryptoOfficer: p11.RolePartitionSO,
-	p11.RoleCryptoUser:    p11.RoleCryptoOfficer,
 }
 
 func (h *HSM) handleInitRole(ctx context.Context, s *session, q *p11.InitRole, _ *p11.None) error {
@@ -232,8 +222,11 @@ func (h *HSM) handleResetRole(ctx context.Context, s *session, q *p11.ResetRole,
 }
 
 func (h *HSM) ruleRole(ctx context.Context, s *session, role p11.Role, pin []byte, exists bool) error {
-	ruler, ok := ruledBy[role]
-	if !ok {
+	var ruler p11.Role
+	if int(role) < p11.NumRoles {
+		ruler = roleTable[role].ruler
+	}
+	if ruler == p11.RoleNone {
 		return fmt.Errorf("nobody sets the PIN of the %s for it: %w", role, ck.CKR_USER_TYPE_INVALID)
 	}
 	if s.role() != ruler {

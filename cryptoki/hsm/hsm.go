@@ -58,7 +58,8 @@ type HSM struct {
 	refreshing sync.Mutex    // guards moment
 	moment     uint64
 
-	fipsMode atomic.Bool // policy 12 is off; policy.go
+	settings atomic.Pointer[settings] // of the HSM's policies; policy.go
+	fipsMode atomic.Bool              // policy 12 is off
 
 	mu     sync.RWMutex // guards what follows
 	info   hsmState

@@ -10,17 +10,14 @@ import (
 )
 
 // roleOf is the role that a user type names on a slot.
-func (p *partition) roleOf(user ck.UserType) (p11.Role, error) {
-	switch {
-	case p.admin() && user == ck.CKU_SO:
-		return p11.RoleHSMSO, nil
-	case p.admin():
-	case user == ck.CKU_SO:
-		return p11.RolePartitionSO, nil
-	case user == ck.CKU_USER:
-		return p11.RoleCryptoOfficer, nil
-	case user == ck.CKU_CRYPTO_USER, user == ck.CKU_LIMITED_USER_OLD:
-		return p11.RoleCryptoUser, nil
+func (h *HSM) roleOf(p *partition, user ck.UserType) (p11.Role, error) {
+	if user == ck.CKU_LIMITED_USER_OLD {
+		user = ck.CKU_CRYPTO_USER
+	}
+	for _, role := range h.rolesOn(p) {
+		if roleTable[role].user == user {
+			return role, nil
+		}
 	}
 	return 0, fmt.Errorf("user type %#x: %w", uint64(user), ck.CKR_USER_TYPE_INVALID)
 }
@@ -32,7 +29,7 @@ func (h *HSM) handleLogin(ctx context.Context, s *session, q *p11.Login, _ *p11.
 		return h.contextLogin(ctx, s, q)
 	}
 	p := s.part
-	role, err := p.roleOf(q.User)
+	role, err := h.roleOf(p, q.User)
 	if err != nil {
 		return err
 	}
@@ -71,7 +68,7 @@ func (p *partition) mayLogin(role p11.Role) error {
 // logIn makes role the one logged in.
 func (p *partition) logIn(role p11.Role, secret []byte) error {
 	var keys *spaceKeys
-	if secret != nil && (role == p11.RoleCryptoOfficer || role == p11.RoleCryptoUser) {
+	if secret != nil && roleTable[role].holder {
 		var err error
 		if keys, err = newSpaceKeys(secret); err != nil {
 			return err
@@ -144,10 +141,10 @@ func (h *HSM) handleInitPIN(ctx context.Context, s *session, q *p11.InitPIN, _ *
 
 // initRole sets the PIN of a role from the session of the role that rules it.
 func (h *HSM) initRole(ctx context.Context, s *session, role p11.Role, pin []byte) error {
-	if err := checkPINLength(pin); err != nil {
+	p := s.part
+	if err := h.checkPIN(p, pin); err != nil {
 		return err
 	}
-	p := s.part
 	p.mu.RLock()
 	secret := append([]byte(nil), p.secret...)
 	p.mu.RUnlock()
@@ -166,7 +163,7 @@ func (h *HSM) initRole(ctx context.Context, s *session, role p11.Role, pin []byt
 // handleSetPIN changes the PIN of the role logged in, or with nobody logged in
 // the Crypto Officer's (section 5.5.8). A wrong old PIN counts as a failed login.
 func (h *HSM) handleSetPIN(ctx context.Context, s *session, q *p11.SetPIN, _ *p11.None) error {
-	if err := checkPINLength(q.New); err != nil {
+	if err := h.checkPIN(s.part, q.New); err != nil {
 		return err
 	}
 	role := s.role()

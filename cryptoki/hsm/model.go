@@ -26,10 +26,14 @@ type partition struct {
 	space  store.Space
 	public *spaceKeys // seals and indexes public objects
 
+	policies atomic.Pointer[settings] // never nil; policy.go
+
 	mu    sync.RWMutex // guards what follows
 	state partitionState
-	role  p11.Role   // who is logged in, for the whole application
-	keys  *spaceKeys // seals and indexes private objects; nil unless CO or CU is logged in
+	role  p11.Role // who is logged in, for the whole application
+	// mustChange says that this role may do nothing before it changes its PIN.
+	mustChange bool
+	keys       *spaceKeys // seals and indexes private objects; nil unless CO or CU is logged in
 	// secret is the partition key of the role logged in, from which keys
 	// follows; nil where the role holds none.
 	secret []byte
@@ -62,6 +66,20 @@ func (s *session) role() p11.Role {
 	s.part.mu.RLock()
 	defer s.part.mu.RUnlock()
 	return s.part.role
+}
+
+// acting is the role whose rights the session has, and whether it must change
+// its PIN before it has them. Without policy 28 everybody who works with keys
+// is a Crypto User.
+func (s *session) acting() (role p11.Role, mustChange bool) {
+	p := s.part
+	p.mu.RLock()
+	role, mustChange = p.role, p.mustChange
+	p.mu.RUnlock()
+	if (role == p11.RoleCryptoOfficer || role == p11.RoleLimitedCryptoOfficer) && !p.policies.Load().on(policyKeyManagement) {
+		role = p11.RoleCryptoUser
+	}
+	return role, mustChange
 }
 
 // object is one object, token or session. It is immutable: a change puts a new

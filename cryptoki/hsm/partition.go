@@ -20,12 +20,14 @@ import (
 // hsmState is the record of the HSM.
 type hsmState struct {
 	record
-	Serial        uint64
-	Label         string
-	Initialized   bool // an HSM SO exists
-	Zeroized      bool // by failed logins, since the last initialisation
-	Profile       string
-	Created       string
+	Serial      uint64
+	Label       string
+	Initialized bool // an HSM SO exists
+	Zeroized    bool // by failed logins, since the last initialisation
+	Profile     string
+	Created     string
+	// Storage is what the HSM has for partitions, in bytes; 0 for no limit.
+	Storage       uint64 `json:",omitempty"`
 	NextPartition uint64 // number of the next partition, from 1, never reused
 	// Policies holds the settings that were changed, by id.
 	Policies map[uint64]uint64 `json:",omitempty"`
@@ -49,6 +51,10 @@ type partitionState struct {
 	// Removing says that the partition itself goes when that is done.
 	Removing bool
 	Created  string
+	// Policies holds the settings that were changed, by id.
+	Policies map[uint64]uint64 `json:",omitempty"`
+	// Size is what the objects may take, in bytes of account; 0 for no limit.
+	Size uint64 `json:",omitempty"`
 }
 
 // record is where a piece of metadata was read from.
@@ -65,9 +71,6 @@ type metaState struct {
 
 // MaxPartitions is how many partitions an HSM can have.
 const MaxPartitions = 100
-
-// Profiles of behaviour; "luna-7.2" comes with its policies.
-const profileStandard = "standard"
 
 // serialFactor makes partition serials from HSM serials: 2^32 of them fit into
 // the 16 digits of CK_TOKEN_INFO.
@@ -214,10 +217,11 @@ func (h *HSM) applyMeta(m *metaState) error {
 		slot := slotOf(spaceOf(s.Number))
 		seen[slot] = true
 		old := h.parts[slot]
-		if old != nil && old.takeState(s) {
+		policies := s.settings(m.hsm.profile())
+		if old != nil && old.takeState(s, policies) {
 			continue
 		}
-		p, err := h.newPartition(s)
+		p, err := h.newPartition(s, policies)
 		if err != nil {
 			h.mu.Unlock()
 			return err
@@ -239,7 +243,7 @@ func (h *HSM) applyMeta(m *metaState) error {
 		}
 	}
 	if h.parts[p11.AdminSlot] == nil {
-		h.parts[p11.AdminSlot] = &partition{slot: p11.AdminSlot}
+		h.parts[p11.AdminSlot] = h.bare(p11.AdminSlot, 0)
 	}
 	h.mu.Unlock()
 	for _, p := range lost {
@@ -257,17 +261,18 @@ func (h *HSM) noteEvent(slot ck.SlotID) {
 }
 
 // takeState updates a partition that is still the same one.
-func (p *partition) takeState(s partitionState) bool {
+func (p *partition) takeState(s partitionState, policies *settings) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if string(p.state.Epoch) != string(s.Epoch) {
 		return false
 	}
 	p.state = s
+	p.policies.Store(policies)
 	return true
 }
 
-func (h *HSM) newPartition(s partitionState) (*partition, error) {
+func (h *HSM) newPartition(s partitionState, policies *settings) (*partition, error) {
 	secret, err := h.root.Derive("public objects", append([]byte(strconv.FormatUint(s.Number, 10)+":"), s.Salt...))
 	if err != nil {
 		return nil, err
@@ -276,7 +281,9 @@ func (h *HSM) newPartition(s partitionState) (*partition, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &partition{slot: slotOf(spaceOf(s.Number)), space: spaceOf(s.Number), public: public, state: s}, nil
+	p := &partition{slot: slotOf(spaceOf(s.Number)), space: spaceOf(s.Number), public: public, state: s}
+	p.policies.Store(policies)
+	return p, nil
 }
 
 // addFreeSlot shows the slot whose C_InitToken makes a partition.
@@ -284,9 +291,16 @@ func (h *HSM) addFreeSlot(next uint64, seen map[ck.SlotID]bool) {
 	slot := slotOf(spaceOf(next))
 	seen[slot] = true
 	if h.parts[slot] == nil {
-		h.parts[slot] = &partition{slot: slot, space: spaceOf(next)}
+		h.parts[slot] = h.bare(slot, spaceOf(next))
 		h.noteEvent(slot)
 	}
+}
+
+// bare is a slot that holds no partition: the free one, or the administration's.
+func (h *HSM) bare(slot ck.SlotID, space store.Space) *partition {
+	p := &partition{slot: slot, space: space}
+	p.policies.Store((&partitionState{}).settings(h.info.profile()))
+	return p
 }
 
 // partition returns the partition in a slot.

@@ -9,50 +9,71 @@ import (
 	"github.com/perilune/perilune/store"
 )
 
-// policy is a row of the table of HSM policies: what the HSM SO can change.
-type policy struct {
-	id   uint64
-	text string
-	def  uint64
-	max  uint64
+// settings are the values of all policies of the HSM or of a partition, by
+// number. They are immutable: a change makes new ones.
+type settings [numPolicies]uint64
+
+// on reports whether a policy is on.
+func (s *settings) on(id uint64) bool { return s[id] != 0 }
+
+// settingsOf are the values of the table as the profile has them, but for what
+// was set.
+func settingsOf(table []policy, profile, set map[uint64]uint64) *settings {
+	s := new(settings)
+	for i := range table {
+		p := &table[i]
+		s[p.id] = p.def
+		if v, ok := profile[p.id]; ok {
+			s[p.id] = v
+		}
+		if v, ok := set[p.id]; ok && p.text != "" && !p.fixed {
+			s[p.id] = v
+		}
+	}
+	return s
 }
 
-// policyNonFIPS, switched off, is FIPS mode: the list of mechanisms, their
-// sizes and what is refused follow the FIPS columns of the engine's rows.
-const policyNonFIPS = 12
-
-var hsmPolicies = []policy{
-	{id: policyNonFIPS, text: "Allow non-FIPS algorithms", def: 1, max: 1},
+func (s *hsmState) profile() *profile {
+	if p := findProfile(s.Profile); p != nil {
+		return p
+	}
+	return profilesOfBehaviour[0]
 }
 
-func findHSMPolicy(id uint64) *policy {
-	for i := range hsmPolicies {
-		if hsmPolicies[i].id == id {
-			return &hsmPolicies[i]
+func (s *hsmState) settings() *settings {
+	return settingsOf(hsmPolicies, s.profile().hsmPolicies, s.Policies)
+}
+
+// settings are the partition's; those of the HSM that bind them do so here.
+func (s *partitionState) settings(p *profile) *settings {
+	return settingsOf(partitionPolicies, p.partitionPolicies, s.Policies)
+}
+
+func findPolicy(table []policy, id uint64) *policy {
+	for i := range table {
+		if table[i].id == id {
+			return &table[i]
 		}
 	}
 	return nil
 }
 
-// value is the setting of the policy.
-func (p *policy) value(s *hsmState) uint64 {
-	if v, ok := s.Policies[p.id]; ok {
-		return v
-	}
-	return p.def
-}
+// policies are the HSM's settings now.
+func (h *HSM) policies() *settings { return h.settings.Load() }
 
 // applyPolicies makes the settings what the store says. The caller holds h.mu.
 func (h *HSM) applyPolicies() {
-	h.fipsMode.Store(findHSMPolicy(policyNonFIPS).value(&h.info) == 0)
+	s := h.info.settings()
+	h.settings.Store(s)
+	h.fipsMode.Store(!s.on(policyNonFIPS))
 }
 
 func (h *HSM) handleListHSMPolicies(_ context.Context, _ *p11.ListHSMPolicies, r *p11.PolicyList) error {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
+	s := h.policies()
 	for i := range hsmPolicies {
-		p := &hsmPolicies[i]
-		r.Policies = append(r.Policies, p11.PolicyInfo{ID: p.id, Text: p.text, Value: p.value(&h.info)})
+		if p := &hsmPolicies[i]; p.text != "" {
+			r.Policies = append(r.Policies, p11.PolicyInfo{ID: p.id, Text: p.text, Value: s[p.id]})
+		}
 	}
 	return nil
 }
@@ -60,12 +81,12 @@ func (h *HSM) handleListHSMPolicies(_ context.Context, _ *p11.ListHSMPolicies, r
 // handleSetHSMPolicy is for the HSM SO. Keys that exist stay: what may be done
 // with them is decided at each use.
 func (h *HSM) handleSetHSMPolicy(ctx context.Context, _ *session, q *p11.SetHSMPolicy, _ *p11.None) error {
-	p := findHSMPolicy(q.ID)
+	p := findPolicy(hsmPolicies, q.ID)
 	if p == nil {
 		return fmt.Errorf("there is no HSM policy %d: %w", q.ID, ck.CKR_POLICY_ID_INVALID)
 	}
-	if q.Value > p.max {
-		return fmt.Errorf("HSM policy %d takes 0 to %d: %w", q.ID, p.max, ck.CKR_CONFIG_ILLEGAL)
+	if p.text == "" || p.fixed || q.Value > p.cap || q.Value < p.min {
+		return fmt.Errorf("HSM policy %d takes %d to %d: %w", q.ID, p.min, p.cap, ck.CKR_CONFIG_ILLEGAL)
 	}
 	err := h.store.Update(ctx, func(tx store.Tx) error {
 		m, err := h.readMeta(tx)

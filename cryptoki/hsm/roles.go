@@ -26,19 +26,65 @@ type PasswordCost struct {
 // guess can be tried, is the first defence.
 var DefaultPasswordCost = PasswordCost{Passes: 1, MemoryKiB: 8 * 1024, Threads: 1}
 
-// Lengths of PINs in bytes, by the standard profile.
+// roleRow is what is fixed about a role.
+type roleRow struct {
+	user  ck.UserType // what C_Login calls it
+	admin bool        // it belongs to the HSM's administration, not to a partition
+	// ruler sets the role's first PIN, and resets it. Roles without one are
+	// made by an initialisation.
+	ruler p11.Role
+	// holder says that logging in opens the private objects.
+	holder bool
+	// tries are the consecutive failed logins that the role can bear; 0 is what
+	// policy 20 of the partition says. What happens then is in failed.
+	tries int
+}
+
+var roleTable = [p11.NumRoles]roleRow{
+	p11.RoleHSMSO:                {user: ck.CKU_SO, admin: true, tries: 3},
+	p11.RoleAuditor:              {user: ck.CKU_AUDIT, admin: true, tries: 10},
+	p11.RolePartitionSO:          {user: ck.CKU_SO, tries: 10},
+	p11.RoleCryptoOfficer:        {user: ck.CKU_USER, ruler: p11.RolePartitionSO, holder: true},
+	p11.RoleLimitedCryptoOfficer: {user: ck.CKU_LIMITED_CRYPTO_OFFICER, ruler: p11.RoleCryptoOfficer, holder: true},
+	p11.RoleCryptoUser:           {user: ck.CKU_CRYPTO_USER, ruler: p11.RoleCryptoOfficer, holder: true},
+}
+
+// threshold is how many consecutive failed logins a role of p can bear.
+func (p *partition) threshold(role p11.Role) int {
+	if n := roleTable[role].tries; n != 0 {
+		return n
+	}
+	return int(p.policies.Load()[policyMaxFailedLogins])
+}
+
+// Lengths in bytes that no profile and no policy goes beyond.
 const (
-	minPIN = 4
-	maxPIN = 255
+	leastPIN    = 4
+	greatestPIN = 255
 )
 
-// thresholds are the consecutive failed logins that each role can bear; what
-// happens then is in failed.
-var thresholds = [p11.NumRoles]int{
-	p11.RoleHSMSO:         3,
-	p11.RolePartitionSO:   10,
-	p11.RoleCryptoOfficer: 10,
-	p11.RoleCryptoUser:    10,
+// rolesOn are the roles that can log in on p.
+func (h *HSM) rolesOn(p *partition) (list []p11.Role) {
+	h.mu.RLock()
+	limited := h.info.profile().limitedOfficer
+	h.mu.RUnlock()
+	for role := p11.RoleHSMSO; int(role) < p11.NumRoles; role++ {
+		if roleTable[role].admin == p.admin() && (role != p11.RoleLimitedCryptoOfficer || limited) {
+			list = append(list, role)
+		}
+	}
+	return list
+}
+
+// pinLengths are the least and greatest lengths in bytes of PINs on p.
+func (h *HSM) pinLengths(p *partition) (least, greatest int) {
+	if p.admin() {
+		h.mu.RLock()
+		defer h.mu.RUnlock()
+		return h.info.profile().minSOPIN, greatestPIN
+	}
+	s := p.policies.Load()
+	return 255 - int(s[policyMinPIN]), int(s[policyMaxPIN])
 }
 
 // roleState is the record of a role.
@@ -52,10 +98,16 @@ type roleState struct {
 	// holds none. Who holds one is decided here, by cryptography.
 	Wrap     []byte
 	Failures int // tries begun since the last success
-	Created  string
+	// MustChange says that somebody else set the PIN, and policy 21 of the HSM
+	// wants the role to set its own before anything else.
+	MustChange bool `json:",omitempty"`
+	Created    string
 }
 
-func (r *roleState) locked() bool { return r.Failures >= thresholds[r.Role] }
+// locked reports whether a role of p has no try left.
+func (p *partition) locked(r *roleState) bool { return r.Failures >= p.threshold(r.Role) }
+
+func (p *partition) attemptsLeft(r *roleState) int { return max(0, p.threshold(r.Role)-r.Failures) }
 
 // roleKey is what a password opens.
 type roleKey struct{ aead cipher.AEAD }
@@ -178,7 +230,7 @@ func (h *HSM) authenticate(ctx context.Context, p *partition, role p11.Role, pin
 }
 
 func (h *HSM) authenticateLocked(ctx context.Context, p *partition, role p11.Role, pin []byte) ([]byte, error) {
-	if len(pin) < minPIN || len(pin) > maxPIN {
+	if len(pin) < leastPIN || len(pin) > greatestPIN {
 		// No such PIN can have been set, so nothing was guessed.
 		return nil, fmt.Errorf("PIN of %d bytes: %w", len(pin), ck.CKR_PIN_INCORRECT)
 	}
@@ -212,10 +264,10 @@ func (h *HSM) countTry(ctx context.Context, p *partition, role p11.Role) (*roleS
 		if r = roles[role]; r == nil {
 			return fmt.Errorf("the %s has no PIN yet: %w", role, ck.CKR_USER_PIN_NOT_INITIALIZED)
 		}
-		if co := roles[p11.RoleCryptoOfficer]; role == p11.RoleCryptoUser && co != nil && co.locked() {
+		if co := roles[p11.RoleCryptoOfficer]; role == p11.RoleCryptoUser && co != nil && p.locked(co) {
 			return fmt.Errorf("the %s is locked out with the %s: %w", role, co.Role, ck.CKR_PIN_LOCKED)
 		}
-		if spent = r.locked(); spent {
+		if spent = p.locked(r); spent {
 			return nil
 		}
 		r.Failures++
@@ -237,7 +289,7 @@ func (h *HSM) countTry(ctx context.Context, p *partition, role p11.Role) (*roleS
 
 // failed settles a try with a wrong password.
 func (h *HSM) failed(ctx context.Context, p *partition, r *roleState) error {
-	left := thresholds[r.Role] - r.Failures
+	left := p.attemptsLeft(r)
 	if left > 0 {
 		return fmt.Errorf("wrong PIN for the %s, %d tries left: %w", r.Role, left, ck.CKR_PIN_INCORRECT)
 	}
@@ -311,9 +363,15 @@ func (h *HSM) sameEpoch(tx store.Tx, p *partition, epoch []byte) error {
 	return nil
 }
 
-func checkPINLength(pin []byte) error {
-	if len(pin) < minPIN || len(pin) > maxPIN {
-		return fmt.Errorf("a PIN has %d to %d bytes, this one %d: %w", minPIN, maxPIN, len(pin), ck.CKR_PIN_LEN_RANGE)
+// checkPIN says whether a role of p may have this PIN from now on.
+func (h *HSM) checkPIN(p *partition, pin []byte) error {
+	least, greatest := h.pinLengths(p)
+	return checkPINLength(pin, least, greatest)
+}
+
+func checkPINLength(pin []byte, least, greatest int) error {
+	if len(pin) < least || len(pin) > greatest {
+		return fmt.Errorf("a PIN has %d to %d bytes, this one %d: %w", least, greatest, len(pin), ck.CKR_PIN_LEN_RANGE)
 	}
 	return nil
 }

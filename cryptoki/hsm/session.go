@@ -221,13 +221,15 @@ func (h *HSM) handleGetSessionInfo(_ context.Context, s *session, _ *p11.GetSess
 // user.
 func (s *session) state() ck.SessionState {
 	switch s.role() {
-	case p11.RoleCryptoOfficer, p11.RoleCryptoUser:
+	case p11.RoleCryptoOfficer, p11.RoleLimitedCryptoOfficer, p11.RoleCryptoUser:
 		if s.rw {
 			return ck.CKS_RW_USER_FUNCTIONS
 		}
 		return ck.CKS_RO_USER_FUNCTIONS
 	case p11.RolePartitionSO, p11.RoleHSMSO:
 		return ck.CKS_RW_SO_FUNCTIONS
+	case p11.RoleAuditor:
+		return ck.CKS_RW_AUDIT_FUNCTIONS
 	}
 	if s.rw {
 		return ck.CKS_RW_PUBLIC_SESSION

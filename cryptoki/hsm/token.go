@@ -83,12 +83,13 @@ func (h *HSM) handleGetTokenInfo(ctx context.Context, q *p11.GetTokenInfo, r *ck
 		return err
 	}
 	s := p.stateNow()
+	minPIN, maxPIN := h.pinLengths(p)
 	*r = ck.TokenInfo{
 		Label: s.Label, ManufacturerID: manufacturer, Model: model, SerialNumber: h.serial(p),
 		Flags:             ck.CKF_RNG | ck.CKF_LOGIN_REQUIRED | ck.CKF_DUAL_CRYPTO_OPERATIONS,
 		MaxSessionCount:   ck.EffectivelyInfinite,
 		MaxRwSessionCount: ck.EffectivelyInfinite,
-		MinPinLen:         minPIN, MaxPinLen: maxPIN,
+		MinPinLen:         uint64(minPIN), MaxPinLen: uint64(maxPIN),
 		TotalPublicMemory: ck.UnavailableInformation, FreePublicMemory: ck.UnavailableInformation,
 		TotalPrivateMemory: ck.UnavailableInformation, FreePrivateMemory: ck.UnavailableInformation,
 		FirmwareVersion: Version,
@@ -106,19 +107,19 @@ func (h *HSM) handleGetTokenInfo(ctx context.Context, q *p11.GetTokenInfo, r *ck
 	if roles[user] != nil {
 		r.Flags |= ck.CKF_USER_PIN_INITIALIZED
 	}
-	r.Flags |= pinFlags(roles[so], ck.CKF_SO_PIN_COUNT_LOW, ck.CKF_SO_PIN_FINAL_TRY, ck.CKF_SO_PIN_LOCKED)
-	r.Flags |= pinFlags(roles[user], ck.CKF_USER_PIN_COUNT_LOW, ck.CKF_USER_PIN_FINAL_TRY, ck.CKF_USER_PIN_LOCKED)
+	r.Flags |= p.pinFlags(roles[so], ck.CKF_SO_PIN_COUNT_LOW, ck.CKF_SO_PIN_FINAL_TRY, ck.CKF_SO_PIN_LOCKED)
+	r.Flags |= p.pinFlags(roles[user], ck.CKF_USER_PIN_COUNT_LOW, ck.CKF_USER_PIN_FINAL_TRY, ck.CKF_USER_PIN_LOCKED)
 	return nil
 }
 
 // pinFlags tells how many tries a role has left.
-func pinFlags(r *roleState, low, final, locked ck.Flags) (f ck.Flags) {
+func (p *partition) pinFlags(r *roleState, low, final, locked ck.Flags) (f ck.Flags) {
 	switch {
 	case r == nil || r.Failures == 0:
 		return 0
-	case r.locked():
+	case p.locked(r):
 		return locked
-	case thresholds[r.Role]-r.Failures == 1:
+	case p.attemptsLeft(r) == 1:
 		return low | final
 	}
 	return low
@@ -144,7 +145,7 @@ func (h *HSM) handleInitToken(ctx context.Context, q *p11.InitToken, _ *p11.None
 	if p.admin() {
 		return fmt.Errorf("the HSM itself is initialised by its own command: %w", ck.CKR_FUNCTION_NOT_SUPPORTED)
 	}
-	if err := checkPINLength(q.PIN); err != nil {
+	if err := h.checkPIN(p, q.PIN); err != nil {
 		return err
 	}
 	label := strings.TrimRight(q.Label, " ")

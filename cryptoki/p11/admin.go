@@ -12,6 +12,8 @@ const (
 	RolePartitionSO
 	RoleCryptoOfficer
 	RoleCryptoUser
+	RoleLimitedCryptoOfficer
+	RoleAuditor
 	NumRoles int = iota
 )
 
@@ -26,6 +28,10 @@ func (r Role) String() string {
 		return "Crypto Officer"
 	case RoleCryptoUser:
 		return "Crypto User"
+	case RoleLimitedCryptoOfficer:
+		return "Limited Crypto Officer"
+	case RoleAuditor:
+		return "Auditor"
 	}
 	return "nobody"
 }
