@@ -44,8 +44,8 @@ func describe(err error) string {
 	}
 	text := p.doing + ": " + reason(p.err)
 	fix := p.fix
-	if fix == "" {
-		fix = remedies[ck.RVOf(p.err)]
+	if rv := ck.RV(0); fix == "" && errors.As(p.err, &rv) {
+		fix = remedies[rv]
 	}
 	if fix != "" {
 		text += "\n  " + fix + "."

@@ -142,12 +142,12 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`)
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SilenceErrors = true
 	root.SilenceUsage = true
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usagef("%v; `%s --help` lists the flags", err, cmd.CommandPath())
-	})
+	root.PersistentPreRunE = checkFlags
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
 		a.hsmCommand(), a.partitionCommand(), a.roleCommand(), a.slotCommand(),
-		a.keyCommand(), a.doctorCommand(), a.versionCommand(),
+		a.keyCommand(), a.doctorCommand(), a.versionCommand(), a.completionCommand(),
 	)
 	return root
 }

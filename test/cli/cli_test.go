@@ -160,7 +160,7 @@ func TestExitStatus(t *testing.T) {
 	h.says(failed, "key show --label none --pin env:CO", "cannot find the key")
 	h.says(failed, "partition show --partition none", "perilune partition list")
 	h.says(usage, "hsm shwo", "did you mean")
-	h.says(usage, "hsm init", `"label" not set`)
+	h.says(usage, "hsm init", "needs --label")
 	h.says(usage, "key list --nothing", "--nothing")
 	h.says(usage, "key list", "no terminal to ask for a PIN", "--pin", "env:NAME, file:PATH, fd:N or stdin")
 	h.says(usage, "hsm zeroize", "destroys", "--force")

@@ -37,8 +37,8 @@ func TestPolicies(t *testing.T) {
 	}
 	for line, texts := range map[string][]string{
 		"hsm policy set --id 12 --value maybe --hsm-so-pin env:HSM_SO": {`--value "maybe"`, "on, off or a number"},
-		"hsm policy set --value on --hsm-so-pin env:HSM_SO":            {`"id" not set`},
-		"hsm policy set --id 12 --hsm-so-pin env:HSM_SO":               {`"value" not set`},
+		"hsm policy set --value on --hsm-so-pin env:HSM_SO":            {"needs --id"},
+		"hsm policy set --id 12 --hsm-so-pin env:HSM_SO":               {"needs --value"},
 		"hsm policy set --id twelve --value on":                        {"--id"},
 		"hsm policy set --id 12 --value off":                           {"no terminal to ask for a PIN", "--hsm-so-pin"},
 		"hsm policy show":                                              {"policy"},

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"io"
+
+	"github.com/spf13/cobra"
+)
+
+// shells are those that completion is made for, and how its script is used.
+var shells = []struct {
+	name, title, use string
+	write            func(root *cobra.Command, w io.Writer) error
+}{
+	{"bash", "bash", `For this shell:
+  source <(perilune completion bash)
+For every one (the package bash-completion must be installed):
+  perilune completion bash > ~/.local/share/bash-completion/completions/perilune`,
+		func(root *cobra.Command, w io.Writer) error { return root.GenBashCompletionV2(w, true) }},
+	{"zsh", "zsh", `For every shell, with a directory of fpath:
+  perilune completion zsh > "${fpath[1]}/_perilune"`,
+		func(root *cobra.Command, w io.Writer) error { return root.GenZshCompletion(w) }},
+	{"fish", "fish", `For this shell:
+  perilune completion fish | source
+For every one:
+  perilune completion fish > ~/.config/fish/completions/perilune.fish`,
+		func(root *cobra.Command, w io.Writer) error { return root.GenFishCompletion(w, true) }},
+	{"powershell", "PowerShell", `For this shell:
+  perilune completion powershell | Out-String | Invoke-Expression
+For every one, add that line to the profile.`,
+		func(root *cobra.Command, w io.Writer) error { return root.GenPowerShellCompletionWithDesc(w) }},
+}
+
+func (a *app) completionCommand() *cobra.Command {
+	cmd := a.group("completion", "Completion of command lines, for shells",
+		"Prints a script that teaches a shell to complete commands, flags, partitions, roles and keys of perilune.")
+	for _, shell := range shells {
+		cmd.AddCommand(a.command(shell.name, "Print the completion script for "+shell.title, "Prints the completion script for "+shell.title+".\n\n"+shell.use,
+			func(cmd *cobra.Command, _ []string) error { return shell.write(cmd.Root(), a.stdout) }))
+	}
+	return cmd
+}
