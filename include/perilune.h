@@ -719,6 +719,115 @@ typedef struct CK_SM2_KEY_EXCHANGE_PARAMS {
 
 typedef CK_SM2_KEY_EXCHANGE_PARAMS CK_PTR CK_SM2_KEY_EXCHANGE_PARAMS_PTR;
 
+/*
+ * Functions
+ *
+ * The CA_ functions have the names, arguments and meanings that programs for
+ * network HSMs of the Luna-compatible kind know. Programs find them by name
+ * (dlsym), or all at once by CA_GetFunctionList; the order in that structure is
+ * this library's own and grows at its end. A partition is a slot; where a
+ * function has an argument for a container, it is the number of a partition:
+ * its slot's plus one, or 0 for that of the slot or session given.
+ *
+ * Further names of that interface, which make no sense here (PED, firmware,
+ * functionality modules and the like), are exported without a prototype and
+ * answer CKR_FUNCTION_NOT_SUPPORTED, so that programs that look for all of them
+ * still load.
+ */
+
+/* CA_RoleStateGet */
+typedef struct CA_ROLE_STATE {
+  CK_BYTE flags; /* CAF_ROLE_STATE_ */
+  CK_BYTE loginAttemptsLeft;
+  CK_BYTE primaryAuthMech; /* CA_AUTH_ */
+  CK_BYTE secondaryAuthMech;
+} CA_ROLE_STATE;
+
+typedef CA_ROLE_STATE CK_PTR CA_ROLE_STATE_PTR;
+
+#define CAF_ROLE_STATE_INITIALIZED      0x01UL
+#define CAF_ROLE_STATE_LOCKED_OUT       0x02UL
+#define CAF_ROLE_STATE_ACTIVATED        0x04UL
+#define CAF_ROLE_STATE_HAS_RDK          0x08UL /* a cloning domain */
+#define CAF_ROLE_STATE_PIN_CHANGE       0x10UL /* the role must change its PIN */
+#define CAF_ROLE_STATE_CHALLENGE_CHANGE 0x20UL
+
+#define CA_AUTH_NONE     0UL
+#define CA_AUTH_PASSWORD 1UL
+
+typedef struct CK_CA_FUNCTION_LIST CK_CA_FUNCTION_LIST;
+typedef CK_CA_FUNCTION_LIST CK_PTR CK_CA_FUNCTION_LIST_PTR;
+typedef CK_CA_FUNCTION_LIST_PTR CK_PTR CK_CA_FUNCTION_LIST_PTR_PTR;
+
+/* Rows as in pkcs11.h. */
+#define CK_FUNCTIONS_VENDOR(X) \
+  X(CA_GetFunctionList, \
+    (CK_CA_FUNCTION_LIST_PTR_PTR ppFunctionList), \
+    (ppFunctionList)) \
+  X(CA_InitRolePIN, \
+    (CK_SESSION_HANDLE hSession, CK_USER_TYPE userType, \
+     CK_UTF8CHAR_PTR pPin, CK_ULONG ulPinLen), \
+    (hSession, userType, pPin, ulPinLen)) \
+  X(CA_ResetPIN, \
+    (CK_SESSION_HANDLE hSession, CK_UTF8CHAR_PTR pPin, CK_ULONG ulPinLen), \
+    (hSession, pPin, ulPinLen)) \
+  X(CA_RoleStateGet, \
+    (CK_SLOT_ID slotID, CK_USER_TYPE userType, CA_ROLE_STATE_PTR pState), \
+    (slotID, userType, pState)) \
+  X(CA_Deactivate, \
+    (CK_SLOT_ID slotID, CK_USER_TYPE userType), \
+    (slotID, userType)) \
+  X(CA_SessionCancel, \
+    (CK_SESSION_HANDLE hSession, CK_FLAGS flags), \
+    (hSession, flags)) \
+  X(CA_FindAdminSlotForSlot, \
+    (CK_SLOT_ID slotID, CK_SLOT_ID_PTR pAdminSlotID), \
+    (slotID, pAdminSlotID)) \
+  X(CA_GetSlotIdForContainer, \
+    (CK_SLOT_ID slotID, CK_ULONG ulContainerNumber, CK_SLOT_ID_PTR pSlotID), \
+    (slotID, ulContainerNumber, pSlotID)) \
+  X(CA_GetContainerList, \
+    (CK_SLOT_ID slotID, CK_ULONG ulGroup, CK_ULONG ulType, \
+     CK_ULONG_PTR pulContainers, CK_ULONG_PTR pulCount), \
+    (slotID, ulGroup, ulType, pulContainers, pulCount)) \
+  X(CA_GetContainerName, \
+    (CK_SLOT_ID slotID, CK_ULONG ulContainerNumber, CK_UTF8CHAR_PTR pName, \
+     CK_ULONG_PTR pulNameLen), \
+    (slotID, ulContainerNumber, pName, pulNameLen)) \
+  X(CA_GetNumberOfAllowedContainers, \
+    (CK_SLOT_ID slotID, CK_ULONG_PTR pulCount), \
+    (slotID, pulCount)) \
+  X(CA_DestroyMultipleObjects, \
+    (CK_SESSION_HANDLE hSession, CK_ULONG ulCount, \
+     CK_OBJECT_HANDLE_PTR phObjects, CK_ULONG_PTR pulIndex), \
+    (hSession, ulCount, phObjects, pulIndex))
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define CK_PROTOTYPE_(name, params, args) \
+  extern CK_DECLARE_FUNCTION(CK_RV, name) params;
+#define CK_POINTER_TYPE_(name, params, args) \
+  typedef CK_DECLARE_FUNCTION_POINTER(CK_RV, CK_##name) params;
+#define CK_MEMBER_(name, params, args) CK_##name name;
+
+CK_FUNCTIONS_VENDOR(CK_PROTOTYPE_)
+CK_FUNCTIONS_VENDOR(CK_POINTER_TYPE_)
+
+struct CK_CA_FUNCTION_LIST {
+  CK_VERSION version;
+  CK_FUNCTIONS_VENDOR(CK_MEMBER_)
+};
+
+#undef CK_PROTOTYPE_
+#undef CK_POINTER_TYPE_
+#undef CK_MEMBER_
+
+#ifdef __cplusplus
+}
+#endif
+
 #if defined(_WIN32) || defined(CRYPTOKI_FORCE_WIN32)
 #pragma pack(pop)
 #endif

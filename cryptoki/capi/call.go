@@ -64,7 +64,13 @@ func result(f int, err error) ck.RV {
 	return rv
 }
 
-func name(f int) string { return ck.FunctionNames[f].Name }
+// name is the function's; the vendor's follow the standard's.
+func name(f int) string {
+	if n := len(ck.FunctionNames); f >= n {
+		return ck.VendorFunctionNames[f-n]
+	}
+	return ck.FunctionNames[f].Name
+}
 
 // panicked logs where a panic came from: functions and lines, and the type of
 // its value, but neither the value nor any argument, for they may be secret.

@@ -26,7 +26,7 @@
 #if !defined(__linux__) || defined(PERILUNE_NO_FORK_GUARD)
 
 int perilune_forked(void) { return 0; }
-CK_FUNCTION_LIST_3_2_PTR perilune_heir(int create) {
+const struct perilune_heir *perilune_heir(int create) {
   (void)create;
   return NULL;
 }
@@ -66,7 +66,8 @@ CK_FUNCTION_LIST_3_2_PTR perilune_heir(int create) {
 struct state {
   int alive; /* the Go runtime of this copy lives in this process */
   pthread_mutex_t lock;
-  _Atomic(CK_FUNCTION_LIST_3_2_PTR) heir;
+  _Atomic(const struct perilune_heir *) heir;
+  struct perilune_heir lists; /* what heir points to */
 };
 
 static struct state unprotected = {.alive = 1, .lock = PTHREAD_MUTEX_INITIALIZER};
@@ -208,29 +209,36 @@ static void *load_from_file(void) {
   return handle;
 }
 
-static CK_FUNCTION_LIST_3_2_PTR load_copy(void) {
+/* Loads a copy and finds its function lists. */
+static int load_copy(struct perilune_heir *heir) {
   void *handle = load_from_memory();
   if (!handle) handle = load_from_file();
   CK_C_GetInterface get =
       handle ? (CK_C_GetInterface)dlsym(handle, "C_GetInterface") : NULL;
+  CK_CA_GetFunctionList get_vendor =
+      handle ? (CK_CA_GetFunctionList)dlsym(handle, "CA_GetFunctionList") : NULL;
   CK_VERSION version = {3, 2};
   CK_INTERFACE_PTR it = NULL;
-  if (get && get(NULL, &version, &it, 0) == CKR_OK) return it->pFunctionList;
+  if (get && get_vendor && get(NULL, &version, &it, 0) == CKR_OK &&
+      get_vendor(&heir->vendor) == CKR_OK) {
+    heir->standard = it->pFunctionList;
+    return 1;
+  }
   const char *why = dlerror();
   fprintf(stderr,
           "perilune: cannot load a fresh copy of the library after fork: %s\n",
           why ? why : strerror(errno));
-  return NULL;
+  return 0;
 }
 
-CK_FUNCTION_LIST_3_2_PTR perilune_heir(int create) {
+const struct perilune_heir *perilune_heir(int create) {
   struct state *s = state;
-  CK_FUNCTION_LIST_3_2_PTR heir = atomic_load(&s->heir);
+  const struct perilune_heir *heir = atomic_load(&s->heir);
   if (heir || !create) return heir;
   pthread_mutex_lock(&s->lock);
   heir = atomic_load(&s->heir);
-  if (!heir) {
-    heir = load_copy();
+  if (!heir && load_copy(&s->lists)) {
+    heir = &s->lists;
     atomic_store(&s->heir, heir);
   }
   pthread_mutex_unlock(&s->lock);

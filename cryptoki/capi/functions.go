@@ -129,6 +129,18 @@ var functions = [C.F_COUNT]function{
 	C.F_C_AsyncJoin:                 {run: notSupported},
 	C.F_C_WrapKeyAuthenticated:      {run: wrapKeyAuthenticated},
 	C.F_C_UnwrapKeyAuthenticated:    {run: unwrapKeyAuthenticated},
+
+	C.F_CA_InitRolePIN:                  {run: initRolePIN},
+	C.F_CA_ResetPIN:                     {run: resetPIN},
+	C.F_CA_RoleStateGet:                 {run: roleState},
+	C.F_CA_Deactivate:                   {run: deactivate},
+	C.F_CA_SessionCancel:                {run: sessionCancel},
+	C.F_CA_FindAdminSlotForSlot:         {run: adminSlot},
+	C.F_CA_GetSlotIdForContainer:        {run: containerSlot},
+	C.F_CA_GetContainerList:             {run: containerList},
+	C.F_CA_GetContainerName:             {run: containerName},
+	C.F_CA_GetNumberOfAllowedContainers: {run: allowedContainers},
+	C.F_CA_DestroyMultipleObjects:       {run: destroyObjects},
 }
 
 func notSupported(call) error { return ck.CKR_FUNCTION_NOT_SUPPORTED }

@@ -218,7 +218,7 @@ func TestRequests(t *testing.T) {
 			t.Errorf("%s: asks %+v, want %+v", r.function, got, r.request)
 		}
 	}
-	for i, f := range functions {
+	for i, f := range functions[:len(ck.FunctionNames)] { // the vendor's: vendor_test.go
 		if f.run != nil && !seen[name(i)] && callC(name(i)) != ck.CKR_FUNCTION_NOT_SUPPORTED && callC(name(i)) != ck.CKR_FUNCTION_NOT_PARALLEL {
 			t.Errorf("%s: no test", name(i))
 		}

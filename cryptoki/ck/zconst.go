@@ -2,6 +2,22 @@
 
 package ck
 
+// CA constants.
+const (
+	CA_AUTH_NONE     = 0x0
+	CA_AUTH_PASSWORD = 0x1
+)
+
+// CAF constants.
+const (
+	CAF_ROLE_STATE_INITIALIZED      = 0x1
+	CAF_ROLE_STATE_LOCKED_OUT       = 0x2
+	CAF_ROLE_STATE_ACTIVATED        = 0x4
+	CAF_ROLE_STATE_HAS_RDK          = 0x8
+	CAF_ROLE_STATE_PIN_CHANGE       = 0x10
+	CAF_ROLE_STATE_CHALLENGE_CHANGE = 0x20
+)
+
 // CK constants.
 const (
 	CK_TRUE                                 = 0x1
@@ -3187,4 +3203,21 @@ var FunctionNames = []struct {
 	{"C_AsyncJoin", Version{3, 2}},
 	{"C_WrapKeyAuthenticated", Version{3, 2}},
 	{"C_UnwrapKeyAuthenticated", Version{3, 2}},
+}
+
+// VendorFunctionNames are the functions of perilune.h in the order of their
+// list.
+var VendorFunctionNames = []string{
+	"CA_GetFunctionList",
+	"CA_InitRolePIN",
+	"CA_ResetPIN",
+	"CA_RoleStateGet",
+	"CA_Deactivate",
+	"CA_SessionCancel",
+	"CA_FindAdminSlotForSlot",
+	"CA_GetSlotIdForContainer",
+	"CA_GetContainerList",
+	"CA_GetContainerName",
+	"CA_GetNumberOfAllowedContainers",
+	"CA_DestroyMultipleObjects",
 }

@@ -36,6 +36,34 @@ func (r Role) String() string {
 	return "nobody"
 }
 
+// users are what C_Login calls the roles.
+var users = [NumRoles]ck.UserType{
+	RoleNone:                 ck.CKU_INVALID_USER_TYPE,
+	RoleHSMSO:                ck.CKU_SO,
+	RolePartitionSO:          ck.CKU_SO,
+	RoleCryptoOfficer:        ck.CKU_USER,
+	RoleCryptoUser:           ck.CKU_CRYPTO_USER,
+	RoleLimitedCryptoOfficer: ck.CKU_LIMITED_CRYPTO_OFFICER,
+	RoleAuditor:              ck.CKU_AUDIT,
+}
+
+// User is what C_Login calls the role. The Partition SO and the HSM SO have the
+// same user type; the slot tells them apart.
+func (r Role) User() ck.UserType { return users[r] }
+
+// PartitionRole is the role of a partition that a user type stands for.
+func PartitionRole(user ck.UserType) (Role, bool) {
+	if user == ck.CKU_LIMITED_USER_OLD {
+		user = ck.CKU_CRYPTO_USER
+	}
+	for _, r := range []Role{RolePartitionSO, RoleCryptoOfficer, RoleCryptoUser, RoleLimitedCryptoOfficer} {
+		if users[r] == user {
+			return r, true
+		}
+	}
+	return RoleNone, false
+}
+
 // Administration of the HSM, its partitions and their roles. Requests with a
 // Session need the right role logged in there: the HSM SO on [AdminSlot], the
 // Partition SO or the Crypto Officer on the partition's own slot.

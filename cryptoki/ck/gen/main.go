@@ -54,6 +54,7 @@ func generate(dir string) ([]byte, error) {
 	var (
 		consts    []constant
 		functions []function
+		vendor    []string
 		known     = make(map[string]uint64)
 	)
 	for _, name := range headers {
@@ -68,6 +69,7 @@ func generate(dir string) ([]byte, error) {
 		}
 		consts = append(consts, c...)
 		functions = append(functions, parseFunctions(lines)...)
+		vendor = append(vendor, parseVendorFunctions(lines)...)
 	}
 	if len(functions) == 0 {
 		return nil, fmt.Errorf("no CK_FUNCTIONS_ list found")
@@ -81,6 +83,7 @@ func generate(dir string) ([]byte, error) {
 		}
 	}
 	writeFunctions(&b, functions)
+	writeVendorFunctions(&b, vendor)
 	return format.Source(b.Bytes())
 }
 
@@ -93,7 +96,7 @@ func logicalLines(text string) []string {
 	return strings.Split(text, "\n")
 }
 
-var define = regexp.MustCompile(`^#define\s+(CK[A-Z]{0,3}_[A-Z0-9][A-Za-z0-9_]*)\s+(\S.*?)\s*$`)
+var define = regexp.MustCompile(`^#define\s+((?:CK[A-Z]{0,3}|CAF?)_[A-Z0-9][A-Za-z0-9_]*)\s+(\S.*?)\s*$`)
 
 // notConstants are macros that look like constants and are not.
 var notConstants = regexp.MustCompile(`^CK_(PTR|CALL_SPEC_|LINK_SPEC_)$`)
@@ -153,6 +156,7 @@ func evaluate(body string, known map[string]uint64) (uint64, error) {
 
 var (
 	list = regexp.MustCompile(`^#define\s+CK_FUNCTIONS_(\d+)_(\d+)\(X\)(.*)$`)
+	ours = regexp.MustCompile(`^#define\s+CK_FUNCTIONS_VENDOR\(X\)(.*)$`)
 	row  = regexp.MustCompile(`\bX\((C\w+),`)
 )
 
@@ -167,6 +171,17 @@ func parseFunctions(lines []string) []function {
 		minor, _ := strconv.Atoi(m[2])
 		for _, r := range row.FindAllStringSubmatch(m[3], -1) {
 			all = append(all, function{r[1], major, minor})
+		}
+	}
+	return all
+}
+
+func parseVendorFunctions(lines []string) (all []string) {
+	for _, line := range lines {
+		if m := ours.FindStringSubmatch(line); m != nil {
+			for _, r := range row.FindAllStringSubmatch(m[1], -1) {
+				all = append(all, r[1])
+			}
 		}
 	}
 	return all
@@ -300,6 +315,16 @@ func writeFunctions(b *bytes.Buffer, functions []function) {
 	b.WriteString("var FunctionNames = []struct {\nName string\nSince Version\n}{\n")
 	for _, f := range functions {
 		fmt.Fprintf(b, "{%q, Version{%d, %d}},\n", f.name, f.major, f.minor)
+	}
+	b.WriteString("}\n")
+}
+
+func writeVendorFunctions(b *bytes.Buffer, functions []string) {
+	b.WriteString("\n// VendorFunctionNames are the functions of perilune.h in the order of their\n")
+	b.WriteString("// list.\n")
+	b.WriteString("var VendorFunctionNames = []string{\n")
+	for _, f := range functions {
+		fmt.Fprintf(b, "%q,\n", f)
 	}
 	b.WriteString("}\n")
 }

@@ -1,0 +1,197 @@
+package capi
+
+import (
+	"unsafe"
+
+	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/cryptoki/cmem"
+	"github.com/perilune/perilune/cryptoki/p11"
+)
+
+// The functions of perilune.h: roles, partitions and objects. A container is a
+// partition by its number.
+
+// roleState as it is in C.
+type roleStateInfo struct {
+	Flags, LoginAttemptsLeft, PrimaryAuthMech, SecondaryAuthMech byte
+}
+
+func initRolePIN(c call) error {
+	pin, err := c.bytes(2)
+	if err != nil {
+		return err
+	}
+	role, ok := p11.PartitionRole(ck.UserType(c.words[1]))
+	if !ok {
+		return ck.CKR_USER_TYPE_INVALID
+	}
+	return c.do(&p11.InitRole{Session: c.session(), Role: role, PIN: pin}, new(p11.None))
+}
+
+// resetPIN is the SO's way to give the Crypto Officer another PIN.
+func resetPIN(c call) error {
+	pin, err := c.bytes(1)
+	if err != nil {
+		return err
+	}
+	return c.do(&p11.ResetRole{Session: c.session(), Role: p11.RoleCryptoOfficer, PIN: pin}, new(p11.None))
+}
+
+// role finds the state of a role of a slot by its user type.
+func (c call) role(slot ck.SlotID, user ck.UserType) (p11.RoleInfo, error) {
+	r, err := ask(c, &p11.ListRoles{Slot: slot})
+	if err != nil {
+		return p11.RoleInfo{}, err
+	}
+	for _, info := range r.Roles {
+		if info.Role.User() == user {
+			return info, nil
+		}
+	}
+	return p11.RoleInfo{}, ck.CKR_USER_TYPE_INVALID
+}
+
+func roleState(c call) error {
+	if err := c.needs(2); err != nil {
+		return err
+	}
+	info, err := c.role(ck.SlotID(c.words[0]), ck.UserType(c.words[1]))
+	if err != nil {
+		return err
+	}
+	out := roleStateInfo{LoginAttemptsLeft: byte(info.AttemptsLeft)}
+	if info.Initialized {
+		out.Flags |= byte(ck.CAF_ROLE_STATE_INITIALIZED)
+		out.PrimaryAuthMech = byte(ck.CA_AUTH_PASSWORD)
+	}
+	if info.Locked {
+		out.Flags |= byte(ck.CAF_ROLE_STATE_LOCKED_OUT)
+	}
+	return cmem.Store(&out, c.ptr(2), cmem.Host)
+}
+
+// deactivate has nothing to drop: passwords are never cached.
+func deactivate(c call) error {
+	_, err := c.role(ck.SlotID(c.words[0]), ck.UserType(c.words[1]))
+	return err
+}
+
+func adminSlot(c call) error {
+	if err := c.needs(1); err != nil {
+		return err
+	}
+	if _, err := ask(c, &p11.GetSlotInfo{Slot: ck.SlotID(c.words[0])}); err != nil {
+		return err
+	}
+	set(c, 1, p11.AdminSlot)
+	return nil
+}
+
+// partitions are those of the HSM, by container number.
+func (c call) partitions() (map[uint64]p11.PartitionInfo, []uint64, error) {
+	r, err := ask(c, &p11.ListPartitions{})
+	if err != nil {
+		return nil, nil, err
+	}
+	byNumber, numbers := map[uint64]p11.PartitionInfo{}, []uint64{}
+	for _, p := range r.Partitions {
+		n := uint64(p.Slot) + 1
+		byNumber[n], numbers = p, append(numbers, n)
+	}
+	return byNumber, numbers, nil
+}
+
+// container is the partition of a slot that is argument i and a container
+// number that is the next; number 0 is the slot's own.
+func (c call) container(i int) (p11.PartitionInfo, error) {
+	byNumber, _, err := c.partitions()
+	if err != nil {
+		return p11.PartitionInfo{}, err
+	}
+	n := c.number(i + 1)
+	if n == 0 {
+		n = c.number(i) + 1
+	}
+	if p, ok := byNumber[n]; ok {
+		return p, nil
+	}
+	return p11.PartitionInfo{}, ck.CKR_CONTAINER_HANDLE_INVALID
+}
+
+func containerSlot(c call) error {
+	if err := c.needs(2); err != nil {
+		return err
+	}
+	p, err := c.container(0)
+	if err != nil {
+		return err
+	}
+	set(c, 2, p.Slot)
+	return nil
+}
+
+func containerList(c call) error {
+	if err := c.needs(4); err != nil {
+		return err
+	}
+	_, numbers, err := c.partitions()
+	if err != nil {
+		return err
+	}
+	return list(c, 3, numbers)
+}
+
+func containerName(c call) error {
+	out, err := c.output(2)
+	if err != nil {
+		return err
+	}
+	p, err := c.container(0)
+	if err != nil {
+		return err
+	}
+	return c.text(2, out, p.Name)
+}
+
+// text answers with text by the convention for output, without a zero at its
+// end.
+func (c call) text(i int, out p11.Output, s string) error {
+	var err error
+	switch {
+	case out.Query:
+	case len(out.Buf) < len(s):
+		err = ck.CKR_BUFFER_TOO_SMALL
+	default:
+		copy(out.Buf, s)
+	}
+	return c.wrote(i, &p11.Length{N: len(s)}, err)
+}
+
+func allowedContainers(c call) error {
+	if err := c.needs(1); err != nil {
+		return err
+	}
+	info, err := ask(c, &p11.GetHSMInfo{})
+	if err != nil {
+		return err
+	}
+	set(c, 1, uint64(info.MaxPartitions))
+	return nil
+}
+
+// destroyObjects destroys one object after the other; where it stops, the index
+// tells.
+func destroyObjects(c call) error {
+	n := c.number(1)
+	if c.words[3] == 0 || c.words[2] == 0 && n != 0 || n > maxBytes {
+		return ck.CKR_ARGUMENTS_BAD
+	}
+	for i := range n {
+		handle := cmem.LoadULong(unsafe.Add(c.ptr(2), int(i)*cmem.Host.ULong), cmem.Host)
+		if err := c.do(&p11.DestroyObject{Session: c.session(), Object: ck.ObjectHandle(handle)}, new(p11.None)); err != nil {
+			set(c, 3, i)
+			return err
+		}
+	}
+	return nil
+}
