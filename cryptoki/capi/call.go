@@ -60,6 +60,12 @@ func result(f int, err error) ck.RV {
 		return rv
 	}
 	rv := ck.RVOf(err)
+	var r *p11.Refusal
+	if errors.As(err, &r) {
+		slog.Debug("perilune: call refused", "function", name(f), "rv", rv, "err", err,
+			"rule", r.Rule, "attribute", r.Attribute, "policy", r.Policy, "remedy", r.Remedy)
+		return rv
+	}
 	slog.Debug("perilune: call failed", "function", name(f), "rv", rv, "err", err)
 	return rv
 }

@@ -3,7 +3,6 @@ package hsm
 import (
 	"fmt"
 
-	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/cryptoki/p11"
 )
 
@@ -83,16 +82,16 @@ var accessTable = [p11.NumKinds]string{
 	p11.KindDeletePartition:    "AA AA AA AA A A L.A",
 	p11.KindInitRole:           "RL R. RA RA . X NNN",
 	p11.KindResetRole:          "RL R. RA RA . X NNN",
+	p11.KindExplainRefusal:     ".. .. .. .. . . ...",
 }
 
 // access is the table in the form that a call looks at.
 var access = parseAccess()
 
-func parseAccess() (t [p11.NumKinds][numStates]ck.RV) {
-	codes := map[rune]ck.RV{
-		'.': ck.CKR_OK, 'L': ck.CKR_USER_NOT_LOGGED_IN, 'A': ck.CKR_USER_NOT_AUTHORIZED,
-		'R': ck.CKR_SESSION_READ_ONLY, 'N': ck.CKR_FUNCTION_NOT_SUPPORTED,
-		'X': ck.CKR_PIN_EXPIRED,
+func parseAccess() (t [p11.NumKinds][numStates]refusal) {
+	letters := map[rune]refusal{
+		'.': noRefusal, 'L': refuseNotLoggedIn, 'A': refuseRole, 'R': refuseReadOnlySession,
+		'N': refuseAdminSlot, 'X': refusePINExpired,
 	}
 	for kind, row := range accessTable {
 		state := sessionState(0)
@@ -100,11 +99,11 @@ func parseAccess() (t [p11.NumKinds][numStates]ck.RV) {
 			if c == ' ' {
 				continue
 			}
-			rv, ok := codes[c]
+			r, ok := letters[c]
 			if !ok || state >= numStates {
 				panic(fmt.Sprintf("hsm: access table, row %v", p11.Kind(kind)))
 			}
-			t[kind][state] = rv
+			t[kind][state] = r
 			state++
 		}
 		if row != "" && state != numStates {
@@ -145,8 +144,13 @@ func (s *session) column() sessionState {
 
 // mayCall answers from the table.
 func (s *session) mayCall(kind p11.Kind) error {
-	if rv := access[kind][s.column()]; rv != ck.CKR_OK {
-		return rv
+	r := access[kind][s.column()]
+	if r == noRefusal {
+		return nil
 	}
-	return nil
+	role, _ := s.acting()
+	if role == p11.RoleNone {
+		return deny(r, "%v with nobody logged in", kind)
+	}
+	return deny(r, "%v by the %v", kind, role)
 }

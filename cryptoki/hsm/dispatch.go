@@ -21,7 +21,10 @@ func (h *HSM) Do(ctx context.Context, req p11.Request, reply any) error {
 	if err := h.refresh(ctx); err != nil {
 		return err
 	}
-	return handlers[req.Kind()](h, ctx, req, reply)
+	if err := handlers[req.Kind()](h, ctx, req, reply); err != nil {
+		return h.refused(req, err)
+	}
+	return nil
 }
 
 // onSlot is the handler of a request that names no session.
@@ -146,4 +149,5 @@ var handlers = [p11.NumKinds]handler{
 	p11.KindListRoles:          onSlot((*HSM).handleListRoles),
 	p11.KindInitRole:           onSession((*HSM).handleInitRole),
 	p11.KindResetRole:          onSession((*HSM).handleResetRole),
+	p11.KindExplainRefusal:     onUnlockedSession((*HSM).handleExplainRefusal),
 }

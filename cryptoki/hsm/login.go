@@ -19,7 +19,7 @@ func (h *HSM) roleOf(p *partition, user ck.UserType) (p11.Role, error) {
 			return role, nil
 		}
 	}
-	return 0, fmt.Errorf("user type %#x: %w", uint64(user), ck.CKR_USER_TYPE_INVALID)
+	return 0, deny(refuseUserType, "user type %#x", uint64(user))
 }
 
 // handleLogin serves C_Login and C_LoginUser (PKCS#11 v3.1 sections 5.6.8 and
@@ -34,7 +34,7 @@ func (h *HSM) handleLogin(ctx context.Context, s *session, q *p11.Login, _ *p11.
 		return err
 	}
 	if q.Username != "" && !strings.EqualFold(q.Username, role.String()) {
-		return fmt.Errorf("there is no %s named %q: %w", role, q.Username, ck.CKR_USER_TYPE_INVALID)
+		return deny(refuseUserType, "there is no %s named %q", role, q.Username)
 	}
 	p.mu.RLock()
 	err = p.mayLogin(role)
@@ -54,13 +54,13 @@ func (h *HSM) handleLogin(ctx context.Context, s *session, q *p11.Login, _ *p11.
 func (p *partition) mayLogin(role p11.Role) error {
 	switch {
 	case p.role == role:
-		return ck.CKR_USER_ALREADY_LOGGED_IN
+		return deny(refuseSameRole, "the %v is logged in already", role)
 	case p.role != p11.RoleNone:
-		return ck.CKR_USER_ANOTHER_ALREADY_LOGGED_IN
+		return deny(refuseOtherRole, "the %v is logged in", p.role)
 	case !p.admin() && !p.state.Initialized:
-		return fmt.Errorf("the token is not initialised: %w", ck.CKR_USER_PIN_NOT_INITIALIZED)
+		return deny(refuseNoPIN, "the token is not initialised")
 	case (role == p11.RolePartitionSO || role == p11.RoleHSMSO) && p.nRW < p.nSessions:
-		return ck.CKR_SESSION_READ_ONLY_EXISTS
+		return deny(refuseReadOnlyExists, "a R/O session is open")
 	}
 	return nil
 }

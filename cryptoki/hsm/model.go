@@ -51,6 +51,8 @@ type session struct {
 	rw     bool
 	owns   atomic.Bool // it has, or had, session objects
 
+	failure atomic.Pointer[failure] // the last call that failed; refusal.go
+
 	// mu is held by the one call that uses the session at a time; it guards
 	// what follows. No lock of the partition or the HSM is held while
 	// computing.

@@ -187,15 +187,15 @@ func (s *session) mayMake(from origin, class ck.ObjectClass, token, private bool
 	role := s.role()
 	switch {
 	case token && !s.rw:
-		return ck.CKR_SESSION_READ_ONLY
+		return deny(refuseReadOnlySession, "a token object is not made in a R/O session")
 	case private && (role == p11.RoleNone || role == p11.RolePartitionSO):
-		return fmt.Errorf("private objects need the Crypto Officer: %w", ck.CKR_USER_NOT_LOGGED_IN)
+		return denyFor(refuseNotLoggedIn, ck.CKA_PRIVATE, "private objects need the Crypto Officer")
 	case role == p11.RoleHSMSO, role == p11.RolePartitionSO && isKey(class):
-		return fmt.Errorf("the %s makes no keys: %w", role, ck.CKR_USER_NOT_AUTHORIZED)
+		return deny(refuseRole, "the %s makes no keys", role)
 	case role == p11.RoleCryptoUser && from.derives() && !token:
 		return nil
 	case role == p11.RoleCryptoUser && (private || isSecretKind(class)):
-		return fmt.Errorf("the Crypto User makes public objects and derived session keys only: %w", ck.CKR_USER_NOT_AUTHORIZED)
+		return deny(refuseRole, "the Crypto User makes public objects and derived session keys only")
 	}
 	return nil
 }
@@ -205,13 +205,13 @@ func (s *session) mayDestroy(o *object) error {
 	role := s.role()
 	switch {
 	case o.isBuiltin():
-		return ck.CKR_ACTION_PROHIBITED
+		return deny(refuseBuiltin, "an object of the HSM stays as it is")
 	case o.token() && !s.rw:
-		return ck.CKR_SESSION_READ_ONLY
+		return deny(refuseReadOnlySession, "a token object does not change in a R/O session")
 	case role == p11.RoleHSMSO, role == p11.RolePartitionSO && isKey(o.class):
-		return fmt.Errorf("the %s destroys no keys: %w", role, ck.CKR_USER_NOT_AUTHORIZED)
+		return deny(refuseRole, "the %s destroys no keys", role)
 	case role == p11.RoleCryptoUser && o.token() && (o.private() || isSecretKind(o.class)):
-		return fmt.Errorf("the Crypto User destroys public objects and session objects only: %w", ck.CKR_USER_NOT_AUTHORIZED)
+		return deny(refuseRole, "the Crypto User destroys public objects and session objects only")
 	}
 	return nil
 }
@@ -222,19 +222,19 @@ func (s *session) mayDestroy(o *object) error {
 func (s *session) mayModify(role p11.Role, o *object, template []ck.Attribute) error {
 	switch {
 	case o.isBuiltin():
-		return ck.CKR_ACTION_PROHIBITED
+		return deny(refuseBuiltin, "an object of the HSM stays as it is")
 	case o.token() && !s.rw:
-		return ck.CKR_SESSION_READ_ONLY
+		return deny(refuseReadOnlySession, "a token object does not change in a R/O session")
 	case role == p11.RoleHSMSO, role == p11.RoleCryptoUser:
-		return fmt.Errorf("the %s modifies nothing: %w", role, ck.CKR_USER_NOT_AUTHORIZED)
+		return deny(refuseRole, "the %s modifies nothing", role)
 	case role == p11.RolePartitionSO && isKey(o.class):
 		for _, a := range template {
 			if a.Type != ck.CKA_TRUSTED {
-				return fmt.Errorf("of keys, the Partition SO changes CKA_TRUSTED only: %w", ck.CKR_USER_NOT_AUTHORIZED)
+				return denyFor(refuseRole, a.Type, "of keys, the Partition SO changes CKA_TRUSTED only")
 			}
 		}
 	case role != p11.RolePartitionSO && o.class == ck.CKO_CERTIFICATE && o.bool(ck.CKA_TRUSTED):
-		return fmt.Errorf("a trusted certificate: %w", ck.CKR_ACTION_PROHIBITED)
+		return denyFor(refuseTrusted, ck.CKA_TRUSTED, "a trusted certificate")
 	}
 	return nil
 }
@@ -285,12 +285,16 @@ func (h *HSM) handleDestroyObject(ctx context.Context, s *session, q *p11.Destro
 	}
 	if !o.token() {
 		if !o.bool(ck.CKA_DESTROYABLE) {
-			return ck.CKR_ACTION_PROHIBITED
+			return errNotDestroyable()
 		}
 		h.objects.remove(o)
 		return nil
 	}
 	return h.destroy(ctx, s.part, o.ref)
+}
+
+func errNotDestroyable() error {
+	return denyFor(refuseNotDestroyable, ck.CKA_DESTROYABLE, "CKA_DESTROYABLE is false")
 }
 
 // handleGetObjectSize tells how many bytes the attributes take.

@@ -306,7 +306,7 @@ func (h *HSM) destroy(ctx context.Context, p *partition, ref store.Ref) error {
 			return err
 		}
 		if !now.bool(ck.CKA_DESTROYABLE) {
-			return ck.CKR_ACTION_PROHIBITED
+			return errNotDestroyable()
 		}
 		return tx.Delete(ref, rec.Version)
 	})

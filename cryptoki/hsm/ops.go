@@ -63,7 +63,7 @@ var (
 	// errOtherInput refuses to give the kept result for another input.
 	errOtherInput = fmt.Errorf("the call repeated after CKR_BUFFER_TOO_SMALL has other input: %w", ck.CKR_OPERATION_ACTIVE)
 	// errNeedsLogin is for keys with CKA_ALWAYS_AUTHENTICATE.
-	errNeedsLogin = fmt.Errorf("the key has CKA_ALWAYS_AUTHENTICATE, so C_Login(CKU_CONTEXT_SPECIFIC) must come first: %w", ck.CKR_USER_NOT_LOGGED_IN)
+	errNeedsLogin = denyFor(refuseContextLogin, ck.CKA_ALWAYS_AUTHENTICATE, "the key has CKA_ALWAYS_AUTHENTICATE, so C_Login(CKU_CONTEXT_SPECIFIC) must come first")
 )
 
 // handleBegin serves C_EncryptInit and its kin.
@@ -90,7 +90,7 @@ func (h *HSM) handleBegin(ctx context.Context, s *session, q *p11.Begin, _ *p11.
 	var key *object
 	if q.Op != p11.OpDigest {
 		if s.role() == p11.RolePartitionSO {
-			return fmt.Errorf("the Partition SO can only digest: %w", ck.CKR_USER_NOT_AUTHORIZED)
+			return deny(refuseRole, "the Partition SO can only digest")
 		}
 		if key, err = h.keyObject(ctx, s, q.Key); err != nil {
 			return err
@@ -301,7 +301,7 @@ func (h *HSM) handleDigestKey(ctx context.Context, s *session, q *p11.DigestKey,
 		return err
 	}
 	if key.class != ck.CKO_SECRET_KEY {
-		return fmt.Errorf("only secret keys can be digested: %w", ck.CKR_KEY_INDIGESTIBLE)
+		return denyFor(refuseIndigestible, ck.CKA_CLASS, "only secret keys can be digested")
 	}
 	_, err = o.update(key.key().Value(), p11.Output{})
 	return s.settle(o, err)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/cryptoki/p11"
 	"github.com/perilune/perilune/engine"
 )
 
@@ -209,7 +210,22 @@ func always(v []byte) func(origin) []byte { return func(origin) []byte { return 
 
 // refuse is the error rv about an attribute, with the rule that it broke.
 func refuse(t ck.AttributeType, rv ck.RV, format string, args ...any) error {
-	return fmt.Errorf("%v: %s: %w", t, fmt.Sprintf(format, args...), rv)
+	text := fmt.Sprintf("%v: %s", t, fmt.Sprintf(format, args...))
+	r, ok := attributeRefusals[rv]
+	if !ok {
+		return &p11.Refusal{Code: rv, Text: text, Attribute: t.String()}
+	}
+	return denyFor(r, t, "%s", text)
+}
+
+// attributeRefusals are the refusals of templates, by what the standard answers.
+var attributeRefusals = map[ck.RV]refusal{
+	ck.CKR_ATTRIBUTE_TYPE_INVALID:  refuseAttributeUnknown,
+	ck.CKR_ATTRIBUTE_VALUE_INVALID: refuseAttributeValue,
+	ck.CKR_ATTRIBUTE_READ_ONLY:     refuseAttributeReadOnly,
+	ck.CKR_TEMPLATE_INCONSISTENT:   refuseTemplateInconsistent,
+	ck.CKR_TEMPLATE_INCOMPLETE:     refuseTemplateIncomplete,
+	ck.CKR_WRAPPED_KEY_LEN_RANGE:   refuseWrappedLength,
 }
 
 // maxValue bounds the length of one value, maxObject of a whole object.

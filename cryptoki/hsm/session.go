@@ -138,7 +138,7 @@ func (h *HSM) handleOpenSession(ctx context.Context, q *p11.OpenSession, r *p11.
 		return ck.CKR_SLOT_ID_INVALID
 	}
 	if !s.rw && (p.role == p11.RolePartitionSO || p.role == p11.RoleHSMSO) {
-		return ck.CKR_SESSION_READ_WRITE_SO_EXISTS
+		return deny(refuseSOExists, "an SO is logged in, so there are no R/O sessions")
 	}
 	if !h.sessions.add(s) {
 		return ck.CKR_SESSION_COUNT

@@ -179,7 +179,7 @@ func (s *schema) admits(o origin, l attrList, role p11.Role) error {
 		case r.refused(o):
 			return refuse(a.Type, ck.CKR_ATTRIBUTE_READ_ONLY, "must not be specified here")
 		case r.rules&bySO != 0 && role != p11.RolePartitionSO && a.Value[0] != 0:
-			return refuse(a.Type, ck.CKR_ATTRIBUTE_READ_ONLY, "only the Partition SO can make it true")
+			return denyFor(refuseAttributeBySO, a.Type, "only the Partition SO can make %v true", a.Type)
 		}
 		if r.check != nil {
 			if err := r.check(a.Value); err != nil {
@@ -465,8 +465,11 @@ func newUniqueID() []byte {
 // copyOf makes the copy of an object (sections 4.1.3 and 5.7.2).
 func (d *draft) copyOf(s *session) (*object, error) {
 	base := d.base
-	if base.isBuiltin() || !base.bool(ck.CKA_COPYABLE) {
-		return nil, ck.CKR_ACTION_PROHIBITED
+	if base.isBuiltin() {
+		return nil, deny(refuseBuiltin, "an object of the HSM is not copied")
+	}
+	if !base.bool(ck.CKA_COPYABLE) {
+		return nil, denyFor(refuseNotCopyable, ck.CKA_COPYABLE, "CKA_COPYABLE is false")
 	}
 	role := s.role()
 	l, err := base.withChanges(originCopy, role, d.template)
@@ -488,7 +491,7 @@ func (d *draft) copyOf(s *session) (*object, error) {
 // changed is the attributes of o after C_SetAttributeValue (section 5.7.6).
 func (o *object) changed(role p11.Role, template []ck.Attribute) (flat, error) {
 	if !o.bool(ck.CKA_MODIFIABLE) {
-		return nil, ck.CKR_ACTION_PROHIBITED
+		return nil, denyFor(refuseNotModifiable, ck.CKA_MODIFIABLE, "CKA_MODIFIABLE is false")
 	}
 	l, err := o.withChanges(originModify, role, template)
 	if err != nil {
@@ -532,9 +535,9 @@ func (o *object) mayBecome(role p11.Role, a ck.Attribute) error {
 	}
 	switch {
 	case r.rules&onlyToTrue != 0 && o.bool(a.Type), r.rules&onlyToFalse != 0 && !o.bool(a.Type):
-		return refuse(a.Type, ck.CKR_ATTRIBUTE_READ_ONLY, "cannot be changed back")
+		return denyFor(refuseAttributeOneWay, a.Type, "%v cannot be changed back", a.Type)
 	case r.rules&bySO != 0 && role != p11.RolePartitionSO:
-		return refuse(a.Type, ck.CKR_ATTRIBUTE_READ_ONLY, "only the Partition SO changes it")
+		return denyFor(refuseAttributeBySO, a.Type, "only the Partition SO changes %v", a.Type)
 	case r.rules&erasable != 0 && len(a.Value) > 0:
 		return refuse(a.Type, ck.CKR_ATTRIBUTE_VALUE_INVALID, "it can only be erased")
 	case a.Type == ck.CKA_PUBLIC_KEY_INFO && len(a.Value) > 0:

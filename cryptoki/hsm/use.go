@@ -73,13 +73,13 @@ func (h *HSM) mechanismFor(m *ck.Mechanism, u use) (*engine.Mechanism, error) {
 	}
 	row := engine.Find(m.Type)
 	if row == nil {
-		return nil, fmt.Errorf("unknown mechanism %v: %w", m.Type, ck.CKR_MECHANISM_INVALID)
+		return nil, deny(refuseMechanismUnknown, "unknown mechanism %v", m.Type)
 	}
 	if able := useRules[u].able; able == nil || !able(row) {
-		return nil, fmt.Errorf("%v does not serve this function: %w", m.Type, ck.CKR_MECHANISM_INVALID)
+		return nil, deny(refuseMechanismFunction, "%v does not serve this function", m.Type)
 	}
 	if h.fipsMode.Load() && !row.Approved(producing[u]) {
-		return nil, fmt.Errorf("FIPS mode does not allow %v for this function: %w", m.Type, ck.CKR_MECHANISM_INVALID)
+		return nil, deny(refuseMechanismFIPS, "FIPS mode does not allow %v for this function", m.Type)
 	}
 	if err := checkParam(row, m.Param); err != nil {
 		return nil, err
@@ -125,20 +125,20 @@ func (h *HSM) checkUse(row *engine.Mechanism, u use, key *object, param any) err
 	rule := &useRules[u]
 	kt := key.keyType()
 	if !row.Takes(key.class, kt) {
-		return fmt.Errorf("%v does not work with keys of type %v: %w", row.Type, kt, ck.CKR_KEY_TYPE_INCONSISTENT)
+		return denyFor(refuseKeyType, ck.CKA_KEY_TYPE, "%v does not work with keys of type %v", row.Type, kt)
 	}
 	switch {
 	case key.class == ck.CKO_SECRET_KEY, key.class == rule.half:
 	case u == useDerive && row.DerivesFromPublic:
 	case u == useDerive:
-		return fmt.Errorf("%v derives from private keys: %w", row.Type, ck.CKR_KEY_TYPE_INCONSISTENT)
+		return denyFor(refuseKeyType, ck.CKA_CLASS, "%v derives from private keys", row.Type)
 	default:
 		// "The fact that the key MUST have a CKA_ENCRYPT attribute implies
 		// that the key cannot be a private key" (section 5.1.6).
-		return fmt.Errorf("this is the other key of the pair: %w", ck.CKR_KEY_FUNCTION_NOT_PERMITTED)
+		return denyFor(refuseKeyHalf, ck.CKA_CLASS, "this is the other key of the pair")
 	}
 	if !key.bool(rule.attr) && !row.DerivesPublic {
-		return fmt.Errorf("%v of the key is false: %w", rule.attr, ck.CKR_KEY_FUNCTION_NOT_PERMITTED)
+		return denyFor(refuseKeyUsage, rule.attr, "%v of the key is false", rule.attr)
 	}
 	if err := checkAllowed(row.Type, key); err != nil {
 		return err
@@ -170,7 +170,7 @@ func checkAllowed(m ck.MechanismType, key *object) error {
 	if allowed, ok := ck.MechanismTypes(list); ok && slices.Contains(allowed, m) {
 		return nil
 	}
-	return fmt.Errorf("CKA_ALLOWED_MECHANISMS of the key lacks %v: %w", m, ck.CKR_MECHANISM_INVALID)
+	return denyFor(refuseMechanismOfKey, ck.CKA_ALLOWED_MECHANISMS, "CKA_ALLOWED_MECHANISMS of the key lacks %v", m)
 }
 
 // checkSize compares the size of the key with what the mechanism bears.
@@ -184,7 +184,11 @@ func checkSize(row *engine.Mechanism, key *engine.Key, min, max uint64) error {
 	}
 	size := kt.Size(key)
 	if size < min || max != 0 && size > max {
-		return fmt.Errorf("key of size %d where %v takes %d to %d: %w", size, row.Type, min, max, ck.CKR_KEY_SIZE_RANGE)
+		r := refuseKeySize
+		if size >= row.Min && (max == 0 || size <= max) {
+			r = refuseKeySizeFIPS
+		}
+		return deny(r, "key of size %d where %v takes %d to %d", size, row.Type, min, max)
 	}
 	return nil
 }
@@ -195,7 +199,7 @@ func renamed(err error, codes map[ck.RV]ck.RV) error {
 		return nil
 	}
 	if code, ok := codes[ck.RVOf(err)]; ok {
-		return &renamedError{err.Error(), code}
+		return recoded(err, code)
 	}
 	return err
 }

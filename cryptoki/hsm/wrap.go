@@ -118,22 +118,21 @@ func wrappable(row *engine.Mechanism, wrapping, key *object) error {
 	case ck.CKO_SECRET_KEY:
 	case ck.CKO_PRIVATE_KEY:
 		if row.Wrapped.SecretOnly {
-			return fmt.Errorf("%v wraps secret keys only: %w", row.Type, ck.CKR_KEY_NOT_WRAPPABLE)
+			return deny(refuseNotWrappable, "%v wraps secret keys only", row.Type)
 		}
 	default:
-		return fmt.Errorf("a public key needs no wrapping: %w", ck.CKR_KEY_NOT_WRAPPABLE)
+		return deny(refuseNotWrappable, "a public key needs no wrapping")
 	}
 	if !key.bool(ck.CKA_EXTRACTABLE) {
-		return fmt.Errorf("CKA_EXTRACTABLE is false: %w", ck.CKR_KEY_UNEXTRACTABLE)
+		return denyFor(refuseUnextractable, ck.CKA_EXTRACTABLE, "CKA_EXTRACTABLE is false")
 	}
 	if key.bool(ck.CKA_WRAP_WITH_TRUSTED) && !wrapping.bool(ck.CKA_TRUSTED) {
-		return fmt.Errorf("CKA_WRAP_WITH_TRUSTED, but CKA_TRUSTED of the wrapping key is false: %w", ck.CKR_KEY_NOT_WRAPPABLE)
+		return denyFor(refuseWrapWithTrusted, ck.CKA_WRAP_WITH_TRUSTED, "CKA_WRAP_WITH_TRUSTED, but CKA_TRUSTED of the wrapping key is false")
 	}
 	template := wrapping.template(ck.CKA_WRAP_TEMPLATE)
 	for i := range template {
 		if !key.matches(template[i : i+1]) {
-			// CKR_KEY_HANDLE_INVALID is what section 5.18.3 says.
-			return fmt.Errorf("%v is not as CKA_WRAP_TEMPLATE of the wrapping key wants it: %w", template[i].Type, ck.CKR_KEY_HANDLE_INVALID)
+			return denyFor(refuseWrapTemplate, template[i].Type, "%v is not as CKA_WRAP_TEMPLATE of the wrapping key wants it", template[i].Type)
 		}
 	}
 	return nil
@@ -148,7 +147,7 @@ func payloadOf(key *object) (payload []byte, wipe func(), err error) {
 	}
 	kt := engine.FindKeyType(key.keyType())
 	if kt == nil || kt.MarshalPKCS8 == nil {
-		return nil, nil, fmt.Errorf("keys of type %v have no PKCS #8 form: %w", key.keyType(), ck.CKR_KEY_NOT_WRAPPABLE)
+		return nil, nil, denyFor(refuseNotWrappable, ck.CKA_KEY_TYPE, "keys of type %v have no PKCS #8 form", key.keyType())
 	}
 	if payload, err = kt.MarshalPKCS8(k); err != nil {
 		return nil, nil, fmt.Errorf("no PKCS #8 form (%v): %w", err, ck.CKR_KEY_NOT_WRAPPABLE)
@@ -202,7 +201,7 @@ func (h *HSM) handleUnwrapKey(ctx context.Context, s *session, q *p11.UnwrapKey,
 // errAlwaysAuthenticate is for functions without a place for the login that
 // such a key needs. "Failing or omitting to re-authenticate" answers this
 // (section 4.9), and to let them pass would make the attribute worth nothing.
-var errAlwaysAuthenticate = fmt.Errorf("the key has CKA_ALWAYS_AUTHENTICATE, and this function has no place for the login: %w", ck.CKR_USER_NOT_LOGGED_IN)
+var errAlwaysAuthenticate = denyFor(refuseNoContextLogin, ck.CKA_ALWAYS_AUTHENTICATE, "the key has CKA_ALWAYS_AUTHENTICATE, and this function has no place for the login")
 
 // unwrapDraft is the draft of the new key, and its length if the template gives
 // one.
@@ -214,30 +213,30 @@ func unwrapDraft(row *engine.Mechanism, from *object, template []ck.Attribute) (
 		return nil, 0, err
 	}
 	if !ok {
-		return nil, 0, fmt.Errorf("CKA_CLASS is missing: %w", ck.CKR_TEMPLATE_INCOMPLETE)
+		return nil, 0, refuse(ck.CKA_CLASS, ck.CKR_TEMPLATE_INCOMPLETE, "missing")
 	}
 	d.class = ck.ObjectClass(class)
 	switch {
 	case d.class == ck.CKO_SECRET_KEY:
 	case d.class != ck.CKO_PRIVATE_KEY:
-		return nil, 0, fmt.Errorf("CKA_CLASS %v: only secret and private keys can be unwrapped: %w", d.class, ck.CKR_TEMPLATE_INCONSISTENT)
+		return nil, 0, refuse(ck.CKA_CLASS, ck.CKR_TEMPLATE_INCONSISTENT, "%v: only secret and private keys can be unwrapped", d.class)
 	case row.Wrapped.SecretOnly:
-		return nil, 0, fmt.Errorf("CKA_CLASS CKO_PRIVATE_KEY: %v wraps secret keys only: %w", row.Type, ck.CKR_TEMPLATE_INCONSISTENT)
+		return nil, 0, refuse(ck.CKA_CLASS, ck.CKR_TEMPLATE_INCONSISTENT, "CKO_PRIVATE_KEY: %v wraps secret keys only", row.Type)
 	}
 	kt, ok, err := w.keyType()
 	if err != nil {
 		return nil, 0, err
 	}
 	if !ok {
-		return nil, 0, fmt.Errorf("CKA_KEY_TYPE is missing: %w", ck.CKR_TEMPLATE_INCOMPLETE)
+		return nil, 0, refuse(ck.CKA_KEY_TYPE, ck.CKR_TEMPLATE_INCOMPLETE, "missing")
 	}
 	d.keyType = kt
 	known := engine.FindKeyType(d.keyType)
 	switch {
 	case known == nil:
-		return nil, 0, fmt.Errorf("CKA_KEY_TYPE %v is not known: %w", d.keyType, ck.CKR_ATTRIBUTE_VALUE_INVALID)
+		return nil, 0, refuse(ck.CKA_KEY_TYPE, ck.CKR_ATTRIBUTE_VALUE_INVALID, "%v is not known", d.keyType)
 	case d.class == ck.CKO_PRIVATE_KEY && known.UnmarshalPKCS8 == nil:
-		return nil, 0, fmt.Errorf("CKA_KEY_TYPE %v: these keys have no PKCS #8 form: %w", d.keyType, ck.CKR_TEMPLATE_INCONSISTENT)
+		return nil, 0, refuse(ck.CKA_KEY_TYPE, ck.CKR_TEMPLATE_INCONSISTENT, "%v: these keys have no PKCS #8 form", d.keyType)
 	}
 	if d.class == ck.CKO_PRIVATE_KEY {
 		return d, 0, nil
@@ -254,12 +253,12 @@ func unwrappedLength(row *engine.Mechanism, kt ck.KeyType, w wishes) (int, error
 	case err != nil:
 		return 0, err
 	case !lengthFits(kt, length):
-		return 0, fmt.Errorf("CKA_VALUE_LEN %d: no length of %v: %w", length, kt, ck.CKR_WRAPPED_KEY_LEN_RANGE)
+		return 0, refuse(ck.CKA_VALUE_LEN, ck.CKR_WRAPPED_KEY_LEN_RANGE, "%d: no length of %v", length, kt)
 	case length == 0:
 		length = fixedLength(kt)
 	}
 	if length == 0 && row.Wrapped.Last {
-		return 0, fmt.Errorf("CKA_VALUE_LEN is missing, and nothing else tells the length: %w", ck.CKR_TEMPLATE_INCOMPLETE)
+		return 0, refuse(ck.CKA_VALUE_LEN, ck.CKR_TEMPLATE_INCOMPLETE, "missing, and nothing else tells the length")
 	}
 	return length, nil
 }
@@ -354,7 +353,7 @@ func (w wishes) ulong(t ck.AttributeType) (v uint64, ok bool, err error) {
 	for _, template := range w {
 		if a := ck.Find(template, t); a != nil {
 			if v, ok = ck.ULong(a.Value); !ok {
-				return 0, false, fmt.Errorf("%v is not a CK_ULONG: %w", t, ck.CKR_ATTRIBUTE_VALUE_INVALID)
+				return 0, false, refuse(t, ck.CKR_ATTRIBUTE_VALUE_INVALID, "not a CK_ULONG")
 			}
 			return v, true, nil
 		}
@@ -378,7 +377,7 @@ func (w wishes) length() (int, error) {
 		return 0, err
 	}
 	if v == 0 || v > maxSecretLen {
-		return 0, fmt.Errorf("CKA_VALUE_LEN %d: must be 1 to %d: %w", v, maxSecretLen, ck.CKR_ATTRIBUTE_VALUE_INVALID)
+		return 0, refuse(ck.CKA_VALUE_LEN, ck.CKR_ATTRIBUTE_VALUE_INVALID, "%d: must be 1 to %d", v, maxSecretLen)
 	}
 	return int(v), nil
 }

@@ -63,6 +63,7 @@ const (
 	KindListRoles
 	KindInitRole
 	KindResetRole
+	KindExplainRefusal
 	NumKinds int = iota
 )
 
@@ -141,6 +142,7 @@ var Table = [NumKinds]Row{
 	KindListRoles:          {KindListRoles, "ListRoles", ChangesNothing},
 	KindInitRole:           {KindInitRole, "InitRole", ChangesToken},
 	KindResetRole:          {KindResetRole, "ResetRole", ChangesToken},
+	KindExplainRefusal:     {KindExplainRefusal, "ExplainRefusal", ChangesNothing},
 }
 
 // String is the request's name.
@@ -264,6 +266,8 @@ func (*InitRole) Kind() Kind                        { return KindInitRole }
 func (*InitRole) returns(None)                      {}
 func (*ResetRole) Kind() Kind                       { return KindResetRole }
 func (*ResetRole) returns(None)                     {}
+func (*ExplainRefusal) Kind() Kind                  { return KindExplainRefusal }
+func (*ExplainRefusal) returns(Explanation)         {}
 
 // On is the session of a request that names one: see [OnSession].
 func (q *InitPIN) On() ck.SessionHandle            { return q.Session }
@@ -306,3 +310,4 @@ func (q *CreatePartition) On() ck.SessionHandle    { return q.Session }
 func (q *DeletePartition) On() ck.SessionHandle    { return q.Session }
 func (q *InitRole) On() ck.SessionHandle           { return q.Session }
 func (q *ResetRole) On() ck.SessionHandle          { return q.Session }
+func (q *ExplainRefusal) On() ck.SessionHandle     { return q.Session }
