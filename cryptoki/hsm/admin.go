@@ -3,7 +3,6 @@ package hsm
 import (
 	"context"
 	"fmt"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/perilune/perilune/cryptoki/ck"
@@ -17,12 +16,15 @@ func (h *HSM) handleGetHSMInfo(ctx context.Context, _ *p11.GetHSMInfo, r *p11.HS
 	if err != nil {
 		return err
 	}
+	if err := h.viewStorage(ctx, &r.Storage); err != nil {
+		return err
+	}
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	*r = p11.HSMInfo{
 		Initialized: h.info.Initialized, Zeroized: h.info.Zeroized, Label: h.info.Label,
 		Serial: h.info.Serial, Profile: h.info.Profile, Created: h.info.Created,
-		MaxPartitions: MaxPartitions, StorageLocation: h.opts.Location,
+		MaxPartitions: h.info.licensed(), Storage: r.Storage, StorageLocation: h.opts.Location,
 		FIPSMode: h.fipsMode.Load(), Cryptography: engine.Module(),
 	}
 	if so := roles[p11.RoleHSMSO]; so != nil {
@@ -76,6 +78,12 @@ func (h *HSM) handleInitHSM(ctx context.Context, q *p11.InitHSM, _ *p11.None) er
 		}
 		m.hsm.Initialized, m.hsm.Zeroized, m.hsm.Label = true, false, q.Label
 		m.hsm.Profile, m.hsm.Storage = prof.name, prof.storage
+		if q.Storage != nil {
+			m.hsm.Storage = *q.Storage
+		}
+		if err := h.limitAll(tx, m); err != nil {
+			return err
+		}
 		if err := h.replaceMeta(tx, 0, kindHSM, &m.hsm.record, &m.hsm); err != nil {
 			return err
 		}
@@ -103,95 +111,6 @@ func (h *HSM) mayReinit(handle ck.SessionHandle) error {
 
 func (h *HSM) handleZeroizeHSM(ctx context.Context, _ *p11.ZeroizeHSM, _ *p11.None) error {
 	return h.zeroizeHSM(ctx, false)
-}
-
-// partitionNameChars are the characters of a partition's name besides letters
-// and digits.
-const partitionNameChars = "!#$%'()*+,-./:=@[]^_{}~"
-
-func checkPartitionName(name string) error {
-	ok := len(name) >= 1 && len(name) <= 32
-	for _, c := range []byte(name) {
-		letter := c|0x20 >= 'a' && c|0x20 <= 'z'
-		ok = ok && (letter || c >= '0' && c <= '9' || strings.IndexByte(partitionNameChars, c) >= 0)
-	}
-	if !ok {
-		return fmt.Errorf("a partition name has 1 to 32 letters, digits and %s: %w", partitionNameChars, ck.CKR_ARGUMENTS_BAD)
-	}
-	return nil
-}
-
-func (h *HSM) handleCreatePartition(ctx context.Context, _ *session, q *p11.CreatePartition, r *p11.PartitionInfo) error {
-	if err := checkPartitionName(q.Name); err != nil {
-		return err
-	}
-	var made *partitionState
-	err := h.store.Update(ctx, func(tx store.Tx) error {
-		m, err := h.readMeta(tx)
-		if err != nil {
-			return err
-		}
-		made, err = h.createPartition(tx, m, q.Name)
-		return err
-	})
-	if err != nil {
-		return storeError(err)
-	}
-	if err := h.refresh(ctx); err != nil {
-		return err
-	}
-	*r = h.partitionInfo(*made, 0)
-	return nil
-}
-
-func (h *HSM) partitionInfo(s partitionState, objects uint64) p11.PartitionInfo {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	return p11.PartitionInfo{
-		Slot: slotOf(spaceOf(s.Number)), Name: s.Name, Label: s.Label, Serial: h.serialOf(s.Number),
-		Initialized: s.Initialized, Created: s.Created, Objects: objects,
-	}
-}
-
-// realPartition is the partition in a slot, which must not be the free slot.
-func (h *HSM) realPartition(slot ck.SlotID) (*partition, error) {
-	p, err := h.partition(slot)
-	if err != nil {
-		return nil, err
-	}
-	if s := p.stateNow(); s.free() {
-		return nil, errNoFreeSlot
-	}
-	return p, nil
-}
-
-func (h *HSM) handleDeletePartition(ctx context.Context, _ *session, q *p11.DeletePartition, _ *p11.None) error {
-	p, err := h.realPartition(q.Slot)
-	if err != nil {
-		return err
-	}
-	return h.zeroizePartition(ctx, p.space, true)
-}
-
-func (h *HSM) handleListPartitions(ctx context.Context, _ *p11.ListPartitions, r *p11.PartitionList) error {
-	return storeError(h.store.View(ctx, func(tx store.Tx) error {
-		m, err := h.readMeta(tx)
-		if err != nil {
-			return err
-		}
-		for _, s := range m.parts {
-			public, err := tx.Count(spaceOf(s.Number), kindPublicObject)
-			if err != nil {
-				return err
-			}
-			private, err := tx.Count(spaceOf(s.Number), kindPrivateObject)
-			if err != nil {
-				return err
-			}
-			r.Partitions = append(r.Partitions, h.partitionInfo(s, public+private))
-		}
-		return nil
-	}))
 }
 
 func (h *HSM) handleListRoles(ctx context.Context, q *p11.ListRoles, r *p11.RoleList) error {

@@ -133,7 +133,7 @@ func damaged(rec *store.Record, err error) error {
 
 // recordOf is the record of a token object at a version.
 func (p *partition) recordOf(o *object, keys *spaceKeys, ref store.Ref, version uint64, terms []store.Term) store.Record {
-	rec := store.Record{Ref: ref, Space: p.space, Kind: kindOf(o.private()), Version: version, Terms: terms}
+	rec := store.Record{Ref: ref, Space: p.space, Kind: kindOf(o.private()), Version: version, Terms: terms, Charge: o.charge()}
 	keys.seal(&rec, o.attrs)
 	return rec
 }
@@ -227,7 +227,8 @@ func (h *HSM) insert(ctx context.Context, p *partition, condition func(store.Tx)
 }
 
 // write runs fn in a transaction, unless the partition was initialised anew:
-// objects written then would be sealed under keys that nobody has.
+// objects written then would be sealed under keys that nobody has. Nothing comes
+// into a partition by another way, so its size is heeded here.
 func (h *HSM) write(ctx context.Context, p *partition, fn func(store.Tx) error) error {
 	state := p.stateNow()
 	return h.store.Update(ctx, func(tx store.Tx) error {
@@ -235,12 +236,15 @@ func (h *HSM) write(ctx context.Context, p *partition, fn func(store.Tx) error) 
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
+		size := state.Size
 		if err != nil || rec.Version != state.version { // it changed: how?
-			if err := h.sameEpoch(tx, p, state.Epoch); err != nil {
+			now, err := h.sameEpoch(tx, p, state.Epoch)
+			if err != nil {
 				return err
 			}
+			size = now.Size
 		}
-		return fn(tx)
+		return within(tx, p.space, size, fn)
 	})
 }
 

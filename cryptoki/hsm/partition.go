@@ -321,18 +321,21 @@ func (p *partition) stateNow() partitionState {
 }
 
 // createPartition adds an empty, uninitialised partition.
-func (h *HSM) createPartition(tx store.Tx, m *metaState, name string) (*partitionState, error) {
-	if len(m.parts) >= MaxPartitions {
-		return nil, fmt.Errorf("the HSM has its %d partitions: %w", MaxPartitions, ck.CKR_LICENSE_CAPACITY_EXCEEDED)
+func (h *HSM) createPartition(tx store.Tx, m *metaState, name string, w wish) (*partitionState, error) {
+	if licensed := m.hsm.licensed(); len(m.parts) >= licensed {
+		return nil, fmt.Errorf("the HSM may have %d partitions (HSM policy %d), and has %d: %w",
+			licensed, policyMaxPartitions, len(m.parts), ck.CKR_LICENSE_CAPACITY_EXCEEDED)
+	}
+	size, err := m.sizeOf(w, 0)
+	if err != nil {
+		return nil, err
 	}
 	number := m.hsm.NextPartition
 	if name == "" {
 		name = fmt.Sprintf("partition%d", number)
 	}
-	for _, p := range m.parts {
-		if p.Name == name {
-			return nil, fmt.Errorf("a partition named %q exists: %w", name, ck.CKR_OBJECT_ALREADY_EXISTS)
-		}
+	if err := m.nameIsFree(name, number); err != nil {
+		return nil, err
 	}
 	m.hsm.NextPartition++
 	if err := h.replaceMeta(tx, 0, kindHSM, &m.hsm.record, &m.hsm); err != nil {
@@ -340,7 +343,7 @@ func (h *HSM) createPartition(tx store.Tx, m *metaState, name string) (*partitio
 	}
 	s := &partitionState{
 		Number: number, Name: name, Epoch: randomBytes(16), Salt: randomBytes(32),
-		Created: h.timestamp(),
+		Created: h.timestamp(), Size: size,
 	}
 	return s, h.insertMeta(tx, 0, kindPartition, &s.record, s)
 }

@@ -340,27 +340,27 @@ func (h *HSM) setPIN(ctx context.Context, p *partition, role p11.Role, pin, secr
 	}
 	epoch := p.stateNow().Epoch
 	return storeError(h.store.Update(ctx, func(tx store.Tx) error {
-		if err := h.sameEpoch(tx, p, epoch); err != nil {
+		if _, err := h.sameEpoch(tx, p, epoch); err != nil {
 			return err
 		}
 		return h.putRole(tx, p.space, r)
 	}))
 }
 
-// sameEpoch fails if another process initialised or deleted the partition
+// sameEpoch returns the partition's record as it is now, and fails if another process initialised or deleted the partition
 // meanwhile: a key wrapped now would belong to nothing.
-func (h *HSM) sameEpoch(tx store.Tx, p *partition, epoch []byte) error {
+func (h *HSM) sameEpoch(tx store.Tx, p *partition, epoch []byte) (*partitionState, error) {
 	if p.admin() {
-		return nil
+		return &partitionState{}, nil
 	}
 	_, s, err := h.readPartition(tx, p.space)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if s == nil || string(s.Epoch) != string(epoch) {
-		return fmt.Errorf("the partition was initialised anew meanwhile: %w", ck.CKR_DEVICE_REMOVED)
+		return nil, fmt.Errorf("the partition was initialised anew meanwhile: %w", ck.CKR_DEVICE_REMOVED)
 	}
-	return nil
+	return s, nil
 }
 
 // checkPIN says whether a role of p may have this PIN from now on.

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/cryptoki/p11"
@@ -90,9 +88,10 @@ func (h *HSM) handleGetTokenInfo(ctx context.Context, q *p11.GetTokenInfo, r *ck
 		MaxSessionCount:   ck.EffectivelyInfinite,
 		MaxRwSessionCount: ck.EffectivelyInfinite,
 		MinPinLen:         uint64(minPIN), MaxPinLen: uint64(maxPIN),
-		TotalPublicMemory: ck.UnavailableInformation, FreePublicMemory: ck.UnavailableInformation,
-		TotalPrivateMemory: ck.UnavailableInformation, FreePrivateMemory: ck.UnavailableInformation,
 		FirmwareVersion: Version,
+	}
+	if err := h.tokenMemory(ctx, p, r); err != nil {
+		return err
 	}
 	p.mu.RLock()
 	r.SessionCount, r.RwSessionCount = uint64(p.nSessions), uint64(p.nRW)
@@ -148,9 +147,9 @@ func (h *HSM) handleInitToken(ctx context.Context, q *p11.InitToken, _ *p11.None
 	if err := h.checkPIN(p, q.PIN); err != nil {
 		return err
 	}
-	label := strings.TrimRight(q.Label, " ")
-	if len(label) > 32 || !utf8.ValidString(label) {
-		return fmt.Errorf("a token label is at most 32 bytes of UTF-8: %w", ck.CKR_ARGUMENTS_BAD)
+	label, err := checkLabel(q.Label)
+	if err != nil {
+		return err
 	}
 	p.mu.RLock()
 	open := p.nSessions
@@ -203,7 +202,7 @@ func (h *HSM) initPartition(ctx context.Context, space store.Space, label string
 			if m.hsm.Initialized || space != spaceOf(m.hsm.NextPartition) {
 				return fmt.Errorf("the slot is no longer free: %w", ck.CKR_SLOT_ID_INVALID)
 			}
-			if s, err = h.createPartition(tx, m, ""); err != nil {
+			if s, err = h.createPartition(tx, m, "", wish{}); err != nil {
 				return err
 			}
 		}

@@ -80,6 +80,7 @@ type (
 		Profile         string
 		Partitions      int
 		MaxPartitions   int
+		Storage         Storage
 		Created         string // RFC 3339, UTC
 		StorageLocation string
 		FIPSMode        bool   // HSM policy 12 is off
@@ -93,6 +94,9 @@ type (
 		Label   string
 		PIN     []byte
 		Profile string // "" for standard
+		// Storage is what the HSM has for partitions, in bytes, 0 for no limit;
+		// nil for what the profile says.
+		Storage *uint64
 	}
 	// ZeroizeHSM destroys all keys, roles and partitions. Whoever can write
 	// the store may call it, for he could delete its files.
@@ -112,12 +116,43 @@ type (
 		Session   ck.SessionHandle
 		ID, Value uint64
 	}
+	// Storage is an account in bytes, of a partition or of the HSM. Total and
+	// Free are 0 where there is no limit; Overhead is what partitions take
+	// beside their objects.
+	Storage struct{ Total, Used, Free, Overhead uint64 }
 	// CreatePartition makes an empty partition, to be initialised on its
-	// slot. Name is unique on the HSM.
+	// slot. Name is unique on the HSM. Size is how many bytes its objects may
+	// take, 0 for the usual; AllFree gives it all that the HSM has left.
 	CreatePartition struct {
 		Session ck.SessionHandle
 		Name    string
+		Size    uint64
+		AllFree bool
 	}
+	// ResizePartition gives a partition another size, as in CreatePartition,
+	// but not less than its objects take.
+	ResizePartition struct {
+		Session ck.SessionHandle
+		Slot    ck.SlotID
+		Size    uint64
+		AllFree bool
+	}
+	// RenamePartition changes the name, which is the HSM SO's; the label stays.
+	RenamePartition struct {
+		Session ck.SessionHandle
+		Slot    ck.SlotID
+		Name    string
+	}
+	// LabelPartition changes the label, which is the Partition SO's.
+	LabelPartition struct {
+		Session ck.SessionHandle
+		Label   string
+	}
+	// ClearPartition deletes the token objects that the role logged in may
+	// delete.
+	ClearPartition struct{ Session ck.SessionHandle }
+	// Cleared is its reply.
+	Cleared struct{ Objects uint64 }
 	// DeletePartition destroys a partition and all that is in it.
 	DeletePartition struct {
 		Session ck.SessionHandle
@@ -136,6 +171,7 @@ type (
 		Initialized bool
 		Created     string // RFC 3339, UTC
 		Objects     uint64 // public and private token objects
+		Storage     Storage
 	}
 	// ListRoles asks for the roles of a slot and their state.
 	ListRoles struct{ Slot ck.SlotID }

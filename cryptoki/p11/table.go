@@ -59,6 +59,10 @@ const (
 	KindSetHSMPolicy
 	KindCreatePartition
 	KindDeletePartition
+	KindResizePartition
+	KindRenamePartition
+	KindLabelPartition
+	KindClearPartition
 	KindListPartitions
 	KindListRoles
 	KindInitRole
@@ -138,6 +142,10 @@ var Table = [NumKinds]Row{
 	KindSetHSMPolicy:       {KindSetHSMPolicy, "SetHSMPolicy", ChangesToken},
 	KindCreatePartition:    {KindCreatePartition, "CreatePartition", ChangesToken},
 	KindDeletePartition:    {KindDeletePartition, "DeletePartition", ChangesToken},
+	KindResizePartition:    {KindResizePartition, "ResizePartition", ChangesToken},
+	KindRenamePartition:    {KindRenamePartition, "RenamePartition", ChangesToken},
+	KindLabelPartition:     {KindLabelPartition, "LabelPartition", ChangesToken},
+	KindClearPartition:     {KindClearPartition, "ClearPartition", ChangesToken},
 	KindListPartitions:     {KindListPartitions, "ListPartitions", ChangesNothing},
 	KindListRoles:          {KindListRoles, "ListRoles", ChangesNothing},
 	KindInitRole:           {KindInitRole, "InitRole", ChangesToken},
@@ -258,6 +266,14 @@ func (*CreatePartition) Kind() Kind                 { return KindCreatePartition
 func (*CreatePartition) returns(PartitionInfo)      {}
 func (*DeletePartition) Kind() Kind                 { return KindDeletePartition }
 func (*DeletePartition) returns(None)               {}
+func (*ResizePartition) Kind() Kind                 { return KindResizePartition }
+func (*ResizePartition) returns(PartitionInfo)      {}
+func (*RenamePartition) Kind() Kind                 { return KindRenamePartition }
+func (*RenamePartition) returns(None)               {}
+func (*LabelPartition) Kind() Kind                  { return KindLabelPartition }
+func (*LabelPartition) returns(None)                {}
+func (*ClearPartition) Kind() Kind                  { return KindClearPartition }
+func (*ClearPartition) returns(Cleared)             {}
 func (*ListPartitions) Kind() Kind                  { return KindListPartitions }
 func (*ListPartitions) returns(PartitionList)       {}
 func (*ListRoles) Kind() Kind                       { return KindListRoles }
@@ -308,6 +324,10 @@ func (q *GenerateRandom) On() ck.SessionHandle     { return q.Session }
 func (q *SetHSMPolicy) On() ck.SessionHandle       { return q.Session }
 func (q *CreatePartition) On() ck.SessionHandle    { return q.Session }
 func (q *DeletePartition) On() ck.SessionHandle    { return q.Session }
+func (q *ResizePartition) On() ck.SessionHandle    { return q.Session }
+func (q *RenamePartition) On() ck.SessionHandle    { return q.Session }
+func (q *LabelPartition) On() ck.SessionHandle     { return q.Session }
+func (q *ClearPartition) On() ck.SessionHandle     { return q.Session }
 func (q *InitRole) On() ck.SessionHandle           { return q.Session }
 func (q *ResetRole) On() ck.SessionHandle          { return q.Session }
 func (q *ExplainRefusal) On() ck.SessionHandle     { return q.Session }
