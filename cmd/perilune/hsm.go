@@ -18,20 +18,21 @@ func (a *app) hsmCommand() *cobra.Command {
 
 // hsmJSON is what `hsm show --json` prints.
 type hsmJSON struct {
-	Initialized    bool   `json:"initialized"`
-	Zeroized       bool   `json:"zeroized"`
-	Label          string `json:"label"`
-	Serial         string `json:"serial"`
-	Profile        string `json:"profile"`
-	Model          string `json:"model"`
-	Version        string `json:"version"`
-	SOAttemptsLeft int    `json:"so_attempts_left"`
-	Partitions     int    `json:"partitions"`
-	MaxPartitions  int    `json:"max_partitions"`
-	Created        string `json:"created"`
-	Home           string `json:"home"`
-	FIPSMode       bool   `json:"fips_mode"`
-	Cryptography   string `json:"cryptography"`
+	Initialized    bool        `json:"initialized"`
+	Zeroized       bool        `json:"zeroized"`
+	Label          string      `json:"label"`
+	Serial         string      `json:"serial"`
+	Profile        string      `json:"profile"`
+	Model          string      `json:"model"`
+	Version        string      `json:"version"`
+	SOAttemptsLeft int         `json:"so_attempts_left"`
+	Partitions     int         `json:"partitions"`
+	MaxPartitions  int         `json:"max_partitions"`
+	Created        string      `json:"created"`
+	Home           string      `json:"home"`
+	FIPSMode       bool        `json:"fips_mode"`
+	Cryptography   string      `json:"cryptography"`
+	Storage        storageJSON `json:"storage"`
 }
 
 func (a *app) hsmShowCommand() *cobra.Command {
@@ -59,7 +60,7 @@ func (a *app) hsmShowCommand() *cobra.Command {
 				Initialized: info.Initialized, Zeroized: info.Zeroized, Label: info.Label, Serial: fmt.Sprint(info.Serial),
 				Profile: info.Profile, Model: token.Model, Version: version, SOAttemptsLeft: info.SOAttemptsLeft,
 				Partitions: info.Partitions, MaxPartitions: info.MaxPartitions, Created: info.Created, Home: info.StorageLocation,
-				FIPSMode: info.FIPSMode, Cryptography: info.Cryptography,
+				FIPSMode: info.FIPSMode, Cryptography: info.Cryptography, Storage: newStorageJSON(info.Storage),
 			})
 		}
 		a.showHSM(info, token.Model, parts.Partitions)
@@ -100,14 +101,19 @@ func (a *app) showHSM(info p11.HSMInfo, model string, parts []p11.PartitionInfo)
 		fmt.Fprintf(a.stdout, "Partition: %s, Name: %s\n", printable(p.Serial), printable(p.Name))
 	}
 	fmt.Fprintf(a.stdout, "%-32s %d\n%-32s %d\n\n", "Number of partitions allowed:", info.MaxPartitions, "Number of partitions created:", info.Partitions)
-	details(a.stdout, "HSM Storage Information", []field{{"Directory", info.StorageLocation}})
+	details(a.stdout, "HSM Storage Information", []field{
+		{"Directory", info.StorageLocation},
+		{"Maximum Storage Space (Bytes)", limit(info.Storage, info.Storage.Total)},
+		{"Space In Use (Bytes)", fmt.Sprint(info.Storage.Used)},
+		{"Free Space Left (Bytes)", limit(info.Storage, info.Storage.Free)},
+	})
 }
 
 func (a *app) hsmInitCommand() *cobra.Command {
 	var (
-		label     string
-		so, newSO *pinFlag
-		force     *bool
+		label, storage string
+		so, newSO      *pinFlag
+		force          *bool
 	)
 	cmd := a.command("init", "Initialise the HSM: label it and give it an HSM SO", `Initialises the HSM: gives it a label and its HSM SO a PIN. From then on only
 the HSM SO makes and deletes partitions. Partitions that were made through the
@@ -127,6 +133,9 @@ replace it; without --new-pin, a present PIN that came from a flag stays.`,
 				return failing(err, "cannot initialise the HSM")
 			}
 			q := &p11.InitHSM{Label: label}
+			if q.Storage, err = storageTotal(storage); err != nil {
+				return err
+			}
 			if !info.Initialized {
 				if cmd.Flags().Changed("new-pin") {
 					return usagef("the HSM has no HSM SO yet, so there is no PIN to replace: --so-pin is the new PIN")
@@ -152,6 +161,7 @@ replace it; without --new-pin, a present PIN that came from a flag stays.`,
 		})
 	cmd.Flags().StringVar(&label, "label", "", "label of the HSM, at most 32 bytes (required)")
 	_ = cmd.MarkFlagRequired("label")
+	cmd.Flags().StringVar(&storage, "storage", "", "`bytes` that the HSM has for partitions, or unlimited (default: what the profile says)")
 	so = pin(cmd, "so-pin", "PIN of the HSM SO")
 	newSO = pin(cmd, "new-pin", "new PIN of the HSM SO, if the HSM has one")
 	force = forceFlag(cmd)

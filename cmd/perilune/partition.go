@@ -14,43 +14,50 @@ import (
 func (a *app) partitionCommand() *cobra.Command {
 	cmd := a.group("partition", "Partitions: where keys are kept", "")
 	cmd.AddCommand(a.partitionCreateCommand(), a.partitionInitCommand(), a.partitionListCommand(),
-		a.partitionShowCommand(), a.partitionDeleteCommand())
+		a.partitionShowCommand(), a.partitionResizeCommand(), a.partitionRenameCommand(), a.partitionLabelCommand(),
+		a.partitionClearCommand(), a.partitionDeleteCommand())
 	return cmd
 }
 
 // partitionJSON is what --json tells of a partition.
 type partitionJSON struct {
-	Slot        uint64 `json:"slot"`
-	Name        string `json:"name"`
-	Label       string `json:"label"`
-	Serial      string `json:"serial"`
-	Initialized bool   `json:"initialized"`
-	Created     string `json:"created"`
-	Objects     uint64 `json:"objects"`
+	Slot        uint64      `json:"slot"`
+	Name        string      `json:"name"`
+	Label       string      `json:"label"`
+	Serial      string      `json:"serial"`
+	Initialized bool        `json:"initialized"`
+	Created     string      `json:"created"`
+	Objects     uint64      `json:"objects"`
+	Storage     storageJSON `json:"storage"`
 }
 
 func newPartitionJSON(p p11.PartitionInfo) partitionJSON {
 	return partitionJSON{
 		Slot: uint64(p.Slot), Name: p.Name, Label: p.Label, Serial: p.Serial,
-		Initialized: p.Initialized, Created: p.Created, Objects: p.Objects,
+		Initialized: p.Initialized, Created: p.Created, Objects: p.Objects, Storage: newStorageJSON(p.Storage),
 	}
 }
 
 func (a *app) partitionCreateCommand() *cobra.Command {
 	var (
 		name   string
+		size   *sizeFlags
 		so     *pinFlag
 		asJSON *bool
 	)
 	cmd := a.command("create", "Create an empty partition, as the HSM SO", `Creates an empty partition, as the HSM SO. Whoever is to be its Partition SO then
-initialises it with 'perilune partition init'.`,
+initialises it with 'perilune partition init'.
+
+Without --size and --all-free a partition of an HSM with a storage total gets an
+equal share of what is free for each partition that may still be made, and one of
+an HSM without a total has no limit.`,
 		func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			m, session, err := a.loginHSMSO(ctx, so, "create a partition")
 			if err != nil {
 				return err
 			}
-			info, err := p11.Call(ctx, m, &p11.CreatePartition{Session: session, Name: name})
+			info, err := p11.Call(ctx, m, &p11.CreatePartition{Session: session, Name: name, Size: size.bytes, AllFree: size.all})
 			if err != nil {
 				return failing(err, "cannot create partition %q", name)
 			}
@@ -63,6 +70,7 @@ initialises it with 'perilune partition init'.`,
 		})
 	cmd.Flags().StringVar(&name, "name", "", "name of the partition, unique on the HSM (required)")
 	_ = cmd.MarkFlagRequired("name")
+	size = newSizeFlags(cmd)
 	so = pin(cmd, "hsm-so-pin", "PIN of the HSM SO")
 	asJSON = jsonFlag(cmd)
 	return cmd
@@ -141,7 +149,7 @@ func (a *app) initPIN(ctx context.Context, t target, f *pinFlag, force bool) ([]
 
 func (a *app) partitionListCommand() *cobra.Command {
 	var asJSON *bool
-	cmd := a.command("list", "List the partitions", "", func(cmd *cobra.Command, _ []string) error {
+	cmd := a.command("list", "List the partitions", `Lists the partitions, with the bytes that their objects may take (Total), and do.`, func(cmd *cobra.Command, _ []string) error {
 		ctx := cmd.Context()
 		m, err := a.hsm(ctx)
 		if err != nil {
@@ -155,7 +163,8 @@ func (a *app) partitionListCommand() *cobra.Command {
 		var rows [][]string
 		for _, p := range parts.Partitions {
 			list = append(list, newPartitionJSON(p))
-			rows = append(rows, []string{fmt.Sprint(uint64(p.Slot)), p.Name, p.Serial, or(p.Label, "-"), yesNo(p.Initialized), fmt.Sprint(p.Objects)})
+			rows = append(rows, []string{fmt.Sprint(uint64(p.Slot)), p.Name, p.Serial, or(p.Label, "-"), yesNo(p.Initialized), fmt.Sprint(p.Objects),
+				limit(p.Storage, p.Storage.Total), fmt.Sprint(p.Storage.Used), limit(p.Storage, p.Storage.Free)})
 		}
 		switch {
 		case *asJSON:
@@ -164,7 +173,7 @@ func (a *app) partitionListCommand() *cobra.Command {
 			fmt.Fprintln(a.stdout, "There are no partitions.")
 			return nil
 		}
-		return table(a.stdout, []string{"Slot", "Name", "Serial #", "Label", "Initialized", "Objects"}, rows)
+		return table(a.stdout, []string{"Slot", "Name", "Serial #", "Label", "Initialized", "Objects", "Total", "Used", "Free"}, rows)
 	})
 	asJSON = jsonFlag(cmd)
 	return cmd
@@ -211,6 +220,8 @@ func (a *app) partitionShowCommand() *cobra.Command {
 			{"Initialized", yesNo(t.info.Initialized)},
 			{"Created", t.info.Created},
 			{"Object Count", fmt.Sprint(t.info.Objects)},
+			{"Storage (Bytes)", storageLine(t.info.Storage)},
+			{"Storage Overhead (Bytes)", fmt.Sprint(t.info.Storage.Overhead)},
 			{"Token Flags", ""},
 		})
 		for _, f := range tokenFlags(token.Flags) {
