@@ -154,4 +154,9 @@ var handlers = [p11.NumKinds]handler{
 	p11.KindInitRole:           onSession((*HSM).handleInitRole),
 	p11.KindResetRole:          onSession((*HSM).handleResetRole),
 	p11.KindExplainRefusal:     onUnlockedSession((*HSM).handleExplainRefusal),
+	p11.KindSetAppID:           onSlot((*HSM).handleSetAppID),
+	p11.KindGetAppID:           onSlot((*HSM).handleGetAppID),
+	p11.KindOpenAppID:          onSlot((*HSM).handleOpenAppID),
+	p11.KindCloseAppID:         onSlot((*HSM).handleCloseAppID),
+	p11.KindRestartSlot:        onSlot((*HSM).handleRestartSlot),
 }

@@ -61,10 +61,13 @@ type HSM struct {
 	settings atomic.Pointer[settings] // of the HSM's policies; policy.go
 	fipsMode atomic.Bool              // policy 12 is off
 
-	mu     sync.RWMutex // guards what follows
-	info   hsmState
-	parts  map[ck.SlotID]*partition
-	events []ck.SlotID // slots that changed, for C_WaitForSlotEvent
+	mu    sync.RWMutex // guards what follows
+	info  hsmState
+	parts map[ck.SlotID]*partition
+	appID p11.AppID // of this process; appid.go
+	// sharesLogin says that the process set its id.
+	sharesLogin bool
+	events      []ck.SlotID // slots that changed, for C_WaitForSlotEvent
 }
 
 var _ p11.Module = (*HSM)(nil)
@@ -82,6 +85,7 @@ func Open(ctx context.Context, opts Options) (*HSM, error) {
 		opts.Password = DefaultPasswordCost
 	}
 	h := &HSM{store: opts.Store, opts: opts, log: opts.Log, parts: map[ck.SlotID]*partition{}}
+	copy(h.appID[:], randomBytes(len(h.appID)))
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	if err := h.open(ctx); err != nil {
 		h.cancel()
@@ -204,9 +208,11 @@ func (h *HSM) readChanges(ctx context.Context) error {
 			return err
 		}
 		if !known || touchesMeta(changes) {
-			meta, err = h.readMeta(tx)
+			if meta, err = h.readMeta(tx); err != nil {
+				return err
+			}
 		}
-		return err
+		return h.checkLogins(tx, changes, known)
 	})
 	if err != nil {
 		return err
@@ -215,6 +221,32 @@ func (h *HSM) readChanges(ctx context.Context) error {
 	h.forget(changes, known)
 	if meta != nil {
 		return h.applyMeta(meta)
+	}
+	return nil
+}
+
+// checkLogins looks after logins that processes share.
+func (h *HSM) checkLogins(tx store.Tx, changes []store.Change, known bool) error {
+	if _, shares := h.application(); !shares {
+		return nil
+	}
+	spaces := map[store.Space]bool{}
+	for _, c := range changes {
+		if c.Kind == kindAccess {
+			spaces[c.Space] = true
+		}
+	}
+	if !known {
+		h.mu.RLock()
+		for _, p := range h.parts {
+			spaces[p.space] = true
+		}
+		h.mu.RUnlock()
+	}
+	for space := range spaces {
+		if err := h.checkShared(tx, space); err != nil {
+			return err
+		}
 	}
 	return nil
 }

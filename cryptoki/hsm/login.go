@@ -46,7 +46,10 @@ func (h *HSM) handleLogin(ctx context.Context, s *session, q *p11.Login, _ *p11.
 	if err != nil {
 		return err
 	}
-	return p.logIn(role, secret)
+	if err := p.logIn(role, secret); err != nil {
+		return err
+	}
+	return h.shareLogin(ctx, p)
 }
 
 // mayLogin is the part of a login that the PIN does not matter for. The caller
@@ -106,15 +109,25 @@ func (h *HSM) contextLogin(ctx context.Context, s *session, q *p11.Login) error 
 	return nil
 }
 
-func (h *HSM) handleLogout(_ context.Context, s *session, _ *p11.Logout, _ *p11.None) error {
+func (h *HSM) handleLogout(ctx context.Context, s *session, _ *p11.Logout, _ *p11.None) error {
 	p := s.part
 	p.mu.Lock()
 	if p.role == p11.RoleNone {
 		p.mu.Unlock()
 		return ck.CKR_USER_NOT_LOGGED_IN
 	}
+	shared := p.shared
 	h.forgetLogin(p)
 	p.mu.Unlock()
+	h.cancelOperations(p)
+	if shared {
+		return h.shareLogin(ctx, p)
+	}
+	return nil
+}
+
+// cancelOperations ends what a login opened.
+func (h *HSM) cancelOperations(p *partition) {
 	// Operations may work with private keys, searches may list private
 	// objects: they end with the login (section 5.6.10).
 	for _, s := range h.sessionsOf(p) {
@@ -123,13 +136,12 @@ func (h *HSM) handleLogout(_ context.Context, s *session, _ *p11.Logout, _ *p11.
 		s.search = nil
 		s.mu.Unlock()
 	}
-	return nil
 }
 
 // forgetLogin drops the login and all that it opened. The caller holds p.mu.
 func (h *HSM) forgetLogin(p *partition) {
 	clear(p.secret)
-	p.role, p.keys, p.secret = p11.RoleNone, nil, nil
+	p.role, p.keys, p.secret, p.mustChange, p.shared = p11.RoleNone, nil, nil, false, false
 	h.dropPrivate(p)
 }
 

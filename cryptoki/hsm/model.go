@@ -17,6 +17,7 @@ const (
 	kindRole          store.Kind = 3 // one per role, in the space of its partition
 	kindPublicObject  store.Kind = 4 // token objects with CKA_PRIVATE false
 	kindPrivateObject store.Kind = 5 // token objects with CKA_PRIVATE true
+	kindAccess        store.Kind = 9 // one per application id that is open on a partition
 )
 
 // partition is a slot with its token, as this process knows it. The HSM's own
@@ -33,7 +34,9 @@ type partition struct {
 	role  p11.Role // who is logged in, for the whole application
 	// mustChange says that this role may do nothing before it changes its PIN.
 	mustChange bool
-	keys       *spaceKeys // seals and indexes private objects; nil unless CO or CU is logged in
+	// shared says that the login is that of an application id; appid.go.
+	shared bool
+	keys   *spaceKeys // seals and indexes private objects; nil unless CO or CU is logged in
 	// secret is the partition key of the role logged in, from which keys
 	// follows; nil where the role holds none.
 	secret []byte

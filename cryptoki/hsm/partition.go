@@ -55,6 +55,8 @@ type partitionState struct {
 	Policies map[uint64]uint64 `json:",omitempty"`
 	// Size is what the objects may take, in bytes of account; 0 for no limit.
 	Size uint64 `json:",omitempty"`
+	// Restarts counts how often all sessions of all processes were ended.
+	Restarts uint64 `json:",omitempty"`
 }
 
 // record is where a piece of metadata was read from.
@@ -264,7 +266,7 @@ func (h *HSM) noteEvent(slot ck.SlotID) {
 func (p *partition) takeState(s partitionState, policies *settings) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if string(p.state.Epoch) != string(s.Epoch) {
+	if string(p.state.Epoch) != string(s.Epoch) || p.state.Restarts != s.Restarts {
 		return false
 	}
 	p.state = s
@@ -352,8 +354,10 @@ func (h *HSM) createPartition(tx store.Tx, m *metaState, name string, w wish) (*
 // hold the partition key, and the salt of the public objects' keys go. The
 // objects themselves are deleted later, by wipe.
 func (h *HSM) destroyKeys(tx store.Tx, s *partitionState) error {
-	if err := deleteAll(tx, spaceOf(s.Number), kindRole); err != nil {
-		return err
+	for _, kind := range []store.Kind{kindRole, kindAccess} {
+		if err := deleteAll(tx, spaceOf(s.Number), kind); err != nil {
+			return err
+		}
 	}
 	s.Initialized, s.Label, s.Wiping = false, "", true
 	s.Epoch, s.Salt = randomBytes(16), randomBytes(32)

@@ -132,6 +132,14 @@ func (h *HSM) handleOpenSession(ctx context.Context, q *p11.OpenSession, r *p11.
 		return ck.CKR_SESSION_PARALLEL_NOT_SUPPORTED
 	}
 	s := &session{part: p, rw: q.Flags&ck.CKF_RW_SESSION != 0}
+	if err := h.addSession(p, s); err != nil {
+		return err
+	}
+	r.Session = s.handle
+	return h.adoptLogin(ctx, p)
+}
+
+func (h *HSM) addSession(p *partition, s *session) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.lost {
@@ -144,7 +152,6 @@ func (h *HSM) handleOpenSession(ctx context.Context, q *p11.OpenSession, r *p11.
 		return ck.CKR_SESSION_COUNT
 	}
 	p.count(s, 1)
-	r.Session = s.handle
 	return nil
 }
 

@@ -68,6 +68,11 @@ const (
 	KindInitRole
 	KindResetRole
 	KindExplainRefusal
+	KindSetAppID
+	KindGetAppID
+	KindOpenAppID
+	KindCloseAppID
+	KindRestartSlot
 	NumKinds int = iota
 )
 
@@ -151,6 +156,11 @@ var Table = [NumKinds]Row{
 	KindInitRole:           {KindInitRole, "InitRole", ChangesToken},
 	KindResetRole:          {KindResetRole, "ResetRole", ChangesToken},
 	KindExplainRefusal:     {KindExplainRefusal, "ExplainRefusal", ChangesNothing},
+	KindSetAppID:           {KindSetAppID, "SetAppID", ChangesSessions},
+	KindGetAppID:           {KindGetAppID, "GetAppID", ChangesNothing},
+	KindOpenAppID:          {KindOpenAppID, "OpenAppID", ChangesToken},
+	KindCloseAppID:         {KindCloseAppID, "CloseAppID", ChangesToken},
+	KindRestartSlot:        {KindRestartSlot, "RestartSlot", ChangesToken},
 }
 
 // String is the request's name.
