@@ -755,6 +755,25 @@ typedef CA_ROLE_STATE CK_PTR CA_ROLE_STATE_PTR;
 #define CA_AUTH_NONE     0UL
 #define CA_AUTH_PASSWORD 1UL
 
+/*
+ * Application ids. A login belongs to the application id of the process, which
+ * is its own unless it sets another. While an id is open on a slot, the login
+ * made under it stays, with no session open and beyond the end of the process,
+ * and every process that sets the same id has it.
+ */
+typedef struct CK_APPLICATION_ID {
+  CK_BYTE id[16];
+} CK_APPLICATION_ID;
+
+typedef CK_APPLICATION_ID CK_PTR CK_APPLICATION_ID_PTR;
+
+/* CA_CheckOperationState */
+#define CA_OPERATION_ENCRYPT 0UL
+#define CA_OPERATION_DECRYPT 1UL
+#define CA_OPERATION_SIGN    2UL
+#define CA_OPERATION_VERIFY  3UL
+#define CA_OPERATION_DIGEST  4UL
+
 typedef struct CK_CA_FUNCTION_LIST CK_CA_FUNCTION_LIST;
 typedef CK_CA_FUNCTION_LIST CK_PTR CK_CA_FUNCTION_LIST_PTR;
 typedef CK_CA_FUNCTION_LIST_PTR CK_PTR CK_CA_FUNCTION_LIST_PTR_PTR;
@@ -777,6 +796,68 @@ typedef CK_CA_FUNCTION_LIST_PTR CK_PTR CK_CA_FUNCTION_LIST_PTR_PTR;
   X(CA_Deactivate, \
     (CK_SLOT_ID slotID, CK_USER_TYPE userType), \
     (slotID, userType)) \
+  X(CA_SetApplicationID, \
+    (CK_ULONG ulHigh, CK_ULONG ulLow), \
+    (ulHigh, ulLow)) \
+  X(CA_OpenApplicationID, \
+    (CK_SLOT_ID slotID, CK_ULONG ulHigh, CK_ULONG ulLow), \
+    (slotID, ulHigh, ulLow)) \
+  X(CA_CloseApplicationID, \
+    (CK_SLOT_ID slotID, CK_ULONG ulHigh, CK_ULONG ulLow), \
+    (slotID, ulHigh, ulLow)) \
+  X(CA_OpenApplicationIDForContainer, \
+    (CK_SLOT_ID slotID, CK_ULONG ulContainerNumber, CK_ULONG ulHigh, \
+     CK_ULONG ulLow), \
+    (slotID, ulContainerNumber, ulHigh, ulLow)) \
+  X(CA_CloseApplicationIDForContainer, \
+    (CK_SLOT_ID slotID, CK_ULONG ulContainerNumber, CK_ULONG ulHigh, \
+     CK_ULONG ulLow), \
+    (slotID, ulContainerNumber, ulHigh, ulLow)) \
+  X(CA_SetApplicationIDV2, \
+    (CK_APPLICATION_ID_PTR pID), \
+    (pID)) \
+  X(CA_GetApplicationID, \
+    (CK_APPLICATION_ID_PTR pID), \
+    (pID)) \
+  X(CA_OpenApplicationIDV2, \
+    (CK_SLOT_ID slotID, CK_APPLICATION_ID_PTR pID), \
+    (slotID, pID)) \
+  X(CA_CloseApplicationIDV2, \
+    (CK_SLOT_ID slotID, CK_APPLICATION_ID_PTR pID), \
+    (slotID, pID)) \
+  X(CA_RandomizeApplicationID, \
+    (void), \
+    ()) \
+  X(CA_OpenSession, \
+    (CK_SLOT_ID slotID, CK_ULONG ulContainerNumber, CK_FLAGS flags, \
+     CK_VOID_PTR pApplication, CK_NOTIFY Notify, \
+     CK_SESSION_HANDLE_PTR phSession), \
+    (slotID, ulContainerNumber, flags, pApplication, Notify, phSession)) \
+  X(CA_OpenSessionWithAppID, \
+    (CK_SLOT_ID slotID, CK_FLAGS flags, CK_ULONG ulHigh, CK_ULONG ulLow, \
+     CK_VOID_PTR pApplication, CK_NOTIFY Notify, \
+     CK_SESSION_HANDLE_PTR phSession), \
+    (slotID, flags, ulHigh, ulLow, pApplication, Notify, phSession)) \
+  X(CA_GetSessionInfo, \
+    (CK_SESSION_HANDLE hSession, CK_ULONG_PTR pulAidHigh, \
+     CK_ULONG_PTR pulAidLow, CK_ULONG_PTR pulContainerNumber, \
+     CK_ULONG_PTR pulAuthenticationLevel), \
+    (hSession, pulAidHigh, pulAidLow, pulContainerNumber, \
+     pulAuthenticationLevel)) \
+  X(CA_CheckOperationState, \
+    (CK_SESSION_HANDLE hSession, CK_ULONG ulOperation, \
+     CK_BBOOL CK_PTR pIsActive), \
+    (hSession, ulOperation, pIsActive)) \
+  X(CA_Restart, \
+    (CK_SLOT_ID slotID), \
+    (slotID)) \
+  X(CA_RestartForContainer, \
+    (CK_SLOT_ID slotID, CK_ULONG ulContainerNumber), \
+    (slotID, ulContainerNumber)) \
+  X(CA_WaitForSlotEvent, \
+    (CK_FLAGS flags, CK_ULONG_PTR pulHistory, CK_SLOT_ID_PTR pSlotID, \
+     CK_VOID_PTR pReserved), \
+    (flags, pulHistory, pSlotID, pReserved)) \
   X(CA_SessionCancel, \
     (CK_SESSION_HANDLE hSession, CK_FLAGS flags), \
     (hSession, flags)) \

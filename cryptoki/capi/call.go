@@ -278,3 +278,6 @@ func (c call) decode(i int, protos func(ck.MechanismType) (list []any, known boo
 	}
 	return m, raw, err
 }
+
+// slot is the slot that is argument i.
+func (c call) slot(i int) ck.SlotID { return ck.SlotID(c.words[i]) }

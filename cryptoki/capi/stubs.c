@@ -12,8 +12,8 @@
 
 #include "_cgo_export.h"
 
-/* WORDS(a, b, ...) casts each of up to twelve arguments to a word. */
-#define W1(a) (uintptr_t)(a)
+/* WORDS(a, b, ...) casts each of up to twelve arguments to a word; none is 0. */
+#define W1(a) (uintptr_t)(a + 0)
 #define W2(a, ...) W1(a), W1(__VA_ARGS__)
 #define W3(a, ...) W1(a), W2(__VA_ARGS__)
 #define W4(a, ...) W1(a), W3(__VA_ARGS__)

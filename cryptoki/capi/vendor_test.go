@@ -125,7 +125,7 @@ func TestEveryVendorFunctionHasATest(t *testing.T) {
 		all = append(all, text...)
 	}
 	for _, name := range ck.VendorFunctionNames {
-		if !bytes.Contains(all, []byte(`"`+name+`", `)) && name != "CA_GetFunctionList" {
+		if !bytes.Contains(all, []byte(`"`+name+`",`)) && name != "CA_GetFunctionList" {
 			t.Errorf("%s: no test", name)
 		}
 	}

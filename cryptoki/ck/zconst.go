@@ -4,8 +4,13 @@ package ck
 
 // CA constants.
 const (
-	CA_AUTH_NONE     = 0x0
-	CA_AUTH_PASSWORD = 0x1
+	CA_AUTH_NONE         = 0x0
+	CA_AUTH_PASSWORD     = 0x1
+	CA_OPERATION_ENCRYPT = 0x0
+	CA_OPERATION_DECRYPT = 0x1
+	CA_OPERATION_SIGN    = 0x2
+	CA_OPERATION_VERIFY  = 0x3
+	CA_OPERATION_DIGEST  = 0x4
 )
 
 // CAF constants.
@@ -3213,6 +3218,23 @@ var VendorFunctionNames = []string{
 	"CA_ResetPIN",
 	"CA_RoleStateGet",
 	"CA_Deactivate",
+	"CA_SetApplicationID",
+	"CA_OpenApplicationID",
+	"CA_CloseApplicationID",
+	"CA_OpenApplicationIDForContainer",
+	"CA_CloseApplicationIDForContainer",
+	"CA_SetApplicationIDV2",
+	"CA_GetApplicationID",
+	"CA_OpenApplicationIDV2",
+	"CA_CloseApplicationIDV2",
+	"CA_RandomizeApplicationID",
+	"CA_OpenSession",
+	"CA_OpenSessionWithAppID",
+	"CA_GetSessionInfo",
+	"CA_CheckOperationState",
+	"CA_Restart",
+	"CA_RestartForContainer",
+	"CA_WaitForSlotEvent",
 	"CA_SessionCancel",
 	"CA_FindAdminSlotForSlot",
 	"CA_GetSlotIdForContainer",

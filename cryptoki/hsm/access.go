@@ -75,6 +75,7 @@ var accessTable = [p11.NumKinds]string{
 	p11.KindDeriveKey:          ".. .. .. .. A X NNN",
 	p11.KindEncapsulateKey:     ".. .. .. .. A X NNN",
 	p11.KindDecapsulateKey:     ".. .. .. .. A X NNN",
+	p11.KindIsActive:           ".. .. .. .. . . ...",
 	p11.KindSeedRandom:         ".. .. .. .. . . ...",
 	p11.KindGenerateRandom:     ".. .. .. .. . . ...",
 	p11.KindSetHSMPolicy:       "AA AA AA AA A A L.A",

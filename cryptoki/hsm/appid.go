@@ -48,6 +48,30 @@ func (h *HSM) application() (p11.AppID, bool) {
 	return h.appID, h.sharesLogin
 }
 
+// takeID makes id that of the process for a session that wants it. A process has
+// one at a time.
+func (h *HSM) takeID(id p11.AppID) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if id == h.appID && h.sharesLogin {
+		return nil
+	}
+	if len(h.sessions.all()) > 0 {
+		return fmt.Errorf("sessions of the process are open under another application id: %w", ck.CKR_ACCESS_ID_CONFLICT)
+	}
+	h.appID, h.sharesLogin = id, true
+	return nil
+}
+
+// handleIsActive serves CA_CheckOperationState.
+func (h *HSM) handleIsActive(_ context.Context, s *session, q *p11.IsActive, r *p11.Answer) error {
+	if int(q.Op) >= len(s.ops) {
+		return ck.CKR_ARGUMENTS_BAD
+	}
+	r.Yes = s.ops[q.Op] != nil
+	return nil
+}
+
 func (h *HSM) handleOpenAppID(ctx context.Context, q *p11.OpenAppID, _ *p11.None) error {
 	p, err := h.realPartition(q.Slot)
 	if err != nil {

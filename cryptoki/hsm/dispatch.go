@@ -158,5 +158,6 @@ var handlers = [p11.NumKinds]handler{
 	p11.KindGetAppID:           onSlot((*HSM).handleGetAppID),
 	p11.KindOpenAppID:          onSlot((*HSM).handleOpenAppID),
 	p11.KindCloseAppID:         onSlot((*HSM).handleCloseAppID),
+	p11.KindIsActive:           onSession((*HSM).handleIsActive),
 	p11.KindRestartSlot:        onSlot((*HSM).handleRestartSlot),
 }

@@ -132,6 +132,11 @@ func (h *HSM) handleOpenSession(ctx context.Context, q *p11.OpenSession, r *p11.
 		return ck.CKR_SESSION_PARALLEL_NOT_SUPPORTED
 	}
 	s := &session{part: p, rw: q.Flags&ck.CKF_RW_SESSION != 0}
+	if q.App != nil {
+		if err := h.takeID(*q.App); err != nil {
+			return err
+		}
+	}
 	if err := h.addSession(p, s); err != nil {
 		return err
 	}

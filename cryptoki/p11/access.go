@@ -30,19 +30,29 @@ type (
 		Slot ck.SlotID
 		ID   AppID
 	}
+	// IsActive asks whether an operation is under way in a session.
+	IsActive struct {
+		Session ck.SessionHandle
+		Op      Operation
+	}
+	// Answer is its reply.
+	Answer struct{ Yes bool }
 	// RestartSlot ends all sessions and logins of all processes on a slot, and
 	// closes all ids there.
 	RestartSlot struct{ Slot ck.SlotID }
 )
 
 // Kind and reply of each.
-func (*SetAppID) Kind() Kind         { return KindSetAppID }
-func (*SetAppID) returns(None)       {}
-func (*GetAppID) Kind() Kind         { return KindGetAppID }
-func (*GetAppID) returns(AppIDReply) {}
-func (*OpenAppID) Kind() Kind        { return KindOpenAppID }
-func (*OpenAppID) returns(None)      {}
-func (*CloseAppID) Kind() Kind       { return KindCloseAppID }
-func (*CloseAppID) returns(None)     {}
-func (*RestartSlot) Kind() Kind      { return KindRestartSlot }
-func (*RestartSlot) returns(None)    {}
+func (*SetAppID) Kind() Kind             { return KindSetAppID }
+func (*SetAppID) returns(None)           {}
+func (*GetAppID) Kind() Kind             { return KindGetAppID }
+func (*GetAppID) returns(AppIDReply)     {}
+func (*OpenAppID) Kind() Kind            { return KindOpenAppID }
+func (*OpenAppID) returns(None)          {}
+func (*CloseAppID) Kind() Kind           { return KindCloseAppID }
+func (*CloseAppID) returns(None)         {}
+func (*IsActive) Kind() Kind             { return KindIsActive }
+func (*IsActive) returns(Answer)         {}
+func (q *IsActive) On() ck.SessionHandle { return q.Session }
+func (*RestartSlot) Kind() Kind          { return KindRestartSlot }
+func (*RestartSlot) returns(None)        {}

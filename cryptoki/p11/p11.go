@@ -145,6 +145,9 @@ type (
 	OpenSession struct {
 		Slot  ck.SlotID
 		Flags ck.Flags
+		// App is the application id that the session shall have; nil for that
+		// of the process.
+		App *AppID
 	}
 	// Session is its reply.
 	Session struct{ Session ck.SessionHandle }

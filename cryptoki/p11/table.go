@@ -73,6 +73,7 @@ const (
 	KindOpenAppID
 	KindCloseAppID
 	KindRestartSlot
+	KindIsActive
 	NumKinds int = iota
 )
 
@@ -160,6 +161,7 @@ var Table = [NumKinds]Row{
 	KindGetAppID:           {KindGetAppID, "GetAppID", ChangesNothing},
 	KindOpenAppID:          {KindOpenAppID, "OpenAppID", ChangesToken},
 	KindCloseAppID:         {KindCloseAppID, "CloseAppID", ChangesToken},
+	KindIsActive:           {KindIsActive, "IsActive", ChangesNothing},
 	KindRestartSlot:        {KindRestartSlot, "RestartSlot", ChangesToken},
 }
 
