@@ -36,7 +36,7 @@ func (o *object) charge() uint64 {
 		n := len(o.attrs.value(i))
 		switch o.accountOf(t) {
 		case accountMaterial:
-			material += n
+			material += charged(n)
 		case accountRepeated:
 			repeated = max(repeated, n)
 		case accountText:
@@ -44,6 +44,16 @@ func (o *object) charge() uint64 {
 		}
 	}
 	return uint64(chargedFixed + material + max(0, text-chargedText) + max(0, repeated-2*material-64))
+}
+
+// charged is what n bytes of key material cost. Large integers lose leading
+// zeroes by chance, so they are charged in steps.
+func charged(n int) int {
+	const large, step = 80, 16
+	if n < large {
+		return n
+	}
+	return (n + step - 1) / step * step
 }
 
 // account is how an attribute counts.
