@@ -147,7 +147,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`)
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
 		a.hsmCommand(), a.partitionCommand(), a.roleCommand(), a.slotCommand(),
-		a.keyCommand(), a.doctorCommand(), a.versionCommand(), a.completionCommand(),
+		a.keyCommand(), a.importCommand(), a.doctorCommand(), a.versionCommand(), a.completionCommand(),
 	)
 	return root
 }

@@ -92,6 +92,9 @@ func newStory(t *testing.T, e *testscript.Env) error {
 	e.Setenv("PERILUNE_CONF", conf)
 	e.Setenv("PERILUNE_HOME", filepath.Join(e.WorkDir, "home"))
 	e.Setenv("TZ", "UTC")
+	if err := os.CopyFS(filepath.Join(e.WorkDir, "softhsm"), os.DirFS("../../migrate/softhsm2/testdata/tokens")); err != nil {
+		return err
+	}
 	for name, pin := range scriptPINs {
 		e.Setenv(name, pin)
 	}

@@ -39,6 +39,8 @@ var rules = map[string]rule{
 	"config":              {},
 	"cryptoki/local":      {may: []string{"config", "cryptoki/hsm", "store/sqlite"}},
 	"cryptoki":            {may: []string{"*"}, cgo: true},
+	"migrate":             {may: []string{"cryptoki/ck", "cryptoki/p11", "engine"}},
+	"migrate/...":         {may: []string{"cryptoki/ck", "engine", "migrate/..."}},
 	"cmd/perilune":        {may: []string{"*"}},
 }
 
