@@ -729,6 +729,9 @@ typedef CK_SM2_KEY_EXCHANGE_PARAMS CK_PTR CK_SM2_KEY_EXCHANGE_PARAMS_PTR;
  * function has an argument for a container, it is the number of a partition:
  * its slot's plus one, or 0 for that of the slot or session given.
  *
+ * CA_ExplainRefusal is Perilune's own: it says in lines of `name: text` why the
+ * last call on the session that was refused was refused, and what to do.
+ *
  * Further names of that interface, which make no sense here (PED, firmware,
  * functionality modules and the like), are exported without a prototype and
  * answer CKR_FUNCTION_NOT_SUPPORTED, so that programs that look for all of them
@@ -773,6 +776,18 @@ typedef CK_APPLICATION_ID CK_PTR CK_APPLICATION_ID_PTR;
 #define CA_OPERATION_SIGN    2UL
 #define CA_OPERATION_VERIFY  3UL
 #define CA_OPERATION_DIGEST  4UL
+
+/* CA_GetContainerStatus and CA_GetTokenStatus */
+#define CAF_CONTAINER_INITIALIZED           0x00000400UL
+#define CAF_CONTAINER_USER_PIN_INITIALIZED  0x00008000UL
+#define CAF_CONTAINER_SO_PIN_LOCKED         0x00010000UL
+#define CAF_CONTAINER_USER_PIN_LOCKED       0x00040000UL
+#define CAF_CONTAINER_LIMITED_PIN_LOCKED    0x00080000UL
+#define CAF_CONTAINER_LIMITED_CREATED       0x00200000UL
+#define CAF_CONTAINER_USER_PIN_CHANGE       0x00400000UL
+#define CAF_CONTAINER_LIMITED_PIN_CHANGE    0x00800000UL
+#define CAF_CONTAINER_ENABLED               0x01000000UL
+#define CAF_CONTAINER_DOMAIN_CREATED        0x02000000UL
 
 typedef struct CK_CA_FUNCTION_LIST CK_CA_FUNCTION_LIST;
 typedef CK_CA_FUNCTION_LIST CK_PTR CK_CA_FUNCTION_LIST_PTR;
@@ -878,6 +893,56 @@ typedef CK_CA_FUNCTION_LIST_PTR CK_PTR CK_CA_FUNCTION_LIST_PTR_PTR;
   X(CA_GetNumberOfAllowedContainers, \
     (CK_SLOT_ID slotID, CK_ULONG_PTR pulCount), \
     (slotID, pulCount)) \
+  X(CA_CreateContainer, \
+    (CK_SESSION_HANDLE hSession, CK_ULONG ulReserved, CK_UTF8CHAR_PTR pName, \
+     CK_ULONG ulNameLen, CK_UTF8CHAR_PTR pPin, CK_ULONG ulPinLen, \
+     CK_ULONG ulIdHigh, CK_ULONG ulIdLow, CK_ULONG ulOwner, \
+     CK_ULONG ulStorageFlags, CK_ULONG ulSize, \
+     CK_ULONG_PTR pulContainerNumber), \
+    (hSession, ulReserved, pName, ulNameLen, pPin, ulPinLen, ulIdHigh, \
+     ulIdLow, ulOwner, ulStorageFlags, ulSize, pulContainerNumber)) \
+  X(CA_DeleteContainerWithHandle, \
+    (CK_SESSION_HANDLE hSession, CK_ULONG ulContainerNumber), \
+    (hSession, ulContainerNumber)) \
+  X(CA_TokenDelete, \
+    (CK_SESSION_HANDLE hSession, CK_SLOT_ID slotID), \
+    (hSession, slotID)) \
+  X(CA_SetContainerSize, \
+    (CK_SESSION_HANDLE hSession, CK_ULONG ulContainerNumber, CK_ULONG ulSize), \
+    (hSession, ulContainerNumber, ulSize)) \
+  X(CA_ChangeLabel, \
+    (CK_SESSION_HANDLE hSession, CK_SLOT_ID slotID, CK_UTF8CHAR_PTR pLabel, \
+     CK_ULONG ulLabelLen), \
+    (hSession, slotID, pLabel, ulLabelLen)) \
+  X(CA_GetContainerStatus, \
+    (CK_SLOT_ID slotID, CK_ULONG ulContainerNumber, CK_ULONG_PTR pulFlags, \
+     CK_ULONG_PTR pulFailedSoLogins, CK_ULONG_PTR pulFailedUserLogins, \
+     CK_ULONG_PTR pulFailedLimitedUserLogins), \
+    (slotID, ulContainerNumber, pulFlags, pulFailedSoLogins, \
+     pulFailedUserLogins, pulFailedLimitedUserLogins)) \
+  X(CA_GetTokenStatus, \
+    (CK_SLOT_ID slotID, CK_ULONG_PTR pulFlags, CK_ULONG_PTR pulSessions, \
+     CK_ULONG_PTR pulRwSessions), \
+    (slotID, pulFlags, pulSessions, pulRwSessions)) \
+  X(CA_GetHSMStorageInformation, \
+    (CK_SLOT_ID slotID, CK_ULONG_PTR pulOverhead, CK_ULONG_PTR pulTotal, \
+     CK_ULONG_PTR pulUsed, CK_ULONG_PTR pulFree), \
+    (slotID, pulOverhead, pulTotal, pulUsed, pulFree)) \
+  X(CA_GetTokenStorageInformation, \
+    (CK_SLOT_ID slotID, CK_ULONG_PTR pulOverhead, CK_ULONG_PTR pulTotal, \
+     CK_ULONG_PTR pulUsed, CK_ULONG_PTR pulFree, \
+     CK_ULONG_PTR pulObjectCount), \
+    (slotID, pulOverhead, pulTotal, pulUsed, pulFree, pulObjectCount)) \
+  X(CA_GetContainerStorageInformation, \
+    (CK_SLOT_ID slotID, CK_ULONG ulContainerNumber, \
+     CK_ULONG_PTR pulOverhead, CK_ULONG_PTR pulTotal, CK_ULONG_PTR pulUsed, \
+     CK_ULONG_PTR pulFree, CK_ULONG_PTR pulObjectCount), \
+    (slotID, ulContainerNumber, pulOverhead, pulTotal, pulUsed, pulFree, \
+     pulObjectCount)) \
+  X(CA_ExplainRefusal, \
+    (CK_SESSION_HANDLE hSession, CK_UTF8CHAR_PTR pText, \
+     CK_ULONG_PTR pulTextLen), \
+    (hSession, pText, pulTextLen)) \
   X(CA_DestroyMultipleObjects, \
     (CK_SESSION_HANDLE hSession, CK_ULONG ulCount, \
      CK_OBJECT_HANDLE_PTR phObjects, CK_ULONG_PTR pulIndex), \

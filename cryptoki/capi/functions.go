@@ -157,6 +157,17 @@ var functions = [C.F_COUNT]function{
 	C.F_CA_GetContainerList:               {run: containerList},
 	C.F_CA_GetContainerName:               {run: containerName},
 	C.F_CA_GetNumberOfAllowedContainers:   {run: allowedContainers},
+	C.F_CA_CreateContainer:                {run: createContainer},
+	C.F_CA_DeleteContainerWithHandle:      {run: deleteContainer},
+	C.F_CA_TokenDelete:                    {run: deleteToken},
+	C.F_CA_SetContainerSize:               {run: resizeContainer},
+	C.F_CA_ChangeLabel:                    {run: changeLabel},
+	C.F_CA_GetContainerStatus:             {run: containerStatus},
+	C.F_CA_GetTokenStatus:                 {run: tokenStatus},
+	C.F_CA_GetHSMStorageInformation:       {run: hsmStorage},
+	C.F_CA_GetTokenStorageInformation:     {run: tokenStorage},
+	C.F_CA_GetContainerStorageInformation: {run: containerStorage},
+	C.F_CA_ExplainRefusal:                 {run: explainRefusal},
 	C.F_CA_DestroyMultipleObjects:         {run: destroyObjects},
 }
 

@@ -15,12 +15,22 @@ const (
 
 // CAF constants.
 const (
-	CAF_ROLE_STATE_INITIALIZED      = 0x1
-	CAF_ROLE_STATE_LOCKED_OUT       = 0x2
-	CAF_ROLE_STATE_ACTIVATED        = 0x4
-	CAF_ROLE_STATE_HAS_RDK          = 0x8
-	CAF_ROLE_STATE_PIN_CHANGE       = 0x10
-	CAF_ROLE_STATE_CHALLENGE_CHANGE = 0x20
+	CAF_ROLE_STATE_INITIALIZED         = 0x1
+	CAF_ROLE_STATE_LOCKED_OUT          = 0x2
+	CAF_ROLE_STATE_ACTIVATED           = 0x4
+	CAF_ROLE_STATE_HAS_RDK             = 0x8
+	CAF_ROLE_STATE_PIN_CHANGE          = 0x10
+	CAF_ROLE_STATE_CHALLENGE_CHANGE    = 0x20
+	CAF_CONTAINER_INITIALIZED          = 0x400
+	CAF_CONTAINER_USER_PIN_INITIALIZED = 0x8000
+	CAF_CONTAINER_SO_PIN_LOCKED        = 0x10000
+	CAF_CONTAINER_USER_PIN_LOCKED      = 0x40000
+	CAF_CONTAINER_LIMITED_PIN_LOCKED   = 0x80000
+	CAF_CONTAINER_LIMITED_CREATED      = 0x200000
+	CAF_CONTAINER_USER_PIN_CHANGE      = 0x400000
+	CAF_CONTAINER_LIMITED_PIN_CHANGE   = 0x800000
+	CAF_CONTAINER_ENABLED              = 0x1000000
+	CAF_CONTAINER_DOMAIN_CREATED       = 0x2000000
 )
 
 // CK constants.
@@ -3241,5 +3251,16 @@ var VendorFunctionNames = []string{
 	"CA_GetContainerList",
 	"CA_GetContainerName",
 	"CA_GetNumberOfAllowedContainers",
+	"CA_CreateContainer",
+	"CA_DeleteContainerWithHandle",
+	"CA_TokenDelete",
+	"CA_SetContainerSize",
+	"CA_ChangeLabel",
+	"CA_GetContainerStatus",
+	"CA_GetTokenStatus",
+	"CA_GetHSMStorageInformation",
+	"CA_GetTokenStorageInformation",
+	"CA_GetContainerStorageInformation",
+	"CA_ExplainRefusal",
 	"CA_DestroyMultipleObjects",
 }
