@@ -256,6 +256,7 @@ func (d *doctor) database(ctx context.Context, c *config.Config) {
 	}
 	d.ok(name, "opens; %s with %s", count(len(parts.Partitions), "partition"), count(objects, "object"))
 	d.integrity(ctx, c)
+	d.restored(info)
 	d.state(ctx, info, parts.Partitions)
 	d.clock(info, c)
 }
@@ -321,7 +322,7 @@ func (d *doctor) state(ctx context.Context, info p11.HSMInfo, parts []p11.Partit
 // leftovers looks for files that do not belong there.
 func (d *doctor) leftovers(c *config.Config) {
 	const name = "leftovers"
-	known := []string{"perilune.db", "perilune.db-wal", "perilune.db-shm", "perilune.lock", "perilune.gen", "root.key", "perilune.toml"}
+	known := []string{"perilune.db", "perilune.db-wal", "perilune.db-shm", "perilune.lock", "perilune.gen", "perilune.mark", "root.key", "perilune.toml"}
 	entries, err := os.ReadDir(c.Home)
 	if err != nil {
 		d.fail(name, "Run this program as the user who owns the HSM", "%v", err)

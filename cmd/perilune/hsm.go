@@ -12,7 +12,7 @@ import (
 
 func (a *app) hsmCommand() *cobra.Command {
 	cmd := a.group("hsm", "The HSM as a whole", "")
-	cmd.AddCommand(a.hsmInitCommand(), a.hsmShowCommand(), a.hsmPolicyCommand(), a.hsmZeroizeCommand())
+	cmd.AddCommand(a.hsmInitCommand(), a.hsmShowCommand(), a.hsmPolicyCommand(), a.hsmAcceptRestoreCommand(), a.hsmZeroizeCommand())
 	return cmd
 }
 
@@ -33,6 +33,8 @@ type hsmJSON struct {
 	FIPSMode       bool        `json:"fips_mode"`
 	Cryptography   string      `json:"cryptography"`
 	Storage        storageJSON `json:"storage"`
+	// Restored is null if nothing was noticed.
+	Restored *restoredJSON `json:"restored"`
 }
 
 func (a *app) hsmShowCommand() *cobra.Command {
@@ -60,7 +62,7 @@ func (a *app) hsmShowCommand() *cobra.Command {
 				Initialized: info.Initialized, Zeroized: info.Zeroized, Label: info.Label, Serial: fmt.Sprint(info.Serial),
 				Profile: info.Profile, Model: token.Model, Version: version, SOAttemptsLeft: info.SOAttemptsLeft,
 				Partitions: info.Partitions, MaxPartitions: info.MaxPartitions, Created: info.Created, Home: info.StorageLocation,
-				FIPSMode: info.FIPSMode, Cryptography: info.Cryptography, Storage: newStorageJSON(info.Storage),
+				FIPSMode: info.FIPSMode, Cryptography: info.Cryptography, Storage: newStorageJSON(info.Storage), Restored: newRestoredJSON(info.Restored),
 			})
 		}
 		a.showHSM(info, token.Model, parts.Partitions)
@@ -93,6 +95,14 @@ func (a *app) showHSM(info p11.HSMInfo, model string, parts []p11.PartitionInfo)
 		{"Cryptography", info.Cryptography},
 	})
 	fmt.Fprintln(a.stdout)
+	if r := info.Restored; r != nil {
+		details(a.stdout, "OLDER COPY OF THE DATABASE", []field{
+			{"Noticed", r.Noticed},
+			{"Reason", r.Text},
+			{"What to do", "see `perilune hsm accept-restore --help`"},
+		})
+		fmt.Fprintln(a.stdout)
+	}
 	details(a.stdout, "Partitions created on HSM", nil)
 	if len(parts) == 0 {
 		fmt.Fprintln(a.stdout, "There are no partitions.")

@@ -81,6 +81,7 @@ var accessTable = [p11.NumKinds]string{
 	p11.KindSetHSMPolicy:       "AA AA AA AA A A L.A",
 	p11.KindCreatePartition:    "AA AA AA AA A A L.A",
 	p11.KindDeletePartition:    "AA AA AA AA A A L.A",
+	p11.KindAcceptRestore:      "AA AA AA AA A A ..A",
 	p11.KindResizePartition:    "AA AA AA AA A A L.A",
 	p11.KindRenamePartition:    "AA AA AA AA A A L.A",
 	p11.KindLabelPartition:     "RL RA RA RA . X NNN",

@@ -24,7 +24,7 @@ func (h *HSM) handleGetHSMInfo(ctx context.Context, _ *p11.GetHSMInfo, r *p11.HS
 	*r = p11.HSMInfo{
 		Initialized: h.info.Initialized, Zeroized: h.info.Zeroized, Label: h.info.Label,
 		Serial: h.info.Serial, Profile: h.info.Profile, Created: h.info.Created,
-		MaxPartitions: h.info.licensed(), Storage: r.Storage, StorageLocation: h.opts.Location,
+		MaxPartitions: h.info.licensed(), Storage: r.Storage, Restored: h.restored(), StorageLocation: h.opts.Location,
 		FIPSMode: h.fipsMode.Load(), Cryptography: engine.Module(),
 	}
 	if so := roles[p11.RoleHSMSO]; so != nil {

@@ -21,7 +21,11 @@ func (h *HSM) Do(ctx context.Context, req p11.Request, reply any) error {
 	if err := h.refresh(ctx); err != nil {
 		return err
 	}
-	if err := handlers[req.Kind()](h, ctx, req, reply); err != nil {
+	err := handlers[req.Kind()](h, ctx, req, reply)
+	if marks[req.Kind()] {
+		h.raiseMark(context.WithoutCancel(ctx))
+	}
+	if err != nil {
 		return h.refused(req, err)
 	}
 	return nil
@@ -145,6 +149,7 @@ var handlers = [p11.NumKinds]handler{
 	p11.KindSetHSMPolicy:       onSession((*HSM).handleSetHSMPolicy),
 	p11.KindCreatePartition:    onSession((*HSM).handleCreatePartition),
 	p11.KindDeletePartition:    onSession((*HSM).handleDeletePartition),
+	p11.KindAcceptRestore:      onSession((*HSM).handleAcceptRestore),
 	p11.KindResizePartition:    onSession((*HSM).handleResizePartition),
 	p11.KindRenamePartition:    onSession((*HSM).handleRenamePartition),
 	p11.KindLabelPartition:     onSession((*HSM).handleLabelPartition),

@@ -27,6 +27,9 @@ type Options struct {
 	Store store.Store
 	// RootKey finds the root key.
 	RootKey RootKeySource
+	// Mark keeps the mark by which an older copy of the store is noticed; nil
+	// for none.
+	Mark MarkPlace
 	// Location names the place of the store to people.
 	Location string
 	// Password is the cost of password hashing for PINs set from now on; the
@@ -48,6 +51,7 @@ type HSM struct {
 	states   cipher.AEAD // seals saved operation states
 	ctx      context.Context
 	cancel   context.CancelFunc
+	mark     marker // mark.go
 	sessions sessionTable
 	objects  sessionObjects // objectstore.go
 
@@ -104,6 +108,7 @@ func (h *HSM) open(ctx context.Context) error {
 	if err := h.refresh(ctx); err != nil {
 		return err
 	}
+	h.checkMark(ctx)
 	if err := h.finishWipes(ctx); err != nil {
 		return err
 	}
@@ -145,7 +150,14 @@ func (h *HSM) openRootKey(ctx context.Context) error {
 	if secret, err = root.Derive("operation states", nil); err != nil {
 		return err
 	}
-	h.states, err = newAEAD(secret)
+	if h.states, err = newAEAD(secret); err != nil {
+		return err
+	}
+	if secret, err = root.Derive("mark", nil); err != nil {
+		return err
+	}
+	h.mark.place = h.opts.Mark
+	h.mark.aead, err = newAEAD(secret)
 	return err
 }
 
@@ -161,6 +173,7 @@ func (h *HSM) Close() error {
 	for _, s := range h.sessions.all() {
 		h.closeSession(s)
 	}
+	h.raiseMark(context.Background())
 	return h.store.Close()
 }
 

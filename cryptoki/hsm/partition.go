@@ -31,6 +31,8 @@ type hsmState struct {
 	NextPartition uint64 // number of the next partition, from 1, never reused
 	// Policies holds the settings that were changed, by id.
 	Policies map[uint64]uint64 `json:",omitempty"`
+	// Marked says that a mark was made; see mark.go.
+	Marked bool `json:",omitempty"`
 }
 
 // partitionState is the record of a partition.
@@ -100,6 +102,9 @@ func (h *HSM) ensureHSM(ctx context.Context) error {
 	if err != nil || found {
 		return err
 	}
+	if err := h.newMark(ctx); err != nil {
+		return err
+	}
 	return h.store.Update(ctx, func(tx store.Tx) error {
 		if n, err := tx.Count(0, kindHSM); err != nil || n > 0 {
 			return err // another process was faster
@@ -111,6 +116,7 @@ func (h *HSM) ensureHSM(ctx context.Context) error {
 		s := hsmState{
 			Serial: 1_000_000 + serial.Uint64(), Profile: profileStandard,
 			Created: h.timestamp(), NextPartition: 1,
+			Marked: h.mark.place != nil,
 		}
 		return h.insertMeta(tx, 0, kindHSM, &s.record, &s)
 	})

@@ -28,6 +28,7 @@ func Open(ctx context.Context, c *config.Config) (*hsm.HSM, error) {
 	h, err := hsm.Open(ctx, hsm.Options{
 		Store:    st,
 		RootKey:  RootKey(c),
+		Mark:     Mark(c),
 		Location: c.Home,
 		Password: hsm.PasswordCost(c.Password),
 		Log:      log,
@@ -42,6 +43,12 @@ func Open(ctx context.Context, c *config.Config) (*hsm.HSM, error) {
 // RootKey is the place of the root key: a file beside the database.
 func RootKey(c *config.Config) hsm.RootKeyFile {
 	return hsm.RootKeyFile(filepath.Join(c.Home, "root.key"))
+}
+
+// Mark is the place of the mark: a file beside the database, or what is linked
+// there.
+func Mark(c *config.Config) hsm.MarkFile {
+	return hsm.MarkFile(filepath.Join(c.Home, "perilune.mark"))
 }
 
 // logger makes the log. Its file is opened for each line, so that nothing stays

@@ -72,20 +72,32 @@ type (
 	GetHSMInfo struct{}
 	// HSMInfo is its reply.
 	HSMInfo struct {
-		Initialized     bool
-		Zeroized        bool // by too many failed logins of the HSM SO
-		Label           string
-		Serial          uint64
-		SOAttemptsLeft  int
-		Profile         string
-		Partitions      int
-		MaxPartitions   int
-		Storage         Storage
+		Initialized    bool
+		Zeroized       bool // by too many failed logins of the HSM SO
+		Label          string
+		Serial         uint64
+		SOAttemptsLeft int
+		Profile        string
+		Partitions     int
+		MaxPartitions  int
+		Storage        Storage
+		// Restored tells that the database may be an older copy of itself; nil
+		// if nothing was noticed, or it was accepted.
+		Restored        *Restored
 		Created         string // RFC 3339, UTC
 		StorageLocation string
 		FIPSMode        bool   // HSM policy 12 is off
 		Cryptography    string // which cryptographic module serves this process
 	}
+	// Restored is what was noticed of a database that was put back.
+	Restored struct {
+		Text       string // for people
+		Had, Found uint64 // changes that it was seen to have, and has
+		Noticed    string // RFC 3339, UTC
+	}
+	// AcceptRestore takes the database for the newest, on the AdminSlot. Where
+	// there is an HSM SO, he must be logged in.
+	AcceptRestore struct{ Session ck.SessionHandle }
 	// InitHSM makes the HSM SO. On an HSM that has one, Session must be a
 	// session of the HSM SO on the AdminSlot; everything is then destroyed
 	// first.

@@ -59,6 +59,7 @@ const (
 	KindSetHSMPolicy
 	KindCreatePartition
 	KindDeletePartition
+	KindAcceptRestore
 	KindResizePartition
 	KindRenamePartition
 	KindLabelPartition
@@ -148,6 +149,7 @@ var Table = [NumKinds]Row{
 	KindSetHSMPolicy:       {KindSetHSMPolicy, "SetHSMPolicy", ChangesToken},
 	KindCreatePartition:    {KindCreatePartition, "CreatePartition", ChangesToken},
 	KindDeletePartition:    {KindDeletePartition, "DeletePartition", ChangesToken},
+	KindAcceptRestore:      {KindAcceptRestore, "AcceptRestore", ChangesToken},
 	KindResizePartition:    {KindResizePartition, "ResizePartition", ChangesToken},
 	KindRenamePartition:    {KindRenamePartition, "RenamePartition", ChangesToken},
 	KindLabelPartition:     {KindLabelPartition, "LabelPartition", ChangesToken},
@@ -278,6 +280,8 @@ func (*CreatePartition) Kind() Kind                 { return KindCreatePartition
 func (*CreatePartition) returns(PartitionInfo)      {}
 func (*DeletePartition) Kind() Kind                 { return KindDeletePartition }
 func (*DeletePartition) returns(None)               {}
+func (*AcceptRestore) Kind() Kind                   { return KindAcceptRestore }
+func (*AcceptRestore) returns(None)                 {}
 func (*ResizePartition) Kind() Kind                 { return KindResizePartition }
 func (*ResizePartition) returns(PartitionInfo)      {}
 func (*RenamePartition) Kind() Kind                 { return KindRenamePartition }
@@ -336,6 +340,7 @@ func (q *GenerateRandom) On() ck.SessionHandle     { return q.Session }
 func (q *SetHSMPolicy) On() ck.SessionHandle       { return q.Session }
 func (q *CreatePartition) On() ck.SessionHandle    { return q.Session }
 func (q *DeletePartition) On() ck.SessionHandle    { return q.Session }
+func (q *AcceptRestore) On() ck.SessionHandle      { return q.Session }
 func (q *ResizePartition) On() ck.SessionHandle    { return q.Session }
 func (q *RenamePartition) On() ck.SessionHandle    { return q.Session }
 func (q *LabelPartition) On() ck.SessionHandle     { return q.Session }
