@@ -27,7 +27,7 @@
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
-#include <pkcs11.h>
+#include <perilune.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -53,6 +53,7 @@ static int children = 4;
 static CK_FUNCTION_LIST_PTR f;       /* from C_GetFunctionList */
 static CK_FUNCTION_LIST_3_0_PTR f30; /* from C_GetInterface */
 static CK_FUNCTION_LIST_3_2_PTR f32;
+static CK_CA_FUNCTION_LIST_PTR vendor; /* from CA_GetFunctionList */
 static int depth; /* of this process: 0 is the first */
 static CK_SESSION_HANDLE first_session;
 static CK_OBJECT_HANDLE first_key;
@@ -94,24 +95,29 @@ static void take_pointers(void) {
   load();
   CK_C_GetFunctionList list = (CK_C_GetFunctionList)symbol("C_GetFunctionList");
   CK_C_GetInterface get = (CK_C_GetInterface)symbol("C_GetInterface");
-  if (!list || !get) fail("the module lacks its functions");
+  CK_CA_GetFunctionList get_vendor =
+      (CK_CA_GetFunctionList)symbol("CA_GetFunctionList");
+  if (!list || !get || !get_vendor) fail("the module lacks its functions");
   ok(list(&f), "C_GetFunctionList");
   ok(get((CK_UTF8CHAR_PTR) "PKCS 11", &v30, &it, 0), "C_GetInterface 3.0");
   f30 = it->pFunctionList;
   ok(get((CK_UTF8CHAR_PTR) "PKCS 11", &v32, &it, 0), "C_GetInterface 3.2");
   f32 = it->pFunctionList;
+  ok(get_vendor(&vendor), "CA_GetFunctionList");
 }
 
 typedef CK_RV (*any)(uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t,
-                     uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t);
+                     uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t,
+                     uintptr_t, uintptr_t);
 
 #define ANY(function) ((any)(void (*)(void))(function))
 
 static void not_initialized(const char *name, any function) {
   if (!strcmp(name, "C_Initialize") || !strcmp(name, "C_GetFunctionList") ||
-      !strcmp(name, "C_GetInterface") || !strcmp(name, "C_GetInterfaceList"))
+      !strcmp(name, "C_GetInterface") || !strcmp(name, "C_GetInterfaceList") ||
+      !strcmp(name, "CA_GetFunctionList"))
     return;
-  expect(function(0, 0, 0, 0, 0, 0, 0, 0, 0, 0), CKR_CRYPTOKI_NOT_INITIALIZED,
+  expect(function(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0), CKR_CRYPTOKI_NOT_INITIALIZED,
          name);
 }
 
@@ -120,13 +126,16 @@ static void all_not_initialized(void) {
 #define CHECK_2_40(name, params, args) not_initialized(#name, ANY(f->name));
 #define CHECK_3_0(name, params, args) not_initialized(#name, ANY(f30->name));
 #define CHECK_3_2(name, params, args) not_initialized(#name, ANY(f32->name));
+#define CHECK_VENDOR(name, params, args) not_initialized(#name, ANY(vendor->name));
 #define CHECK_SYMBOL(name, params, args) \
   not_initialized(#name, ANY(symbol(#name)));
   CK_FUNCTIONS_2_40(CHECK_2_40)
   CK_FUNCTIONS_2_40(CHECK_3_0)
   CK_FUNCTIONS_3_0(CHECK_3_0)
   CK_FUNCTIONS_ALL(CHECK_3_2)
+  CK_FUNCTIONS_VENDOR(CHECK_VENDOR)
   CK_FUNCTIONS_ALL(CHECK_SYMBOL)
+  CK_FUNCTIONS_VENDOR(CHECK_SYMBOL)
 }
 
 /* The slot of our token, made if there is none. */
@@ -296,6 +305,9 @@ static void child(int generations) {
   else
     ok(f->C_Initialize(NULL), "C_Initialize");
   expect(f32->C_Initialize(NULL), CKR_CRYPTOKI_ALREADY_INITIALIZED, "C_Initialize again");
+  CK_APPLICATION_ID id;
+  CK_RV rv = vendor->CA_GetApplicationID(&id); /* the fake does not know it */
+  if (rv != CKR_FUNCTION_NOT_SUPPORTED) ok(rv, "CA_GetApplicationID");
   CK_SESSION_HANDLE s = login();
   CK_OBJECT_HANDLE key = make_key(s);
   work(s, key, operations);
