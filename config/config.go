@@ -33,6 +33,13 @@ type Config struct {
 		Threads   uint8  `toml:"threads"`
 	} `toml:"password"`
 
+	// Compatibility is for programs that were written for devices.
+	Compatibility struct {
+		// RemapRSAKeyGen lets FIPS mode make RSA key pairs by the mechanisms of
+		// FIPS 186 when the usual ones are asked for.
+		RemapRSAKeyGen bool `toml:"remap_rsa_key_generation"`
+	} `toml:"compatibility"`
+
 	// Path is the file that was read, empty for none.
 	Path string `toml:"-"`
 }

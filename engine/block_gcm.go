@@ -51,6 +51,9 @@ type GCMParams struct {
 	TagBits uint64
 }
 
+// CallersIV reports whether the caller chose the IV.
+func (p *GCMParams) CallersIV() bool { return p.IV != nil }
+
 // gcmMaxLen is the longest message (NIST SP 800-38D, section 5.2.1.1).
 const gcmMaxLen = 1<<36 - 32
 

@@ -10,7 +10,7 @@ import (
 	"github.com/perilune/perilune/cryptoki/ck"
 )
 
-// deviceRow is a line of testdata/device.txt.
+// deviceRow is a line of the device's table, which is part of its profile.
 type deviceRow struct {
 	number, newer          ck.MechanismType // newer: 0 for none
 	name                   string
@@ -21,7 +21,7 @@ type deviceRow struct {
 
 func deviceRows(t *testing.T) (list []deviceRow) {
 	t.Helper()
-	b, err := os.ReadFile("testdata/device.txt")
+	b, err := os.ReadFile("../cryptoki/hsm/mechanisms-luna-7.2.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func (d deviceRow) compare(number ck.MechanismType) (differences []string) {
 			differ("does not serve %s", f)
 		}
 	}
-	unit := m.unit()
+	unit := m.Unit()
 	if d.max != 0 && (m.Min*unit > d.min || m.Max*unit < d.max) {
 		differ("sizes %d to %d bits, there %d to %d", m.Min*unit, m.Max*unit, d.min, d.max)
 	}
@@ -142,22 +142,4 @@ func (d deviceRow) compare(number ck.MechanismType) (differences []string) {
 		differ("approved as legacy from %d bits, there %d", m.ApprovedMin(false)*unit, d.old)
 	}
 	return differences
-}
-
-// unit is how many bits the unit of Min and Max is: keys that are bytes are
-// measured in bytes, but where the standard has bits.
-func (m *Mechanism) unit() uint64 {
-	if m.Type == ck.CKM_GENERIC_SECRET_KEY_GEN {
-		return 1
-	}
-	types := m.Keys
-	if len(types) == 0 {
-		types = []ck.KeyType{m.Makes}
-	}
-	switch types[0] {
-	case ck.CKK_RSA, ck.CKK_DSA, ck.CKK_DH, ck.CKK_X9_42_DH, ck.CKK_KCDSA, ck.CKK_EC, ck.CKK_EC_EDWARDS, ck.CKK_EC_MONTGOMERY,
-		ck.CKK_RC2, ck.CKK_RC4:
-		return 1
-	}
-	return 8
 }

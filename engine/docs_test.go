@@ -72,7 +72,7 @@ func docSize(m *Mechanism) string {
 		return ""
 	}
 	name := "bits"
-	if m.unit() == 8 {
+	if m.Unit() == 8 {
 		name = "bytes"
 	}
 	if m.Min == m.Max {

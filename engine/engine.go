@@ -427,6 +427,67 @@ func (m *Mechanism) Info() ck.MechanismInfo {
 	return ck.MechanismInfo{MinKeySize: m.Min, MaxKeySize: m.Max, Flags: f}
 }
 
+// Unit is how many bits the unit of Min and Max is: keys that are bytes are
+// measured in bytes, but where the standard has bits.
+func (m *Mechanism) Unit() uint64 {
+	if m.Type == ck.CKM_GENERIC_SECRET_KEY_GEN {
+		return 1
+	}
+	types := m.Keys
+	if len(types) == 0 {
+		types = []ck.KeyType{m.Makes}
+	}
+	switch types[0] {
+	case ck.CKK_RSA, ck.CKK_DSA, ck.CKK_DH, ck.CKK_X9_42_DH, ck.CKK_KCDSA, ck.CKK_EC, ck.CKK_EC_EDWARDS, ck.CKK_EC_MONTGOMERY,
+		ck.CKK_RC2, ck.CKK_RC4:
+		return 1
+	}
+	return 8
+}
+
+// Restricted is the row with no other functions than those of the flags, and
+// with keys of least to most bits only; most 0 is no bound.
+func (m *Mechanism) Restricted(flags ck.Flags, least, most uint64) *Mechanism {
+	r := *m
+	for _, f := range []struct {
+		flag ck.Flags
+		drop func()
+	}{
+		{ck.CKF_ENCRYPT, func() { r.Encrypt = nil }},
+		{ck.CKF_DECRYPT, func() { r.Decrypt = nil }},
+		{ck.CKF_DIGEST, func() { r.Digest = nil }},
+		{ck.CKF_SIGN, func() { r.Sign = nil }},
+		{ck.CKF_SIGN_RECOVER, func() { r.SignRecover = nil }},
+		{ck.CKF_VERIFY, func() { r.Verify = nil }},
+		{ck.CKF_VERIFY_RECOVER, func() { r.VerifyRecover = nil }},
+		{ck.CKF_GENERATE, func() { r.Generate, r.GenerateParameters = nil, nil }},
+		{ck.CKF_GENERATE_KEY_PAIR, func() { r.GeneratePair = nil }},
+		{ck.CKF_WRAP, func() { r.Wrap = nil }},
+		{ck.CKF_UNWRAP, func() { r.Unwrap = nil }},
+		{ck.CKF_DERIVE, func() { r.Derive, r.DeriveKeys = nil, nil }},
+		{ck.CKF_ENCAPSULATE, func() { r.Encapsulate = nil }},
+		{ck.CKF_DECAPSULATE, func() { r.Decapsulate = nil }},
+		{ck.CKF_MESSAGE_ENCRYPT, func() { r.MessageEncrypt = nil }},
+		{ck.CKF_MESSAGE_DECRYPT, func() { r.MessageDecrypt = nil }},
+	} {
+		if flags&f.flag == 0 {
+			f.drop()
+		}
+	}
+	if flags&ck.CKF_MESSAGE_SIGN == 0 {
+		r.OneMessage = true
+	}
+	if most == 0 {
+		return &r
+	}
+	unit := m.Unit()
+	r.Min = max(r.Min, (least+unit-1)/unit)
+	if r.Max == 0 || most/unit < r.Max {
+		r.Max = most / unit
+	}
+	return &r
+}
+
 // producingFlags are the flags of functions that FIPS mode denies to what is
 // approved as a legacy only.
 const producingFlags = ck.CKF_ENCRYPT | ck.CKF_DIGEST | ck.CKF_SIGN | ck.CKF_SIGN_RECOVER | ck.CKF_GENERATE |

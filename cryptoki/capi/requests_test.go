@@ -72,7 +72,7 @@ func TestRequests(t *testing.T) {
 		{"C_GetOperationState", []any{1, room, size()}, &p11.GetOperationState{Session: 1, Out: out}},
 		{"C_SetOperationState", []any{1, bufA, n(bufA), 3, 4}, &p11.SetOperationState{Session: 1, State: bufA, EncryptionKey: 3, AuthKey: 4}},
 		{"C_Login", []any{1, 2, pin, n(pin)}, &p11.Login{Session: 1, User: 2, PIN: pin}},
-		{"C_LoginUser", []any{1, 2, pin, n(pin), bufC, n(bufC)}, &p11.Login{Session: 1, User: 2, PIN: pin, Username: "a third"}},
+		{"C_LoginUser", []any{1, 2, pin, n(pin), bufC, n(bufC)}, &p11.Login{Session: 1, User: 2, PIN: pin, Username: "a third", ByName: true}},
 		{"C_Logout", []any{1}, &p11.Logout{Session: 1}},
 
 		{"C_CreateObject", []any{1, template(), 3, room}, &p11.CreateObject{Session: 1, Template: attrs}},

@@ -103,6 +103,7 @@ func loginUser(c call) error {
 		User:     ck.UserType(c.words[1]),
 		PIN:      pin,
 		Username: string(name),
+		ByName:   true,
 	}, new(p11.None))
 }
 

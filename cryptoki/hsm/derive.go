@@ -38,6 +38,11 @@ func (h *HSM) handleDeriveKey(ctx context.Context, s *session, q *p11.DeriveKey,
 	if err != nil {
 		return err
 	}
+	if row.DeriveKeys == nil && !row.Inherits && d.keyType != ck.CKK_GENERIC_SECRET {
+		if err := h.behaviour.Load().wantsLength(d, length); err != nil {
+			return err
+		}
+	}
 	if err := h.precheck(ctx, s, d); err != nil {
 		return err
 	}
@@ -149,7 +154,7 @@ func mayContribute(row *engine.Mechanism, key *object) error {
 		return nil
 	}
 	if !key.bool(ck.CKA_DERIVE) {
-		return fmt.Errorf("CKA_DERIVE is false: %w", ck.CKR_KEY_FUNCTION_NOT_PERMITTED)
+		return denyFor(refuseKeyUsage, ck.CKA_DERIVE, "CKA_DERIVE is false")
 	}
 	if alwaysAuthenticate(key) {
 		return errAlwaysAuthenticate
@@ -212,7 +217,7 @@ func (d *draft) agrees(row *engine.Mechanism, values []ck.Attribute) error {
 	}
 	for _, v := range values {
 		if a := ck.Find(d.template, v.Type); a != nil && !bytes.Equal(a.Value, v.Value) {
-			return fmt.Errorf("%v is not that of the private key: %w", v.Type, ck.CKR_TEMPLATE_INCONSISTENT)
+			return refuse(v.Type, ck.CKR_TEMPLATE_INCONSISTENT, "not that of the private key")
 		}
 	}
 	return nil
@@ -249,7 +254,7 @@ func (d *draft) publicHalf() error {
 	}
 	d.keyType = d.from.keyType()
 	if ok && t != d.keyType {
-		return fmt.Errorf("CKA_KEY_TYPE %v, and the private key is one of type %v: %w", t, d.keyType, ck.CKR_TEMPLATE_INCONSISTENT)
+		return refuse(ck.CKA_KEY_TYPE, ck.CKR_TEMPLATE_INCONSISTENT, "%v, and the private key is one of type %v", t, d.keyType)
 	}
 	add := func(a ck.Attribute) {
 		if ck.Find(d.template, a.Type) == nil {
@@ -315,7 +320,7 @@ func (d *draft) force(t ck.AttributeType, v bool) error {
 		return nil
 	}
 	if got, ok := ck.Bool(a.Value); ok && got != v {
-		return fmt.Errorf("%v must be %v, as it is with the base key: %w", t, v, ck.CKR_TEMPLATE_INCONSISTENT)
+		return refuse(t, ck.CKR_TEMPLATE_INCONSISTENT, "must be %v, as it is with the base key", v)
 	}
 	return nil // precheck refuses what is no truth value
 }

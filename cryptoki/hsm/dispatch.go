@@ -21,7 +21,10 @@ func (h *HSM) Do(ctx context.Context, req p11.Request, reply any) error {
 	if err := h.refresh(ctx); err != nil {
 		return err
 	}
-	err := handlers[req.Kind()](h, ctx, req, reply)
+	err := h.behaviour.Load().supports(req)
+	if err == nil {
+		err = handlers[req.Kind()](h, ctx, req, reply)
+	}
 	if marks[req.Kind()] {
 		h.raiseMark(context.WithoutCancel(ctx))
 	}

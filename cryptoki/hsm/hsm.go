@@ -35,6 +35,9 @@ type Options struct {
 	// Password is the cost of password hashing for PINs set from now on; the
 	// zero value means DefaultPasswordCost.
 	Password PasswordCost
+	// RemapKeyGen lets FIPS mode make RSA key pairs by its own mechanisms when
+	// the usual ones are asked for, in profiles that know how.
+	RemapKeyGen bool
 	// Log takes what the operator should know; nil for slog.Default().
 	Log *slog.Logger
 	// Now is the clock, for tests; nil for time.Now.
@@ -62,8 +65,9 @@ type HSM struct {
 	refreshing sync.Mutex    // guards moment
 	moment     uint64
 
-	settings atomic.Pointer[settings] // of the HSM's policies; policy.go
-	fipsMode atomic.Bool              // policy 12 is off
+	settings  atomic.Pointer[settings] // of the HSM's policies; policy.go
+	behaviour atomic.Pointer[profile]
+	fipsMode  atomic.Bool // policy 12 is off
 
 	mu    sync.RWMutex // guards what follows
 	info  hsmState

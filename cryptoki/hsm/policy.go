@@ -37,7 +37,7 @@ func (s *hsmState) profile() *profile {
 	if p := findProfile(s.Profile); p != nil {
 		return p
 	}
-	return profilesOfBehaviour[0]
+	return behaviours()[0]
 }
 
 func (s *hsmState) settings() *settings {
@@ -65,6 +65,7 @@ func (h *HSM) policies() *settings { return h.settings.Load() }
 func (h *HSM) applyPolicies() {
 	s := h.info.settings()
 	h.settings.Store(s)
+	h.behaviour.Store(h.info.profile())
 	h.fipsMode.Store(!s.on(policyNonFIPS))
 }
 

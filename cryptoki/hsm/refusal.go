@@ -35,6 +35,7 @@ const (
 	refusePINLocked
 	refusePINLength
 	refuseSOThreshold
+	refuseNotInitialized
 
 	// Templates and attributes.
 	refuseAttributeUnknown
@@ -50,9 +51,14 @@ const (
 	refuseNotDestroyable
 	refuseBuiltin
 	refuseTrusted
+	refusePlaintextFIPS
+	refusePlaintextSilent
+	refusePlaintextOpen
 
 	// Mechanisms and keys.
+	refuseFunction
 	refuseMechanismUnknown
+	refuseMechanismProfile
 	refuseMechanismFunction
 	refuseMechanismFIPS
 	refuseMechanismOfKey
@@ -61,6 +67,7 @@ const (
 	refuseKeyUsage
 	refuseKeySize
 	refuseKeySizeFIPS
+	refuseCallersIV
 	refuseIndigestible
 
 	// Wrapping.
@@ -140,6 +147,8 @@ var refusalTable = [numRefusals]refusalRow{
 		remedy: "Choose a PIN of a length that C_GetTokenInfo allows"},
 	refuseSOThreshold: {name: "so-threshold", code: ck.CKR_SO_LOGIN_FAILURE_THRESHOLD,
 		remedy: "The HSM is zeroized; initialise it with perilune hsm init and restore from a backup"},
+	refuseNotInitialized: {name: "hsm-not-initialised", code: ck.CKR_USER_PIN_NOT_INITIALIZED,
+		remedy: "Initialise the HSM with perilune hsm init"},
 
 	refuseAttributeUnknown: {name: "attribute-unknown", code: ck.CKR_ATTRIBUTE_TYPE_INVALID,
 		remedy: "Leave the attribute out: the HSM does not know it"},
@@ -167,9 +176,19 @@ var refusalTable = [numRefusals]refusalRow{
 		remedy: "The object belongs to the HSM itself; it can be read only"},
 	refuseTrusted: {name: "trusted-certificate", code: ck.CKR_ACTION_PROHIBITED,
 		remedy: "Let the Partition SO set CKA_TRUSTED to false first"},
+	refusePlaintextFIPS: {name: "plaintext-key-fips", code: ck.CKR_TEMPLATE_INCONSISTENT, policy: hsmPolicy(policyNonFIPS),
+		remedy: "Wrap the key and unwrap it in the HSM, which the tools do for imports, or generate it there"},
+	refusePlaintextSilent: {name: "plaintext-key-silent", code: ck.CKR_TEMPLATE_INCOMPLETE,
+		remedy: "Add CKA_SENSITIVE true to the template, or make a session object"},
+	refusePlaintextOpen: {name: "plaintext-key-open", code: ck.CKR_ATTRIBUTE_VALUE_INVALID,
+		remedy: "Make the key sensitive and private, or make a session object"},
 
+	refuseFunction: {name: "function-of-profile", code: ck.CKR_FUNCTION_NOT_SUPPORTED,
+		remedy: "Do without the function; perilune profile show lists those that the profile lacks"},
 	refuseMechanismUnknown: {name: "mechanism-unknown", code: ck.CKR_MECHANISM_INVALID,
 		remedy: "Use a mechanism that C_GetMechanismList lists"},
+	refuseMechanismProfile: {name: "mechanism-of-profile", code: ck.CKR_MECHANISM_INVALID,
+		remedy: "Use a mechanism that C_GetMechanismList lists: this one is not in the profile of the HSM"},
 	refuseMechanismFunction: {name: "mechanism-function", code: ck.CKR_MECHANISM_INVALID,
 		remedy: "Use a mechanism whose C_GetMechanismInfo has the flag of this function"},
 	refuseMechanismFIPS: {name: "mechanism-fips", code: ck.CKR_MECHANISM_INVALID, policy: hsmPolicy(policyNonFIPS),
@@ -186,6 +205,8 @@ var refusalTable = [numRefusals]refusalRow{
 		remedy: "Use a key whose size C_GetMechanismInfo allows"},
 	refuseKeySizeFIPS: {name: "key-size-fips", code: ck.CKR_KEY_SIZE_RANGE, policy: hsmPolicy(policyNonFIPS),
 		remedy: "Use a key of a size that FIPS mode allows; docs/mechanisms.md has them"},
+	refuseCallersIV: {name: "callers-iv", code: ck.CKR_MECHANISM_PARAM_INVALID, policy: hsmPolicy(policyNonFIPS),
+		remedy: "Give no IV (pIv null, ulIvLen 0): the HSM makes one of 16 bytes and puts it behind the tag; make room for it"},
 	refuseIndigestible: {name: "not-digestible", code: ck.CKR_KEY_INDIGESTIBLE,
 		remedy: "Digest the bytes themselves; only secret keys are digested inside the HSM"},
 
@@ -213,6 +234,16 @@ func denyFor(r refusal, t ck.AttributeType, format string, args ...any) error {
 	return err
 }
 
+// refusalNamed is the rule of a name, noRefusal if there is none.
+func refusalNamed(name string) refusal {
+	for r := refusal(1); r < numRefusals; r++ {
+		if refusalTable[r].name == name {
+			return r
+		}
+	}
+	return noRefusal
+}
+
 // recoded is err with another code and the same explanation.
 func recoded(err error, code ck.RV) error {
 	var r *p11.Refusal
@@ -230,9 +261,11 @@ type failure struct {
 	err  error
 }
 
-// refused notes the error of a call on its session, for whoever asks why. That
-// a buffer was too short is no refusal.
+// refused gives the error of a call the code that the profile has for it, and
+// notes it on the session, for whoever asks why. That a buffer was too short is
+// no refusal.
 func (h *HSM) refused(req p11.Request, err error) error {
+	err = h.behaviour.Load().answered(err)
 	q, ok := req.(p11.OnSession)
 	if !ok || ck.RVOf(err) == ck.CKR_BUFFER_TOO_SMALL {
 		return err

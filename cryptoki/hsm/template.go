@@ -20,7 +20,7 @@ const maxTemplate = 512
 // key exists: unknown, read-only, inconsistent or missing attributes (PKCS#11
 // v3.1 section 4.1.1), and what the session's state and role may not make.
 func (h *HSM) precheck(_ context.Context, s *session, d *draft) error {
-	_, _, err := d.plan(s)
+	_, _, err := h.plan(s, d)
 	return err
 }
 
@@ -29,7 +29,7 @@ func (h *HSM) build(_ context.Context, s *session, d *draft) (*object, error) {
 	if d.origin == originCopy {
 		return d.copyOf(s)
 	}
-	sch, l, err := d.plan(s)
+	sch, l, err := h.plan(s, d)
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +41,7 @@ func (h *HSM) build(_ context.Context, s *session, d *draft) (*object, error) {
 	if err := d.checkLength(given, l); err != nil {
 		return nil, err
 	}
-	sch.setDefaults(d.origin, &l)
+	h.setDefaults(s, sch, d.origin, &l)
 	d.setHistory(sch, &l)
 	if err := d.compute(sch, given, &l); err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func (h *HSM) build(_ context.Context, s *session, d *draft) (*object, error) {
 
 // plan checks the template of a new object, and returns its schema and the
 // attributes that the template, and those that bind it, ask for.
-func (d *draft) plan(s *session) (*schema, attrList, error) {
+func (h *HSM) plan(s *session, d *draft) (*schema, attrList, error) {
 	l, err := canonicalList(d.template)
 	if err != nil {
 		return nil, nil, err
@@ -69,6 +69,11 @@ func (d *draft) plan(s *session) (*schema, attrList, error) {
 	if err := sch.complete(d.origin, l); err != nil {
 		return nil, nil, err
 	}
+	if d.origin == originCreate && isSecretKind(sch.class) {
+		if err := h.behaviour.Load().plaintext.admits(l, h.fipsMode.Load()); err != nil {
+			return nil, nil, err
+		}
+	}
 	l.overlay(sch, d.implied())
 	for i := range sch.rows {
 		if sch.rows[i].rules&transient != 0 {
@@ -76,7 +81,7 @@ func (d *draft) plan(s *session) (*schema, attrList, error) {
 		}
 	}
 	full := append(attrList{}, l...)
-	sch.setDefaults(d.origin, &full)
+	h.setDefaults(s, sch, d.origin, &full)
 	return sch, l, s.mayMake(d.origin, sch.class, full.bool(ck.CKA_TOKEN), full.bool(ck.CKA_PRIVATE))
 }
 
@@ -284,10 +289,11 @@ func (d *draft) checkLength(given, l attrList) error {
 }
 
 // setDefaults adds what was not given and has a default.
-func (s *schema) setDefaults(o origin, l *attrList) {
-	for i := range s.rows {
-		if r := &s.rows[i]; r.def != nil && l.get(r.t) == nil {
-			l.put(ck.NewBytes(r.t, r.def(o)))
+func (h *HSM) setDefaults(s *session, sch *schema, o origin, l *attrList) {
+	p, role := h.behaviour.Load(), s.role()
+	for i := range sch.rows {
+		if r := &sch.rows[i]; r.def != nil && l.get(r.t) == nil {
+			l.put(ck.NewBytes(r.t, p.defaultOf(r, sch.class, o, role)))
 		}
 	}
 }

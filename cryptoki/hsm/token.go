@@ -1,6 +1,7 @@
 package hsm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,26 +10,33 @@ import (
 
 	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/cryptoki/p11"
-	"github.com/perilune/perilune/engine"
 	"github.com/perilune/perilune/store"
 )
 
 // Version is the version of the library, major and minor.
 var Version = ck.Version{Major: 0, Minor: 1}
 
-const (
-	manufacturer = "Perilune"
-	model        = "Perilune HSM"
-)
+const manufacturer = "Perilune"
 
 func (h *HSM) handleGetInfo(_ context.Context, _ *p11.GetInfo, r *ck.Info) error {
+	i := &h.behaviour.Load().info
 	*r = ck.Info{
-		CryptokiVersion:    ck.Version{Major: 3, Minor: 2},
+		CryptokiVersion:    i.cryptoki,
 		ManufacturerID:     manufacturer,
-		LibraryDescription: "Perilune software HSM",
-		LibraryVersion:     Version,
+		LibraryDescription: i.description,
+		LibraryVersion:     cmp.Or(i.library, Version),
 	}
 	return nil
+}
+
+// firmwareVersion is as much of the firmware's version as a CK_VERSION can
+// say: minor and subminor share a byte, as in decimal.
+func (i *profileInfo) firmwareVersion() ck.Version {
+	var v [3]byte
+	if n, _ := fmt.Sscanf(i.firmware, "%d.%d.%d", &v[0], &v[1], &v[2]); n != len(v) {
+		return Version
+	}
+	return ck.Version{Major: v[0], Minor: 10*v[1] + v[2]}
 }
 
 // handleGetSlotList lists the partitions' slots and the free slot. Every one
@@ -50,11 +58,12 @@ func (h *HSM) handleGetSlotInfo(_ context.Context, q *p11.GetSlotInfo, r *ck.Slo
 	if err != nil {
 		return err
 	}
+	i := &h.behaviour.Load().info
 	*r = ck.SlotInfo{
-		SlotDescription: "Perilune partition " + p.name(),
+		SlotDescription: cmp.Or(i.slot, "Perilune partition "+p.name()),
 		ManufacturerID:  manufacturer,
-		Flags:           ck.CKF_TOKEN_PRESENT,
-		FirmwareVersion: Version,
+		Flags:           ck.CKF_TOKEN_PRESENT | i.slotFlags,
+		FirmwareVersion: i.firmwareVersion(),
 	}
 	return nil
 }
@@ -82,13 +91,14 @@ func (h *HSM) handleGetTokenInfo(ctx context.Context, q *p11.GetTokenInfo, r *ck
 	}
 	s := p.stateNow()
 	minPIN, maxPIN := h.pinLengths(p)
+	i := &h.behaviour.Load().info
 	*r = ck.TokenInfo{
-		Label: s.Label, ManufacturerID: manufacturer, Model: model, SerialNumber: h.serial(p),
-		Flags:             ck.CKF_RNG | ck.CKF_LOGIN_REQUIRED | ck.CKF_DUAL_CRYPTO_OPERATIONS,
+		Label: s.Label, ManufacturerID: manufacturer, Model: i.model, SerialNumber: h.serial(p),
+		Flags:             i.tokenFlags,
 		MaxSessionCount:   ck.EffectivelyInfinite,
 		MaxRwSessionCount: ck.EffectivelyInfinite,
 		MinPinLen:         uint64(minPIN), MaxPinLen: uint64(maxPIN),
-		FirmwareVersion: Version,
+		FirmwareVersion: i.firmwareVersion(),
 	}
 	if err := h.tokenMemory(ctx, p, r); err != nil {
 		return err
@@ -226,8 +236,8 @@ func (h *HSM) handleGetMechanismList(_ context.Context, q *p11.GetMechanismList,
 		return err
 	}
 	fips := h.fipsMode.Load()
-	for _, m := range engine.Mechanisms() {
-		if m.FIPS || !fips {
+	for _, m := range h.behaviour.Load().listed() {
+		if row, _ := h.findMechanism(m.Type); row.FIPS || !fips {
 			r.Mechanisms = append(r.Mechanisms, m.Type)
 		}
 	}
@@ -238,15 +248,19 @@ func (h *HSM) handleGetMechanismInfo(_ context.Context, q *p11.GetMechanismInfo,
 	if _, err := h.partition(q.Slot); err != nil {
 		return err
 	}
-	m := engine.Find(q.Type)
+	m, err := h.findMechanism(q.Type)
+	if err != nil {
+		return err
+	}
 	switch fips := h.fipsMode.Load(); {
-	case m == nil || fips && !m.FIPS:
-		return fmt.Errorf("%v: %w", q.Type, ck.CKR_MECHANISM_INVALID)
+	case fips && !m.FIPS:
+		return deny(refuseMechanismFIPS, "FIPS mode does not allow %v", q.Type)
 	case fips:
 		*r = m.ApprovedInfo()
 	default:
 		*r = m.Info()
 	}
+	r.Flags |= h.behaviour.Load().info.mechanismFlags
 	return nil
 }
 

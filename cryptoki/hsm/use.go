@@ -71,9 +71,9 @@ func (h *HSM) mechanismFor(m *ck.Mechanism, u use) (*engine.Mechanism, error) {
 	if m == nil {
 		return nil, ck.CKR_ARGUMENTS_BAD
 	}
-	row := engine.Find(m.Type)
-	if row == nil {
-		return nil, deny(refuseMechanismUnknown, "unknown mechanism %v", m.Type)
+	row, err := h.findMechanism(m.Type)
+	if err != nil {
+		return nil, err
 	}
 	if able := useRules[u].able; able == nil || !able(row) {
 		return nil, deny(refuseMechanismFunction, "%v does not serve this function", m.Type)
@@ -84,12 +84,39 @@ func (h *HSM) mechanismFor(m *ck.Mechanism, u use) (*engine.Mechanism, error) {
 	if err := checkParam(row, m.Param); err != nil {
 		return nil, err
 	}
+	if err := h.checkIV(m, u); err != nil {
+		return nil, err
+	}
 	if h.fipsMode.Load() && useRules[u].attr == 0 { // no key, which checkUse would look at
 		if err := approve(row, nil, m.Param, producing[u]); err != nil {
 			return nil, err
 		}
 	}
 	return row, h.proven(row)
+}
+
+// findMechanism finds the row of a mechanism in the profile.
+func (h *HSM) findMechanism(t ck.MechanismType) (*engine.Mechanism, error) {
+	p := h.behaviour.Load()
+	if to, ok := p.remap[t]; ok && h.opts.RemapKeyGen && h.fipsMode.Load() {
+		t = to
+	}
+	if row := p.mechanism(t); row != nil {
+		return row, nil
+	}
+	if engine.Find(t) != nil {
+		return nil, deny(refuseMechanismProfile, "the profile %s does not have %v", p.name, t)
+	}
+	return nil, deny(refuseMechanismUnknown, "unknown mechanism %v", t)
+}
+
+// checkIV refuses the caller's IV where the profile wants the HSM's own.
+func (h *HSM) checkIV(m *ck.Mechanism, u use) error {
+	chosen, ok := m.Param.(interface{ CallersIV() bool })
+	if ok && producing[u] && h.fipsMode.Load() && h.behaviour.Load().ownIV && chosen.CallersIV() {
+		return deny(refuseCallersIV, "in FIPS mode the HSM makes the IV of %v", m.Type)
+	}
+	return nil
 }
 
 // proven lets a mechanism prove itself before its first use in FIPS mode (FIPS

@@ -179,6 +179,9 @@ func (h *HSM) handleUnwrapKey(ctx context.Context, s *session, q *p11.UnwrapKey,
 	if err != nil {
 		return err
 	}
+	if err := h.behaviour.Load().wantsLength(d, length); err != nil {
+		return err
+	}
 	if err := h.precheck(ctx, s, d); err != nil {
 		return err
 	}

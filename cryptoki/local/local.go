@@ -32,6 +32,8 @@ func Open(ctx context.Context, c *config.Config) (*hsm.HSM, error) {
 		Location: c.Home,
 		Password: hsm.PasswordCost(c.Password),
 		Log:      log,
+
+		RemapKeyGen: c.Compatibility.RemapRSAKeyGen,
 	})
 	if err != nil {
 		st.Close()

@@ -183,12 +183,13 @@ type (
 		EncryptionKey, AuthKey ck.ObjectHandle
 	}
 	// Login logs a role in for the whole application. Username must be empty
-	// or the name of the role.
+	// or the name of the role. ByName says that C_LoginUser asks.
 	Login struct {
 		Session  ck.SessionHandle
 		User     ck.UserType
 		PIN      []byte
 		Username string
+		ByName   bool
 	}
 	// Logout logs the role out.
 	Logout struct{ Session ck.SessionHandle }
