@@ -80,6 +80,9 @@
 #define CKA_BIP32_FINGERPRINT        0x80001105UL
 #define CKA_BIP32_PARENT_FINGERPRINT 0x80001106UL
 
+/* A CK_USER_TYPE: which role made the object. Only what the Limited Crypto Officer made has it. */
+#define CKA_MADE_BY                  0x80504C01UL
+
 /*
  * Key types
  */

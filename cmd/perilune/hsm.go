@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 
@@ -121,17 +122,18 @@ func (a *app) showHSM(info p11.HSMInfo, model string, parts []p11.PartitionInfo)
 
 func (a *app) hsmInitCommand() *cobra.Command {
 	var (
-		label, storage string
-		so, newSO      *pinFlag
-		force          *bool
+		label, profile, storage string
+
+		so    *pinFlag
+		force *bool
 	)
 	cmd := a.command("init", "Initialise the HSM: label it and give it an HSM SO", `Initialises the HSM: gives it a label and its HSM SO a PIN. From then on only
 the HSM SO makes and deletes partitions. Partitions that were made through the
 free slot before stay as they are.
 
-An HSM that has an HSM SO is initialised anew by its HSM SO only, and everything
-in it is destroyed first. --so-pin is then the present PIN, and --new-pin one to
-replace it; without --new-pin, a present PIN that came from a flag stays.`,
+An HSM that has an HSM SO is initialised anew by its HSM SO only. All partitions
+are deleted and the label changes. The HSM SO and its PIN, the Auditor and the
+policies stay; after `+"`perilune hsm zeroize`"+` there is a new HSM SO, too.`,
 		func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			m, err := a.hsm(ctx)
@@ -142,25 +144,17 @@ replace it; without --new-pin, a present PIN that came from a flag stays.`,
 			if err != nil {
 				return failing(err, "cannot initialise the HSM")
 			}
-			q := &p11.InitHSM{Label: label}
+			q := &p11.InitHSM{Label: label, Profile: profile}
 			if q.Storage, err = storageTotal(storage); err != nil {
 				return err
 			}
-			if !info.Initialized {
-				if cmd.Flags().Changed("new-pin") {
-					return usagef("the HSM has no HSM SO yet, so there is no PIN to replace: --so-pin is the new PIN")
-				}
-				if q.PIN, err = a.newPIN(ctx, so, "so-pin", "HSM SO"); err != nil {
-					return err
-				}
+			if info.Initialized {
+				err = a.confirmInit(ctx, q, info, so, *force)
 			} else {
-				err := a.confirm(ctx, *force, fmt.Sprintf("The HSM %q is initialised already. To initialise it anew destroys %s and all keys.", info.Label, count(info.Partitions, "partition")))
-				if err != nil {
-					return err
-				}
-				if err := a.reinitPINs(cmd, q, so, newSO); err != nil {
-					return err
-				}
+				q.PIN, err = a.newPIN(ctx, so, "so-pin", "HSM SO")
+			}
+			if err != nil {
+				return err
 			}
 			defer clear(q.PIN)
 			if _, err := p11.Call(ctx, m, q); err != nil {
@@ -171,33 +165,22 @@ replace it; without --new-pin, a present PIN that came from a flag stays.`,
 		})
 	cmd.Flags().StringVar(&label, "label", "", "label of the HSM, at most 32 bytes (required)")
 	_ = cmd.MarkFlagRequired("label")
+	cmd.Flags().StringVar(&profile, "profile", "", "how the HSM behaves (default: as before; a new HSM as \"standard\")")
 	cmd.Flags().StringVar(&storage, "storage", "", "`bytes` that the HSM has for partitions, or unlimited (default: what the profile says)")
 	so = pin(cmd, "so-pin", "PIN of the HSM SO")
-	newSO = pin(cmd, "new-pin", "new PIN of the HSM SO, if the HSM has one")
 	force = forceFlag(cmd)
 	return cmd
 }
 
-// reinitPINs logs the HSM SO in and finds the PIN for afterwards.
-func (a *app) reinitPINs(cmd *cobra.Command, q *p11.InitHSM, so, newSO *pinFlag) error {
-	ctx := cmd.Context()
-	const doing = "cannot initialise the HSM anew"
-	if err := a.mayLogin(ctx, doing, admin, p11.RoleHSMSO); err != nil {
-		return err
-	}
-	old, err := a.currentPIN(ctx, so, "so-pin", "HSM SO"+a.warnTries(ctx, admin, p11.RoleHSMSO))
+// confirmInit asks whether an HSM that has an SO is to be emptied, and logs its
+// SO in.
+func (a *app) confirmInit(ctx context.Context, q *p11.InitHSM, info p11.HSMInfo, so *pinFlag, force bool) error {
+	err := a.confirm(ctx, force, fmt.Sprintf("The HSM %q is initialised already. To initialise it anew destroys %s and all keys. The HSM SO keeps its PIN.",
+		info.Label, count(info.Partitions, "partition")))
 	if err != nil {
 		return err
 	}
-	defer clear(old)
-	if _, q.Session, err = a.loginWith(ctx, admin, p11.RoleHSMSO, old); err != nil {
-		return err
-	}
-	if newSO.source == "" && !a.asks(so) {
-		q.PIN = append([]byte(nil), old...)
-		return nil
-	}
-	q.PIN, err = a.newPIN(ctx, newSO, "new-pin", "HSM SO")
+	_, q.Session, err = a.login(ctx, admin, p11.RoleHSMSO, so, "so-pin")
 	return err
 }
 

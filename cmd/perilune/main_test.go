@@ -218,15 +218,15 @@ func TestHSMInitAnew(t *testing.T) {
 	}
 	b.fails(exitUsage, "hsm init --label x --so-pin env:HSM_SO", "destroys 1 partition", "--force")
 	b.fails(exitFailed, "hsm init --label x --so-pin env:OTHER --force", "wrong PIN for the HSM SO", "2 of 3 tries are left")
-	b.do("hsm init --label x --so-pin env:HSM_SO --force") // keeps the PIN
-	b.do("hsm init --label y --so-pin env:HSM_SO --new-pin env:OTHER --force")
+	b.do("hsm init --label y --so-pin env:HSM_SO --force")
 	h := decode[hsmJSON](t, b.do("hsm show --json"))
 	if h.Label != "y" || h.Partitions != 0 {
 		t.Errorf("after that: %+v", h)
 	}
-	b.do("partition create --name a --hsm-so-pin env:OTHER")
+	b.do("partition create --name a --hsm-so-pin env:HSM_SO") // the SO keeps its PIN
 	b.do("hsm zeroize --force")
-	b.fails(exitUsage, "hsm init --label z --so-pin env:HSM_SO --new-pin env:OTHER", "no PIN to replace")
+	b.do("hsm init --label z --so-pin env:OTHER")
+	b.do("partition create --name a --hsm-so-pin env:OTHER")
 }
 
 func TestWrongPINs(t *testing.T) {

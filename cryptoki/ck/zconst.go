@@ -287,6 +287,7 @@ const (
 	CKA_BIP32_ID                          AttributeType = 0x80001104
 	CKA_BIP32_FINGERPRINT                 AttributeType = 0x80001105
 	CKA_BIP32_PARENT_FINGERPRINT          AttributeType = 0x80001106
+	CKA_MADE_BY                           AttributeType = 0x80504c01
 )
 
 // CKC constants.
@@ -2733,7 +2734,7 @@ var namesAttributeType = nameTable{
 		0x80000003, 0x80000004, 0x80000005, 0x80000006, 0x80000007, 0x80000008, 0x80000101, 0x80000105,
 		0x80000200, 0x80001000, 0x80001001, 0x80001002, 0x80001003, 0x80001004, 0x80001005, 0x80001006,
 		0x80001007, 0x80001008, 0x80001100, 0x80001101, 0x80001102, 0x80001103, 0x80001104, 0x80001105,
-		0x80001106,
+		0x80001106, 0x80504c01,
 	},
 	ends: []uint16{
 		9, 18, 29, 38, 51, 66, 75, 88, 108, 118, 135, 148,
@@ -2751,7 +2752,7 @@ var namesAttributeType = nameTable{
 		2492, 2514, 2529, 2544, 2567, 2589, 2597, 2614, 2633, 2652, 2674, 2698,
 		2722, 2740, 2755, 2775, 2790, 2802, 2810, 2829, 2840, 2851, 2866, 2885,
 		2900, 2913, 2926, 2939, 2961, 2982, 2995, 3007, 3021, 3046, 3066, 3089,
-		3110, 3131, 3143, 3164, 3192,
+		3110, 3131, 3143, 3164, 3192, 3203,
 	},
 	names: "" +
 		"CKA_CLASS" +
@@ -2938,7 +2939,8 @@ var namesAttributeType = nameTable{
 		"CKA_BIP32_CHILD_DEPTH" +
 		"CKA_BIP32_ID" +
 		"CKA_BIP32_FINGERPRINT" +
-		"CKA_BIP32_PARENT_FINGERPRINT",
+		"CKA_BIP32_PARENT_FINGERPRINT" +
+		"CKA_MADE_BY",
 }
 
 // Name returns the name of the standard for x, or "" if it has none.

@@ -37,6 +37,8 @@ const (
 //	R  CKR_SESSION_READ_ONLY
 //	N  CKR_FUNCTION_NOT_SUPPORTED: not on the administration's slot
 //	X  CKR_PIN_EXPIRED: the role must change its PIN first
+//	a  A in profiles with narrowRoles, else goes on
+//	l  A in profiles with narrowRoles, else L
 //
 // Columns: public, Crypto Officer, Limited Crypto Officer and Crypto User, each
 // R/O and R/W; Partition SO; whoever must change his PIN; administration: public,
@@ -48,24 +50,24 @@ var accessTable = [p11.NumKinds]string{
 	p11.KindSessionCancel:      ".. .. .. .. . . ...",
 	p11.KindLogin:              ".. .. .. .. . . ...",
 	p11.KindLogout:             ".. .. .. .. . . ...",
-	p11.KindInitPIN:            "RL RL RL RL . X NNN",
+	p11.KindInitPIN:            "RL Rl Rl Rl . X NNN",
 	p11.KindSetPIN:             "R. R. R. R. . . ...",
-	p11.KindCreateObject:       ".. .. .. .. . X NNN",
-	p11.KindCopyObject:         ".. .. .. .. . X NNN",
-	p11.KindDestroyObject:      ".. .. .. .. . X NNN",
+	p11.KindCreateObject:       ".. .. .. .. a X NNN",
+	p11.KindCopyObject:         ".. .. .. .. a X NNN",
+	p11.KindDestroyObject:      ".. .. .. .. a X NNN",
 	p11.KindGetObjectSize:      ".. .. .. .. . X NNN",
 	p11.KindGetAttributeValue:  ".. .. .. .. . X NNN",
-	p11.KindSetAttributeValue:  ".. .. .. AA . X NNN",
+	p11.KindSetAttributeValue:  ".. .. .. AA a X NNN",
 	p11.KindFindObjectsInit:    ".. .. .. .. . X NNN",
 	p11.KindFindObjects:        ".. .. .. .. . X NNN",
 	p11.KindFindObjectsFinal:   ".. .. .. .. . X NNN",
 	p11.KindGetOperationState:  ".. .. .. .. . X NNN",
-	p11.KindSetOperationState:  ".. .. .. .. . X NNN",
-	p11.KindBegin:              ".. .. .. .. . X NNN",
-	p11.KindUpdate:             ".. .. .. .. . X NNN",
+	p11.KindSetOperationState:  ".. .. .. .. a X NNN",
+	p11.KindBegin:              ".. .. .. .. a X NNN",
+	p11.KindUpdate:             ".. .. .. .. a X NNN",
 	p11.KindDigestKey:          ".. .. .. .. A X NNN",
-	p11.KindFinish:             ".. .. .. .. . X NNN",
-	p11.KindDualUpdate:         ".. .. .. .. . X NNN",
+	p11.KindFinish:             ".. .. .. .. a X NNN",
+	p11.KindDualUpdate:         ".. .. .. .. a X NNN",
 	p11.KindMessage:            ".. .. .. .. A X NNN",
 	p11.KindEndMessages:        ".. .. .. .. A X NNN",
 	p11.KindGenerateKey:        ".. .. .. AA A X NNN",
@@ -78,26 +80,33 @@ var accessTable = [p11.NumKinds]string{
 	p11.KindIsActive:           ".. .. .. .. . . ...",
 	p11.KindSeedRandom:         ".. .. .. .. . . ...",
 	p11.KindGenerateRandom:     ".. .. .. .. . . ...",
-	p11.KindSetHSMPolicy:       "AA AA AA AA A A L.A",
-	p11.KindCreatePartition:    "AA AA AA AA A A L.A",
-	p11.KindDeletePartition:    "AA AA AA AA A A L.A",
-	p11.KindAcceptRestore:      "AA AA AA AA A A ..A",
-	p11.KindResizePartition:    "AA AA AA AA A A L.A",
-	p11.KindRenamePartition:    "AA AA AA AA A A L.A",
+	p11.KindAcceptRestore:      "LL AA AA AA A A ..A",
+	p11.KindSetHSMPolicy:       "LL AA AA AA A A L.A",
+	p11.KindCreatePartition:    "LL AA AA AA A A L.A",
+	p11.KindDeletePartition:    "LL AA AA AA A A L.A",
+	p11.KindResizePartition:    "LL AA AA AA A A L.A",
+	p11.KindRenamePartition:    "LL AA AA AA A A L.A",
 	p11.KindLabelPartition:     "RL RA RA RA . X NNN",
 	p11.KindClearPartition:     "RL R. R. R. . X NNN",
 	p11.KindInitRole:           "RL R. RA RA . X NNN",
 	p11.KindResetRole:          "RL R. RA RA . X NNN",
+	p11.KindZeroizePartition:   "RL RA RA RA . X NNN",
 	p11.KindExplainRefusal:     ".. .. .. .. . . ...",
 }
 
-// access is the table in the form that a call looks at.
-var access = parseAccess()
+// access is the table in the form that a call looks at: what the wide roles of
+// the standard may, and what the narrow ones of devices may.
+var access = [2]accessRows{parseAccess(false), parseAccess(true)}
 
-func parseAccess() (t [p11.NumKinds][numStates]refusal) {
+type accessRows [p11.NumKinds][numStates]refusal
+
+func parseAccess(narrow bool) (t accessRows) {
 	letters := map[rune]refusal{
 		'.': noRefusal, 'L': refuseNotLoggedIn, 'A': refuseRole, 'R': refuseReadOnlySession,
-		'N': refuseAdminSlot, 'X': refusePINExpired,
+		'N': refuseAdminSlot, 'X': refusePINExpired, 'a': noRefusal, 'l': refuseNotLoggedIn,
+	}
+	if narrow {
+		letters['a'], letters['l'] = refuseRole, refuseRole
 	}
 	for kind, row := range accessTable {
 		state := sessionState(0)
@@ -149,8 +158,12 @@ func (s *session) column() sessionState {
 }
 
 // mayCall answers from the table.
-func (s *session) mayCall(kind p11.Kind) error {
-	r := access[kind][s.column()]
+func (h *HSM) mayCall(s *session, kind p11.Kind) error {
+	rows := &access[0]
+	if h.profile().narrowRoles {
+		rows = &access[1]
+	}
+	r := rows[kind][s.column()]
 	if r == noRefusal {
 		return nil
 	}

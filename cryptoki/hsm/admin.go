@@ -3,6 +3,8 @@ package hsm
 import (
 	"context"
 	"fmt"
+	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/perilune/perilune/cryptoki/ck"
@@ -22,14 +24,15 @@ func (h *HSM) handleGetHSMInfo(ctx context.Context, _ *p11.GetHSMInfo, r *p11.HS
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	*r = p11.HSMInfo{
-		Initialized: h.info.Initialized, Zeroized: h.info.Zeroized, Label: h.info.Label,
+		Initialized: h.info.Initialized, Zeroized: h.info.Zeroized, ZeroizedByHand: h.info.ByHand, Label: h.info.Label,
 		Serial: h.info.Serial, Profile: h.info.Profile, Created: h.info.Created,
 		MaxPartitions: h.info.licensed(), Storage: r.Storage, Restored: h.restored(), StorageLocation: h.opts.Location,
 		FIPSMode: h.fipsMode.Load(), Cryptography: engine.Module(),
 	}
 	if so := roles[p11.RoleHSMSO]; so != nil {
-		r.SOAttemptsLeft = h.parts[p11.AdminSlot].attemptsLeft(so)
+		r.SOAttemptsLeft = h.attemptsLeft(h.parts[p11.AdminSlot], so)
 	}
+	r.AuditorInitialized = roles[p11.RoleAuditor] != nil
 	for _, p := range h.parts {
 		if s := p.stateNow(); !s.free() {
 			r.Partitions++
@@ -39,17 +42,19 @@ func (h *HSM) handleGetHSMInfo(ctx context.Context, _ *p11.GetHSMInfo, r *p11.HS
 }
 
 // handleInitHSM makes the HSM SO. Partitions that were made through the free
-// slot stay; an HSM that has an SO is emptied, and only its SO can do that.
+// slot stay. An HSM that has an SO is emptied, which only its SO can do; the SO,
+// the Auditor and the policies stay.
 func (h *HSM) handleInitHSM(ctx context.Context, q *p11.InitHSM, _ *p11.None) error {
-	prof := findProfile(q.Profile)
+	prof := h.profile()
+	if q.Profile != "" {
+		prof = findProfile(q.Profile)
+	}
 	if prof == nil {
 		return fmt.Errorf("there is no profile %q: %w", q.Profile, ck.CKR_ARGUMENTS_BAD)
 	}
-	if err := checkPINLength(q.PIN, prof.minSOPIN, greatestPIN); err != nil {
+	label, err := prof.label(q.Label, prof.hsmLabels)
+	if err != nil {
 		return err
-	}
-	if len(q.Label) > 32 || !utf8.ValidString(q.Label) {
-		return fmt.Errorf("an HSM label is at most 32 bytes of UTF-8: %w", ck.CKR_ARGUMENTS_BAD)
 	}
 	release, err := h.lockRole(ctx, 0, p11.RoleHSMSO)
 	if err != nil {
@@ -60,14 +65,17 @@ func (h *HSM) handleInitHSM(ctx context.Context, q *p11.InitHSM, _ *p11.None) er
 		return err
 	}
 	if h.initialized() {
-		if err := h.mayReinit(q.Session); err != nil {
-			return err
-		}
-		if err := h.zeroizeHSM(ctx, false); err != nil {
-			return err
-		}
+		return h.initAnew(ctx, q, label, prof)
 	}
-	so, err := h.newRoleState(0, p11.RoleHSMSO, q.PIN, nil)
+	return h.initFirst(ctx, q, label, prof)
+}
+
+// initFirst makes the HSM SO.
+func (h *HSM) initFirst(ctx context.Context, q *p11.InitHSM, label string, prof *profile) error {
+	if err := prof.checkPIN(q.PIN, prof.minSOPIN, greatestPIN); err != nil {
+		return err
+	}
+	so, err := h.newRoleState(0, p11.RoleHSMSO, q.PIN, prof.minSOPIN, nil)
 	if err != nil {
 		return err
 	}
@@ -76,24 +84,74 @@ func (h *HSM) handleInitHSM(ctx context.Context, q *p11.InitHSM, _ *p11.None) er
 		if err != nil {
 			return err
 		}
-		m.hsm.Initialized, m.hsm.Zeroized, m.hsm.Label = true, false, q.Label
-		m.hsm.Profile, m.hsm.Storage = prof.name, prof.storage
-		if q.Storage != nil {
-			m.hsm.Storage = *q.Storage
-		}
+		m.hsm.Initialized, m.hsm.Zeroized, m.hsm.ByHand = true, false, false
+		m.hsm.begin(label, prof, q.Storage)
 		if err := h.limitAll(tx, m); err != nil {
 			return err
 		}
 		if err := h.replaceMeta(tx, 0, kindHSM, &m.hsm.record, &m.hsm); err != nil {
 			return err
 		}
-		return h.putRole(tx, 0, so)
+		if err := h.putRole(tx, 0, so); err != nil {
+			return err
+		}
+		// The profile may not let the SOs of old partitions keep their keys.
+		for i := range m.parts {
+			if _, err := h.takeSOKey(tx, spaceOf(m.parts[i].Number), m.hsm.settings()); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return storeError(err)
 	}
-	return h.refresh(ctx)
+	if err := h.refresh(ctx); err != nil {
+		return err
+	}
+	return h.clean(ctx)
 }
+
+// initAnew empties an HSM for its SO.
+func (h *HSM) initAnew(ctx context.Context, q *p11.InitHSM, label string, prof *profile) error {
+	if err := h.mayReinit(q.Session); err != nil {
+		return err
+	}
+	if len(q.PIN) > 0 {
+		return fmt.Errorf("the HSM SO keeps its PIN; it can change it before or afterwards: %w", ck.CKR_ARGUMENTS_BAD)
+	}
+	return h.destroyAll(ctx, emptying, func(s *hsmState) { s.begin(label, prof, q.Storage) })
+}
+
+// begin gives the HSM its label and profile, and a total of storage if there is
+// one.
+func (s *hsmState) begin(label string, prof *profile, storage *uint64) {
+	s.Label = label
+	if s.Profile != prof.name {
+		s.Profile, s.Storage = prof.name, prof.storage
+	}
+	if storage != nil {
+		s.Storage = *storage
+	}
+}
+
+// label is the label that the profile makes of a text.
+func (prof *profile) label(text string, chars alphabet) (string, error) {
+	text = strings.TrimRight(text, " ")
+	if prof.cutLabels && len(text) > maxLabel {
+		text = strings.TrimRight(text[:maxLabel], " ")
+	}
+	if len(text) > maxLabel || !utf8.ValidString(text) {
+		return "", fmt.Errorf("a label is at most %d bytes of UTF-8: %w", maxLabel, ck.CKR_ARGUMENTS_BAD)
+	}
+	if chars != "" && (text == "" || !chars.allows([]byte(text))) {
+		return "", fmt.Errorf("a label has 1 to %d letters, digits and %s: %w", maxLabel, strings.TrimLeft(string(chars), " "), ck.CKR_ARGUMENTS_BAD)
+	}
+	return text, nil
+}
+
+// maxLabel is the length of labels in CK_TOKEN_INFO, in bytes.
+const maxLabel = 32
 
 func (h *HSM) initialized() bool {
 	h.mu.RLock()
@@ -109,10 +167,6 @@ func (h *HSM) mayReinit(handle ck.SessionHandle) error {
 	return nil
 }
 
-func (h *HSM) handleZeroizeHSM(ctx context.Context, _ *p11.ZeroizeHSM, _ *p11.None) error {
-	return h.zeroizeHSM(ctx, false)
-}
-
 func (h *HSM) handleListRoles(ctx context.Context, q *p11.ListRoles, r *p11.RoleList) error {
 	p, err := h.partition(q.Slot)
 	if err != nil {
@@ -125,41 +179,13 @@ func (h *HSM) handleListRoles(ctx context.Context, q *p11.ListRoles, r *p11.Role
 	for _, role := range h.rolesOn(p) {
 		info := p11.RoleInfo{Role: role, Threshold: p.threshold(role), AttemptsLeft: p.threshold(role)}
 		if state := roles[role]; state != nil {
-			info.Initialized, info.Locked, info.AttemptsLeft = true, p.locked(state), p.attemptsLeft(state)
+			info.Initialized, info.MustChange, info.AttemptsLeft = true, state.MustChange, h.attemptsLeft(p, state)
+			info.Locked = info.AttemptsLeft == 0 || h.lockedWith(p, role, roles) != nil
+			if until := h.lockedUntil(state); info.Locked && !until.IsZero() {
+				info.LockedUntil = until.Format(time.RFC3339)
+			}
 		}
 		r.Roles = append(r.Roles, info)
 	}
 	return nil
-}
-
-func (h *HSM) handleInitRole(ctx context.Context, s *session, q *p11.InitRole, _ *p11.None) error {
-	return h.ruleRole(ctx, s, q.Role, q.PIN, false)
-}
-
-func (h *HSM) handleResetRole(ctx context.Context, s *session, q *p11.ResetRole, _ *p11.None) error {
-	return h.ruleRole(ctx, s, q.Role, q.PIN, true)
-}
-
-func (h *HSM) ruleRole(ctx context.Context, s *session, role p11.Role, pin []byte, exists bool) error {
-	var ruler p11.Role
-	if int(role) < p11.NumRoles {
-		ruler = roleTable[role].ruler
-	}
-	if ruler == p11.RoleNone {
-		return fmt.Errorf("nobody sets the PIN of the %s for it: %w", role, ck.CKR_USER_TYPE_INVALID)
-	}
-	if s.role() != ruler {
-		return fmt.Errorf("the %s sets the PIN of the %s: %w", ruler, role, ck.CKR_USER_NOT_AUTHORIZED)
-	}
-	roles, err := h.viewRoles(ctx, s.part.space)
-	if err != nil {
-		return err
-	}
-	if exists && roles[role] == nil {
-		return fmt.Errorf("the %s has no PIN yet: %w", role, ck.CKR_USER_PIN_NOT_INITIALIZED)
-	}
-	if !exists && roles[role] != nil {
-		return fmt.Errorf("the %s has a PIN already; reset it: %w", role, ck.CKR_OPERATION_NOT_ALLOWED)
-	}
-	return h.initRole(ctx, s, role, pin)
 }

@@ -183,11 +183,11 @@ func (h *HSM) adoptLogin(ctx context.Context, p *partition) error {
 	if busy {
 		return nil
 	}
-	err = p.logIn(a.Role, a.Secret)
+	err = p.logIn(a.Role, &passed{a.Secret, a.MustChange})
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err == nil && p.role == a.Role {
-		p.shared, p.mustChange = true, a.MustChange
+		p.shared = true
 	}
 	return nil // an SO beside R/O sessions, for example: then nobody is logged in
 }
@@ -229,6 +229,29 @@ func (h *HSM) shareLogin(ctx context.Context, p *partition) error {
 	p.mu.Lock()
 	p.shared = changed && role != p11.RoleNone && p.role == role
 	p.mu.Unlock()
+	return nil
+}
+
+// unshare takes the partition key out of the shared logins of a role that no
+// longer holds it.
+func (h *HSM) unshare(tx store.Tx, space store.Space, role p11.Role) error {
+	recs, err := tx.List(space, kindAccess, 0, 0)
+	if err != nil {
+		return err
+	}
+	for _, rec := range recs {
+		a := new(accessState)
+		if err := h.openMeta(rec, &a.record, a); err != nil {
+			return err
+		}
+		if a.Role != role || len(a.Secret) == 0 {
+			continue
+		}
+		a.Secret = nil
+		if err := h.replaceMeta(tx, space, kindAccess, &a.record, a); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

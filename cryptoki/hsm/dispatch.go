@@ -61,7 +61,7 @@ func onSession[Q p11.OnSession, R any](fn func(*HSM, context.Context, *session, 
 		if s.closed {
 			return ck.CKR_SESSION_HANDLE_INVALID
 		}
-		if err := s.mayCall(q.Kind()); err != nil {
+		if err := h.mayCall(s, q.Kind()); err != nil {
 			return err
 		}
 		return fn(h, ctx, s, q, r)
@@ -80,7 +80,7 @@ func onUnlockedSession[Q p11.OnSession, R any](fn func(*HSM, context.Context, *s
 		if err != nil {
 			return err
 		}
-		if err := s.mayCall(q.Kind()); err != nil {
+		if err := h.mayCall(s, q.Kind()); err != nil {
 			return err
 		}
 		return fn(h, ctx, s, q, r)
@@ -168,4 +168,6 @@ var handlers = [p11.NumKinds]handler{
 	p11.KindCloseAppID:         onSlot((*HSM).handleCloseAppID),
 	p11.KindIsActive:           onSession((*HSM).handleIsActive),
 	p11.KindRestartSlot:        onSlot((*HSM).handleRestartSlot),
+	p11.KindFactoryReset:       onSlot((*HSM).handleFactoryReset),
+	p11.KindZeroizePartition:   onUnlockedSession((*HSM).handleZeroizePartition),
 }

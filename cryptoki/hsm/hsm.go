@@ -66,8 +66,8 @@ type HSM struct {
 	moment     uint64
 
 	settings  atomic.Pointer[settings] // of the HSM's policies; policy.go
-	behaviour atomic.Pointer[profile]
-	fipsMode  atomic.Bool // policy 12 is off
+	behaviour atomic.Pointer[profile]  // never nil after opening
+	fipsMode  atomic.Bool              // policy 12 is off
 
 	mu    sync.RWMutex // guards what follows
 	info  hsmState
@@ -113,7 +113,10 @@ func (h *HSM) open(ctx context.Context) error {
 		return err
 	}
 	h.checkMark(ctx)
-	if err := h.finishWipes(ctx); err != nil {
+	if err := h.settle(ctx); err != nil {
+		return err
+	}
+	if err := h.clean(ctx); err != nil {
 		return err
 	}
 	h.mu.Lock()
@@ -237,9 +240,28 @@ func (h *HSM) readChanges(ctx context.Context) error {
 	h.moment = now
 	h.forget(changes, known)
 	if meta != nil {
-		return h.applyMeta(meta)
+		if err := h.applyMeta(meta); err != nil {
+			return err
+		}
 	}
-	return nil
+	return h.forgetTaken(ctx, h.spacesWithRoles(changes, known))
+}
+
+// spacesWithRoles are the partitions among whose roles something changed.
+func (h *HSM) spacesWithRoles(changes []store.Change, known bool) (list []store.Space) {
+	for _, c := range changes {
+		if c.Kind == kindRole && c.Space != 0 {
+			list = append(list, c.Space)
+		}
+	}
+	if !known {
+		h.mu.RLock()
+		defer h.mu.RUnlock()
+		for _, p := range h.parts {
+			list = append(list, p.space)
+		}
+	}
+	return list
 }
 
 // checkLogins looks after logins that processes share.

@@ -3,10 +3,12 @@ package hsm
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/cryptoki/p11"
+	"github.com/perilune/perilune/store"
 )
 
 // roleOf is the role that a user type names on a slot.
@@ -42,11 +44,11 @@ func (h *HSM) handleLogin(ctx context.Context, s *session, q *p11.Login, _ *p11.
 	if err != nil {
 		return err
 	}
-	secret, err := h.authenticate(ctx, p, role, q.PIN)
+	ok, err := h.authenticate(ctx, p, role, q.PIN)
 	if err != nil {
 		return err
 	}
-	if err := p.logIn(role, secret); err != nil {
+	if err := p.logIn(role, ok); err != nil {
 		return err
 	}
 	return h.shareLogin(ctx, p)
@@ -62,18 +64,18 @@ func (p *partition) mayLogin(role p11.Role) error {
 		return deny(refuseOtherRole, "the %v is logged in", p.role)
 	case !p.admin() && !p.state.Initialized:
 		return deny(refuseNoPIN, "the token is not initialised")
-	case (role == p11.RolePartitionSO || role == p11.RoleHSMSO) && p.nRW < p.nSessions:
+	case roleTable[role].rw && p.nRW < p.nSessions:
 		return deny(refuseReadOnlyExists, "a R/O session is open")
 	}
 	return nil
 }
 
 // logIn makes role the one logged in.
-func (p *partition) logIn(role p11.Role, secret []byte) error {
+func (p *partition) logIn(role p11.Role, ok *passed) error {
 	var keys *spaceKeys
-	if secret != nil && roleTable[role].holder {
+	if ok.secret != nil && roleTable[role].holder {
 		var err error
-		if keys, err = newSpaceKeys(secret); err != nil {
+		if keys, err = newSpaceKeys(ok.secret); err != nil {
 			return err
 		}
 	}
@@ -85,7 +87,7 @@ func (p *partition) logIn(role p11.Role, secret []byte) error {
 	if err := p.mayLogin(role); err != nil {
 		return err // another thread was faster
 	}
-	p.role, p.keys, p.secret = role, keys, secret
+	p.role, p.mustChange, p.keys, p.secret = role, ok.mustChange, keys, ok.secret
 	return nil
 }
 
@@ -145,16 +147,82 @@ func (h *HSM) forgetLogin(p *partition) {
 	h.dropPrivate(p)
 }
 
-// handleInitPIN sets the Crypto Officer's PIN. If the officer had one, the keys
-// stay: the SO's own wrap opens them.
-func (h *HSM) handleInitPIN(ctx context.Context, s *session, q *p11.InitPIN, _ *p11.None) error {
-	return h.initRole(ctx, s, p11.RoleCryptoOfficer, q.PIN)
+// forgetTaken drops the partition key of the Partition SO where the role no
+// longer holds it, because this or another process took it.
+func (h *HSM) forgetTaken(ctx context.Context, spaces []store.Space) error {
+	for _, space := range spaces {
+		h.mu.RLock()
+		p := h.parts[slotOf(space)]
+		h.mu.RUnlock()
+		if p == nil || !p.soHolds() {
+			continue
+		}
+		roles, err := h.viewRoles(ctx, space)
+		if err != nil {
+			return err
+		}
+		if so := roles[p11.RolePartitionSO]; so == nil || len(so.Wrap) == 0 {
+			p.mu.Lock()
+			if p.role == p11.RolePartitionSO {
+				clear(p.secret)
+				p.secret = nil
+			}
+			p.mu.Unlock()
+		}
+	}
+	return nil
 }
 
-// initRole sets the PIN of a role from the session of the role that rules it.
-func (h *HSM) initRole(ctx context.Context, s *session, role p11.Role, pin []byte) error {
+// soHolds reports whether the Partition SO is logged in here with the partition
+// key.
+func (p *partition) soHolds() bool {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.role == p11.RolePartitionSO && p.secret != nil
+}
+
+// handleInitPIN sets the Crypto Officer's PIN, whether it has one or not.
+func (h *HSM) handleInitPIN(ctx context.Context, s *session, q *p11.InitPIN, _ *p11.None) error {
+	return h.ruleRole(ctx, s, p11.RoleCryptoOfficer, q.PIN, anyway)
+}
+
+func (h *HSM) handleInitRole(ctx context.Context, s *session, q *p11.InitRole, _ *p11.None) error {
+	return h.ruleRole(ctx, s, q.Role, q.PIN, first)
+}
+
+func (h *HSM) handleResetRole(ctx context.Context, s *session, q *p11.ResetRole, _ *p11.None) error {
+	return h.ruleRole(ctx, s, q.Role, q.PIN, again)
+}
+
+// settingOf says whether a role must have a PIN already when another sets it.
+type settingOf int
+
+const (
+	first settingOf = iota
+	again
+	anyway
+)
+
+// ruleRole sets the PIN of a role from the session of the role that rules it.
+// The keys stay: the ruler has the partition key and gives it on.
+func (h *HSM) ruleRole(ctx context.Context, s *session, role p11.Role, pin []byte, how settingOf) error {
 	p := s.part
+	if err := h.mayRule(s, role); err != nil {
+		return err
+	}
 	if err := h.checkPIN(p, pin); err != nil {
+		return err
+	}
+	release, err := h.lockRole(ctx, p.space, role)
+	if err != nil {
+		return err
+	}
+	defer release()
+	roles, err := h.viewRoles(ctx, p.space)
+	if err != nil {
+		return err
+	}
+	if err := h.maySet(role, roles[role] != nil, how); err != nil {
 		return err
 	}
 	p.mu.RLock()
@@ -162,39 +230,70 @@ func (h *HSM) initRole(ctx context.Context, s *session, role p11.Role, pin []byt
 	p.mu.RUnlock()
 	defer clear(secret)
 	if len(secret) == 0 {
-		return fmt.Errorf("the %s does not hold the partition key, so it cannot give it to the %s: %w", s.role(), role, ck.CKR_FUNCTION_NOT_SUPPORTED)
+		return deny(refuseNoKey, "the %s does not hold the partition key, so it cannot give it to the %s", s.role(), role)
 	}
-	release, err := h.lockRole(ctx, p.space, role)
-	if err != nil {
-		return err
+	return h.setPIN(ctx, p, role, pin, secret, true)
+}
+
+// mayRule says whether the role logged in sets the PIN of role.
+func (h *HSM) mayRule(s *session, role p11.Role) error {
+	if !slices.Contains(h.rolesOn(s.part), role) || roleTable[role].ruler == p11.RoleNone {
+		return deny(refuseUserType, "nobody sets the PIN of the %s for it", role)
 	}
-	defer release()
-	return h.setPIN(ctx, p, role, pin, secret)
+	if acting, _ := s.acting(); acting != roleTable[role].ruler {
+		return deny(refuseRole, "the %s sets the PIN of the %s", roleTable[role].ruler, role)
+	}
+	return nil
+}
+
+// maySet says whether the PIN of a role may be set, which exists or not.
+func (h *HSM) maySet(role p11.Role, exists bool, how settingOf) error {
+	switch {
+	case how == again && !exists:
+		return deny(refuseNoPIN, "the %s has no PIN yet", role)
+	case how == first && exists:
+		return deny(refuseRoleHasPIN, "the %s has a PIN already; reset it", role)
+	case exists && role == p11.RoleCryptoOfficer && !h.policies().on(policySOResetsPIN):
+		return deny(refuseSOReset, "the %s cannot reset the PIN of the %s, for HSM policy %d is off", p11.RolePartitionSO, role, policySOResetsPIN)
+	}
+	return nil
 }
 
 // handleSetPIN changes the PIN of the role logged in, or with nobody logged in
 // the Crypto Officer's (section 5.5.8). A wrong old PIN counts as a failed login.
 func (h *HSM) handleSetPIN(ctx context.Context, s *session, q *p11.SetPIN, _ *p11.None) error {
-	if err := h.checkPIN(s.part, q.New); err != nil {
+	p := s.part
+	if err := h.checkPIN(p, q.New); err != nil {
 		return err
 	}
 	role := s.role()
 	if role == p11.RoleNone {
 		role = p11.RoleCryptoOfficer
-		if s.part.admin() {
+		if p.admin() {
 			role = p11.RoleHSMSO
 		}
 	}
-	p := s.part
 	release, err := h.lockRole(ctx, p.space, role)
 	if err != nil {
 		return err
 	}
 	defer release()
-	secret, err := h.authenticateLocked(ctx, p, role, q.Old)
+	ok, err := h.authenticateLocked(ctx, p, role, q.Old)
 	if err != nil {
 		return err
 	}
-	defer clear(secret)
-	return h.setPIN(ctx, p, role, q.New, secret)
+	defer clear(ok.secret)
+	if err := h.setPIN(ctx, p, role, q.New, ok.secret, false); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	if p.role == role {
+		p.mustChange = false
+	}
+	shared := p.shared
+	p.mu.Unlock()
+	if shared {
+		return h.shareLogin(ctx, p)
+	}
+	return nil
 }

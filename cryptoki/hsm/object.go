@@ -184,7 +184,7 @@ func (h *HSM) keyObject(ctx context.Context, s *session, handle ck.ObjectHandle)
 // (PKCS#11 v3.1 sections 5.7.1 and 5.7.2). The Crypto User makes public
 // objects, and derives keys that live as long as the session.
 func (s *session) mayMake(from origin, class ck.ObjectClass, token, private bool) error {
-	role := s.role()
+	role, _ := s.acting()
 	switch {
 	case token && !s.rw:
 		return deny(refuseReadOnlySession, "a token object is not made in a R/O session")
@@ -202,7 +202,7 @@ func (s *session) mayMake(from origin, class ck.ObjectClass, token, private bool
 
 // mayDestroy says whether the session's state and role may destroy o.
 func (s *session) mayDestroy(o *object) error {
-	role := s.role()
+	role, _ := s.acting()
 	switch {
 	case o.isBuiltin():
 		return deny(refuseBuiltin, "an object of the HSM stays as it is")
@@ -212,6 +212,39 @@ func (s *session) mayDestroy(o *object) error {
 		return deny(refuseRole, "the %s destroys no keys", role)
 	case role == p11.RoleCryptoUser && o.token() && (o.private() || isSecretKind(o.class)):
 		return deny(refuseRole, "the Crypto User destroys public objects and session objects only")
+	case role == p11.RoleLimitedCryptoOfficer && o.token() && o.guarded() && !o.madeByLimitedOfficer():
+		return denyFor(refuseRole, ck.CKA_MADE_BY, "the Limited Crypto Officer destroys what it made itself only")
+	}
+	return nil
+}
+
+// guarded reports whether the object is a key, or private: not everybody's.
+func (o *object) guarded() bool { return isKey(o.class) || o.private() }
+
+// madeByLimitedOfficer reports whether the Limited Crypto Officer made the
+// object, which is noted in the object itself.
+func (o *object) madeByLimitedOfficer() bool {
+	made, _ := o.ulong(ck.CKA_MADE_BY)
+	return ck.UserType(made) == ck.CKU_LIMITED_CRYPTO_OFFICER
+}
+
+// limitedAttributes are those that the Limited Crypto Officer changes, of keys
+// and private objects: what they are called and when they are used, not what
+// they may do.
+var limitedAttributes = []ck.AttributeType{ck.CKA_LABEL, ck.CKA_ID, ck.CKA_SUBJECT, ck.CKA_START_DATE, ck.CKA_END_DATE}
+
+// limitedMay says whether the Limited Crypto Officer may change o like this, or
+// make such a copy of it.
+func limitedMay(from origin, o *object, template []ck.Attribute) error {
+	if !o.guarded() {
+		return nil
+	}
+	for _, a := range template {
+		r := o.schema.row(a.Type)
+		given := from == originCopy && r != nil && r.rules&copyGives != 0
+		if !given && !slices.Contains(limitedAttributes, a.Type) {
+			return denyFor(refuseRole, a.Type, "the Limited Crypto Officer does not change %v", a.Type)
+		}
 	}
 	return nil
 }
@@ -235,6 +268,8 @@ func (s *session) mayModify(role p11.Role, o *object, template []ck.Attribute) e
 		}
 	case role != p11.RolePartitionSO && o.class == ck.CKO_CERTIFICATE && o.bool(ck.CKA_TRUSTED):
 		return denyFor(refuseTrusted, ck.CKA_TRUSTED, "a trusted certificate")
+	case role == p11.RoleLimitedCryptoOfficer:
+		return limitedMay(originModify, o, template)
 	}
 	return nil
 }
@@ -349,7 +384,7 @@ func (h *HSM) handleSetAttributeValue(ctx context.Context, s *session, q *p11.Se
 	if err != nil {
 		return err
 	}
-	role := s.role()
+	role, _ := s.acting()
 	change := func(now *object) (flat, error) {
 		if err := s.mayModify(role, now, q.Template); err != nil {
 			return nil, err

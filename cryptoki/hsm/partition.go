@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math/big"
 	"slices"
@@ -23,9 +22,17 @@ type hsmState struct {
 	Serial      uint64
 	Label       string
 	Initialized bool // an HSM SO exists
-	Zeroized    bool // by failed logins, since the last initialisation
-	Profile     string
-	Created     string
+	Zeroized    bool // it had an HSM SO, and lost him with everything else
+	// ByHand says that a command zeroized it, not failed logins.
+	ByHand bool `json:",omitempty"`
+	// Life changes whenever the HSM SO is destroyed; a process in which one is
+	// logged in on the administration's slot ends that.
+	Life []byte `json:",omitempty"`
+	// Unclean is a random mark while what was destroyed may still be found in
+	// the files. Whoever sees it goes on with the cleaning: zeroize.go.
+	Unclean []byte `json:",omitempty"`
+	Profile string
+	Created string
 	// Storage is what the HSM has for partitions, in bytes; 0 for no limit.
 	Storage       uint64 `json:",omitempty"`
 	NextPartition uint64 // number of the next partition, from 1, never reused
@@ -219,6 +226,10 @@ func (h *HSM) applyMeta(m *metaState) error {
 	seen := map[ck.SlotID]bool{}
 	var lost []*partition
 	h.mu.Lock()
+	if admin := h.parts[p11.AdminSlot]; admin != nil && string(h.info.Life) != string(m.hsm.Life) {
+		lost = append(lost, admin)
+		delete(h.parts, p11.AdminSlot)
+	}
 	h.info = m.hsm
 	h.applyPolicies()
 	for _, s := range m.parts {
@@ -298,10 +309,12 @@ func (h *HSM) newPartition(s partitionState, policies *settings) (*partition, er
 func (h *HSM) addFreeSlot(next uint64, seen map[ck.SlotID]bool) {
 	slot := slotOf(spaceOf(next))
 	seen[slot] = true
-	if h.parts[slot] == nil {
-		h.parts[slot] = h.bare(slot, spaceOf(next))
-		h.noteEvent(slot)
+	if old := h.parts[slot]; old != nil {
+		old.policies.Store((&partitionState{}).settings(h.info.profile()))
+		return
 	}
+	h.parts[slot] = h.bare(slot, spaceOf(next))
+	h.noteEvent(slot)
 }
 
 // bare is a slot that holds no partition: the free one, or the administration's.
@@ -354,97 +367,4 @@ func (h *HSM) createPartition(tx store.Tx, m *metaState, name string, w wish) (*
 		Created: h.timestamp(), Size: size,
 	}
 	return s, h.insertMeta(tx, 0, kindPartition, &s.record, s)
-}
-
-// destroyKeys makes the contents of a partition unreadable: the roles, which
-// hold the partition key, and the salt of the public objects' keys go. The
-// objects themselves are deleted later, by wipe.
-func (h *HSM) destroyKeys(tx store.Tx, s *partitionState) error {
-	for _, kind := range []store.Kind{kindRole, kindAccess} {
-		if err := deleteAll(tx, spaceOf(s.Number), kind); err != nil {
-			return err
-		}
-	}
-	s.Initialized, s.Label, s.Wiping = false, "", true
-	s.Epoch, s.Salt = randomBytes(16), randomBytes(32)
-	return h.replaceMeta(tx, 0, kindPartition, &s.record, s)
-}
-
-func deleteAll(tx store.Tx, space store.Space, kind store.Kind) error {
-	recs, err := tx.List(space, kind, 0, 0)
-	for _, r := range recs {
-		err = errors.Join(err, tx.Delete(r.Ref, r.Version))
-	}
-	return err
-}
-
-// wipe deletes the objects of a partition whose keys are destroyed, a few at a
-// time so that a large partition does not hold up everybody else. It may be
-// interrupted and called again.
-func (h *HSM) wipe(ctx context.Context, space store.Space) error {
-	const batch = 500
-	for done := false; !done; {
-		err := h.store.Update(ctx, func(tx store.Tx) error {
-			// Another process may have finished this and given the partition
-			// new contents, which are none of ours.
-			_, s, err := h.readPartition(tx, space)
-			if err != nil {
-				return err
-			}
-			if done = s == nil || !s.Wiping; done {
-				return nil
-			}
-			left := batch
-			for _, kind := range []store.Kind{kindPrivateObject, kindPublicObject} {
-				recs, err := tx.List(space, kind, 0, left)
-				if err != nil {
-					return err
-				}
-				for _, r := range recs {
-					if err := tx.Delete(r.Ref, r.Version); err != nil {
-						return err
-					}
-				}
-				if left -= len(recs); left == 0 {
-					return nil // there may be more
-				}
-			}
-			done = true
-			if s.Removing {
-				return tx.Delete(s.ref, s.version)
-			}
-			s.Wiping = false
-			return h.replaceMeta(tx, 0, kindPartition, &s.record, s)
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return h.scrub(ctx)
-}
-
-// scrub makes sure that what was deleted is gone from the disk too.
-func (h *HSM) scrub(ctx context.Context) error {
-	if s, ok := h.store.(store.Scrubber); ok {
-		return s.Scrub(ctx)
-	}
-	return nil
-}
-
-// finishWipes goes on with what a killed process left undone.
-func (h *HSM) finishWipes(ctx context.Context) error {
-	h.mu.RLock()
-	var spaces []store.Space
-	for _, p := range h.parts {
-		if s := p.stateNow(); s.Wiping {
-			spaces = append(spaces, p.space)
-		}
-	}
-	h.mu.RUnlock()
-	for _, space := range spaces {
-		if err := h.wipe(ctx, space); err != nil {
-			return err
-		}
-	}
-	return h.refresh(ctx)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/cryptoki/p11"
@@ -172,7 +171,7 @@ func (m *metaState) nameIsFree(name string, but uint64) error {
 }
 
 func (h *HSM) handleLabelPartition(ctx context.Context, s *session, q *p11.LabelPartition, _ *p11.None) error {
-	label, err := checkLabel(q.Label)
+	label, err := h.profile().label(q.Label, h.profile().labels)
 	if err != nil {
 		return err
 	}
@@ -180,16 +179,6 @@ func (h *HSM) handleLabelPartition(ctx context.Context, s *session, q *p11.Label
 		s.Label = label
 		return nil
 	})
-}
-
-// checkLabel returns a token label as it is kept, without the blanks that it is
-// padded with.
-func checkLabel(label string) (string, error) {
-	label = strings.TrimRight(label, " ")
-	if len(label) > 32 || !utf8.ValidString(label) {
-		return "", fmt.Errorf("a token label is at most 32 bytes of UTF-8: %w", ck.CKR_ARGUMENTS_BAD)
-	}
-	return label, nil
 }
 
 // handleClearPartition deletes a few objects at a time, so that a large

@@ -61,7 +61,7 @@ func findPolicy(table []policy, id uint64) *policy {
 // policies are the HSM's settings now.
 func (h *HSM) policies() *settings { return h.settings.Load() }
 
-// applyPolicies makes the settings what the store says. The caller holds h.mu.
+// applyPolicies makes the profile and the settings what the store says. The caller holds h.mu.
 func (h *HSM) applyPolicies() {
 	s := h.info.settings()
 	h.settings.Store(s)

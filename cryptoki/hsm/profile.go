@@ -3,6 +3,7 @@ package hsm
 import (
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/perilune/perilune/cryptoki/ck"
@@ -26,6 +27,14 @@ type profile struct {
 	storage uint64
 	// limitedOfficer says that partitions can have a Limited Crypto Officer.
 	limitedOfficer bool
+	// narrowRoles says that roles have only the rights that devices give them:
+	// the lower-case letters of the access table.
+	narrowRoles bool
+	// pins, hsmLabels and labels are the characters that PINs, the label of the
+	// HSM and those of partitions may have.
+	pins, hsmLabels, labels alphabet
+	// cutLabels says that labels that are too long are cut, not refused.
+	cutLabels bool
 
 	info profileInfo
 	// lacks are the functions that answer CKR_FUNCTION_NOT_SUPPORTED.
@@ -231,3 +240,25 @@ var behaviours = sync.OnceValue(func() []*profile {
 	}
 	return profileTable
 })
+
+// profile is the profile of the HSM.
+func (h *HSM) profile() *profile { return h.behaviour.Load() }
+
+// alphabet lists the characters that a text may have besides letters and
+// digits. A space may stand anywhere but at the beginning. The empty alphabet
+// allows everything.
+type alphabet string
+
+func (a alphabet) allows(text []byte) bool {
+	if a == "" {
+		return true
+	}
+	for i, c := range text {
+		letter := c|0x20 >= 'a' && c|0x20 <= 'z'
+		digit := c >= '0' && c <= '9'
+		if !letter && !digit && (strings.IndexByte(string(a), c) < 0 || c == ' ' && i == 0) {
+			return false
+		}
+	}
+	return true
+}

@@ -32,6 +32,12 @@ var profileTable = []*profile{
 		about:    "as a network HSM of the Luna 7 class with client 7.2 and firmware 7.0.3 behaves",
 		minSOPIN: 8,
 		storage:  33_554_432,
+
+		narrowRoles: true,
+		pins:        " !#$%'*+,-./:=?@[]^_{}~",
+		hsmLabels:   "_",
+		labels:      " " + partitionNameChars,
+		cutLabels:   true,
 		info: profileInfo{
 			cryptoki:       ck.Version{Major: 2, Minor: 20},
 			library:        ck.Version{Major: 7, Minor: 2},
@@ -55,6 +61,7 @@ var profileTable = []*profile{
 		},
 		answers: map[refusal]ck.RV{
 			refuseOtherRole:      ck.CKR_USER_ALREADY_LOGGED_IN,
+			refuseTryLength:      ck.CKR_PIN_LEN_RANGE,
 			refuseNotInitialized: ck.CKR_SECURITY_PARAMETER_MISSING,
 			refuseNotModifiable:  ck.CKR_ATTRIBUTE_READ_ONLY,
 		},

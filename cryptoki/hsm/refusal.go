@@ -24,6 +24,9 @@ const (
 	refuseOtherRole
 	refuseNoPIN
 	refuseUserType
+	refuseRoleHasPIN
+	refuseSOReset
+	refuseNoKey
 	refuseReadOnlyExists
 	refuseSOExists
 	refuseContextLogin
@@ -34,6 +37,8 @@ const (
 	refusePINWrong
 	refusePINLocked
 	refusePINLength
+	refusePINCharacters
+	refuseTryLength
 	refuseSOThreshold
 	refuseNotInitialized
 
@@ -128,6 +133,12 @@ var refusalTable = [numRefusals]refusalRow{
 		remedy: "Initialise the role first: perilune role init, or perilune partition init for the Partition SO"},
 	refuseUserType: {name: "user-type", code: ck.CKR_USER_TYPE_INVALID,
 		remedy: "Use a user type that the slot has: CKU_SO, CKU_USER or 0x80000001 (the Crypto User) on a partition"},
+	refuseRoleHasPIN: {name: "role-has-pin", code: ck.CKR_OPERATION_NOT_ALLOWED,
+		remedy: "Reset the PIN that the role has (perilune role resetpw), or let the role change it"},
+	refuseSOReset: {name: "so-reset", code: ck.CKR_OPERATION_NOT_ALLOWED, policy: hsmPolicy(policySOResetsPIN),
+		remedy: "Nobody can give the Crypto Officer another PIN: initialise the partition anew and restore from a backup"},
+	refuseNoKey: {name: "role-without-key", code: ck.CKR_OPERATION_NOT_ALLOWED,
+		remedy: "Log in again as the role that sets this PIN; if it does not hold the partition key any more, initialise the partition anew"},
 	refuseReadOnlyExists: {name: "read-only-session-exists", code: ck.CKR_SESSION_READ_ONLY_EXISTS,
 		remedy: "Close the application's R/O sessions on the slot before an SO logs in"},
 	refuseSOExists: {name: "so-logged-in", code: ck.CKR_SESSION_READ_WRITE_SO_EXISTS,
@@ -145,6 +156,10 @@ var refusalTable = [numRefusals]refusalRow{
 		remedy: "Let the role above give a new PIN (perilune role resetpw), if HSM policy 15 allows it"},
 	refusePINLength: {name: "pin-length", code: ck.CKR_PIN_LEN_RANGE, policy: partitionPolicy(policyMinPIN),
 		remedy: "Choose a PIN of a length that C_GetTokenInfo allows"},
+	refusePINCharacters: {name: "pin-characters", code: ck.CKR_PIN_INVALID,
+		remedy: "Choose a PIN of letters, digits and the characters that docs/administration.md lists"},
+	refuseTryLength: {name: "pin-of-other-length", code: ck.CKR_PIN_INCORRECT,
+		remedy: "Give the whole PIN and nothing else; this one is too short or too long to be it, so the try did not count"},
 	refuseSOThreshold: {name: "so-threshold", code: ck.CKR_SO_LOGIN_FAILURE_THRESHOLD,
 		remedy: "The HSM is zeroized; initialise it with perilune hsm init and restore from a backup"},
 	refuseNotInitialized: {name: "hsm-not-initialised", code: ck.CKR_USER_PIN_NOT_INITIALIZED,

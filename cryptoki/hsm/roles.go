@@ -6,6 +6,7 @@ import (
 	"crypto/hkdf"
 	"crypto/sha256"
 	"fmt"
+	"time"
 
 	"golang.org/x/crypto/argon2"
 
@@ -35,19 +36,37 @@ type roleRow struct {
 	ruler p11.Role
 	// holder says that logging in opens the private objects.
 	holder bool
+	// rw says that it logs in only where no session is R/O.
+	rw bool
 	// tries are the consecutive failed logins that the role can bear; 0 is what
-	// policy 20 of the partition says. What happens then is in failed.
+	// policy 20 of the partition says. What happens then is in punish.
 	tries int
+	// pause is after what time a locked role unlocks by itself; 0 for never.
+	pause time.Duration
+	// lastTry is what a login answers that uses up the last try, locked what
+	// every later one does.
+	lastTry, locked ck.RV
+	// fate is what the last try brings upon the role, in words.
+	fate string
 }
 
 var roleTable = [p11.NumRoles]roleRow{
-	p11.RoleHSMSO:                {user: ck.CKU_SO, admin: true, tries: 3},
-	p11.RoleAuditor:              {user: ck.CKU_AUDIT, admin: true, tries: 10},
-	p11.RolePartitionSO:          {user: ck.CKU_SO, tries: 10},
-	p11.RoleCryptoOfficer:        {user: ck.CKU_USER, ruler: p11.RolePartitionSO, holder: true},
-	p11.RoleLimitedCryptoOfficer: {user: ck.CKU_LIMITED_CRYPTO_OFFICER, ruler: p11.RoleCryptoOfficer, holder: true},
-	p11.RoleCryptoUser:           {user: ck.CKU_CRYPTO_USER, ruler: p11.RoleCryptoOfficer, holder: true},
+	p11.RoleHSMSO: {user: ck.CKU_SO, admin: true, rw: true, tries: 3,
+		lastTry: ck.CKR_SO_LOGIN_FAILURE_THRESHOLD, locked: ck.CKR_SO_LOGIN_FAILURE_THRESHOLD, fate: "the HSM is zeroized"},
+	p11.RoleAuditor: {user: ck.CKU_AUDIT, admin: true, rw: true, tries: 10, pause: 10 * time.Minute,
+		lastTry: ck.CKR_AUDIT_LOGIN_FAILURE_THRESHOLD, locked: ck.CKR_AUDIT_LOGIN_TIMEOUT_IN_PROGRESS, fate: "locked for 10 minutes"},
+	p11.RolePartitionSO: {user: ck.CKU_SO, rw: true, tries: 10,
+		lastTry: ck.CKR_PIN_INCORRECT, locked: ck.CKR_PIN_LOCKED, fate: "the partition is zeroized"},
+	p11.RoleCryptoOfficer: {user: ck.CKU_USER, ruler: p11.RolePartitionSO, holder: true,
+		lastTry: ck.CKR_PIN_INCORRECT, locked: ck.CKR_PIN_LOCKED, fate: "locked"},
+	p11.RoleLimitedCryptoOfficer: {user: ck.CKU_LIMITED_CRYPTO_OFFICER, ruler: p11.RoleCryptoOfficer, holder: true,
+		lastTry: ck.CKR_PIN_INCORRECT, locked: ck.CKR_PIN_LOCKED, fate: "locked"},
+	p11.RoleCryptoUser: {user: ck.CKU_CRYPTO_USER, ruler: p11.RoleCryptoOfficer, holder: true,
+		lastTry: ck.CKR_PIN_INCORRECT, locked: ck.CKR_PIN_LOCKED, fate: "locked"},
 }
+
+// mostTries is more than which no policy lets a role bear.
+const mostTries = 10
 
 // threshold is how many consecutive failed logins a role of p can bear.
 func (p *partition) threshold(role p11.Role) int {
@@ -65,11 +84,8 @@ const (
 
 // rolesOn are the roles that can log in on p.
 func (h *HSM) rolesOn(p *partition) (list []p11.Role) {
-	h.mu.RLock()
-	limited := h.info.profile().limitedOfficer
-	h.mu.RUnlock()
 	for role := p11.RoleHSMSO; int(role) < p11.NumRoles; role++ {
-		if roleTable[role].admin == p.admin() && (role != p11.RoleLimitedCryptoOfficer || limited) {
+		if roleTable[role].admin == p.admin() && (role != p11.RoleLimitedCryptoOfficer || h.profile().limitedOfficer) {
 			list = append(list, role)
 		}
 	}
@@ -79,9 +95,7 @@ func (h *HSM) rolesOn(p *partition) (list []p11.Role) {
 // pinLengths are the least and greatest lengths in bytes of PINs on p.
 func (h *HSM) pinLengths(p *partition) (least, greatest int) {
 	if p.admin() {
-		h.mu.RLock()
-		defer h.mu.RUnlock()
-		return h.info.profile().minSOPIN, greatestPIN
+		return h.profile().minSOPIN, greatestPIN
 	}
 	s := p.policies.Load()
 	return 255 - int(s[policyMinPIN]), int(s[policyMaxPIN])
@@ -96,27 +110,73 @@ type roleState struct {
 	Check []byte // opens under the role's key if the password is right
 	// Wrap is the partition key under the role's key; empty where the role
 	// holds none. Who holds one is decided here, by cryptography.
-	Wrap     []byte
+	Wrap []byte
+	// Least is the least length in bytes that PINs had to have when this one
+	// was set; 0 in records of old versions, where it was 4.
+	Least    int `json:",omitempty"`
 	Failures int // tries begun since the last success
+	// Locked says that the last try was begun, at LockedAt, and not passed.
+	Locked   bool      `json:",omitempty"`
+	LockedAt time.Time `json:",omitzero"`
 	// MustChange says that somebody else set the PIN, and policy 21 of the HSM
 	// wants the role to set its own before anything else.
 	MustChange bool `json:",omitempty"`
 	Created    string
 }
 
-// locked reports whether a role of p has no try left.
-func (p *partition) locked(r *roleState) bool { return r.Failures >= p.threshold(r.Role) }
+// begin counts a try. A role whose pause is over begins anew.
+func (r *roleState) begin(threshold int, now time.Time) {
+	if r.Locked {
+		r.Failures = 0
+	}
+	r.Failures++
+	r.Locked, r.LockedAt = r.Failures >= threshold, time.Time{}
+	if r.Locked {
+		r.LockedAt = now.UTC()
+	}
+}
 
-func (p *partition) attemptsLeft(r *roleState) int { return max(0, p.threshold(r.Role)-r.Failures) }
+// pass notes a success.
+func (r *roleState) pass() { r.Failures, r.Locked, r.LockedAt = 0, false, time.Time{} }
+
+// locked reports whether a role of p has no try now.
+func (h *HSM) locked(p *partition, r *roleState) bool {
+	row := &roleTable[r.Role]
+	if row.pause != 0 {
+		return r.Locked && h.lockedUntil(r).After(h.opts.Now())
+	}
+	// Records of old versions have no other mark than the number.
+	return r.Locked || r.Failures >= mostTries || row.tries != 0 && r.Failures >= row.tries
+}
+
+// lockedUntil is when a role unlocks by itself; the zero time for never.
+func (h *HSM) lockedUntil(r *roleState) time.Time {
+	if pause := roleTable[r.Role].pause; pause != 0 && r.Locked {
+		return r.LockedAt.Add(pause)
+	}
+	return time.Time{}
+}
+
+// attemptsLeft are the tries that a role of p has now.
+func (h *HSM) attemptsLeft(p *partition, r *roleState) int {
+	switch {
+	case h.locked(p, r):
+		return 0
+	case r.Locked: // the pause is over
+		return p.threshold(r.Role)
+	}
+	return max(1, p.threshold(r.Role)-r.Failures)
+}
 
 // roleKey is what a password opens.
 type roleKey struct{ aead cipher.AEAD }
 
 var checkText = []byte("perilune password check")
 
-// newRoleState makes the record of a role that holds secret, which may be nil.
-func (h *HSM) newRoleState(space store.Space, role p11.Role, pin, secret []byte) (*roleState, error) {
-	r := &roleState{Role: role, Salt: randomBytes(16), Cost: h.opts.Password, Created: h.timestamp()}
+// newRoleState makes the record of a role whose PIN has at least so many bytes,
+// and who holds secret, which may be nil.
+func (h *HSM) newRoleState(space store.Space, role p11.Role, pin []byte, least int, secret []byte) (*roleState, error) {
+	r := &roleState{Role: role, Salt: randomBytes(16), Cost: h.opts.Password, Least: least, Created: h.timestamp()}
 	key, err := h.roleKey(space, r, pin)
 	if err != nil {
 		return nil, err
@@ -217,10 +277,9 @@ func (h *HSM) lockRole(ctx context.Context, space store.Space, role p11.Role) (r
 	return release, storeError(err)
 }
 
-// authenticate checks a password and returns the partition key that the role
-// holds. The try is counted durably before the password is looked at, and the
+// authenticate checks a password. The try is counted durably before the password is looked at, and the
 // count is cleared after success, so that killing the process gains nothing.
-func (h *HSM) authenticate(ctx context.Context, p *partition, role p11.Role, pin []byte) ([]byte, error) {
+func (h *HSM) authenticate(ctx context.Context, p *partition, role p11.Role, pin []byte) (*passed, error) {
 	release, err := h.lockRole(ctx, p.space, role)
 	if err != nil {
 		return nil, err
@@ -229,12 +288,8 @@ func (h *HSM) authenticate(ctx context.Context, p *partition, role p11.Role, pin
 	return h.authenticateLocked(ctx, p, role, pin)
 }
 
-func (h *HSM) authenticateLocked(ctx context.Context, p *partition, role p11.Role, pin []byte) ([]byte, error) {
-	if len(pin) < leastPIN || len(pin) > greatestPIN {
-		// No such PIN can have been set, so nothing was guessed.
-		return nil, fmt.Errorf("PIN of %d bytes: %w", len(pin), ck.CKR_PIN_INCORRECT)
-	}
-	r, err := h.countTry(ctx, p, role)
+func (h *HSM) authenticateLocked(ctx context.Context, p *partition, role p11.Role, pin []byte) (*passed, error) {
+	r, err := h.countTry(ctx, p, role, len(pin))
 	if err != nil {
 		return nil, err
 	}
@@ -245,15 +300,17 @@ func (h *HSM) authenticateLocked(ctx context.Context, p *partition, role p11.Rol
 	if !key.check(r) {
 		return nil, h.failed(ctx, p, r)
 	}
-	secret, err := key.secret(r)
-	if err != nil {
-		return nil, storeError(err)
-	}
-	return secret, h.clearFailures(ctx, p, r)
+	return h.succeeded(ctx, p, r, key)
 }
 
-// countTry notes durably that a try begins.
-func (h *HSM) countTry(ctx context.Context, p *partition, role p11.Role) (*roleState, error) {
+// passed is what a right PIN gives.
+type passed struct {
+	secret     []byte // the partition key, nil if the role holds none
+	mustChange bool
+}
+
+// countTry notes durably that a try begins, with a PIN of n bytes.
+func (h *HSM) countTry(ctx context.Context, p *partition, role p11.Role, n int) (*roleState, error) {
 	var r *roleState
 	var spent bool // the last try was begun before and not passed
 	err := h.store.Update(ctx, func(tx store.Tx) error {
@@ -262,93 +319,168 @@ func (h *HSM) countTry(ctx context.Context, p *partition, role p11.Role) (*roleS
 			return err
 		}
 		if r = roles[role]; r == nil {
-			return fmt.Errorf("the %s has no PIN yet: %w", role, ck.CKR_USER_PIN_NOT_INITIALIZED)
+			return deny(refuseNoPIN, "the %s has no PIN yet", role)
 		}
-		if co := roles[p11.RoleCryptoOfficer]; role == p11.RoleCryptoUser && co != nil && p.locked(co) {
-			return fmt.Errorf("the %s is locked out with the %s: %w", role, co.Role, ck.CKR_PIN_LOCKED)
+		if err := h.lockedWith(p, role, roles); err != nil {
+			return err
 		}
-		if spent = p.locked(r); spent {
-			return nil
+		now := h.opts.Now()
+		if spent = h.locked(p, r); spent {
+			if roleTable[role].pause == 0 || !now.Before(r.LockedAt) {
+				return nil
+			}
+			r.LockedAt = now.UTC() // the clock was set back: the pause must not last for ever
+		} else if n < max(r.Least, leastPIN) || n > greatestPIN {
+			// It cannot be the PIN, so nothing was guessed.
+			return deny(refuseTryLength, "the PIN of the %s has another length than %d bytes", role, n)
+		} else {
+			r.begin(p.threshold(role), now)
 		}
-		r.Failures++
 		return h.replaceMeta(tx, p.space, kindRole, &r.record, r)
 	})
 	if err != nil {
 		return nil, storeError(err)
 	}
 	if spent {
-		// A process killed in its last try left this; for the Crypto roles
-		// it is simply the state of being locked.
+		// A process that was killed in its last try may have left this.
 		if err := h.punish(ctx, p, role); err != nil {
 			return nil, err
 		}
-		return nil, fmt.Errorf("the %s is locked out: %w", role, ck.CKR_PIN_LOCKED)
+		return nil, recoded(deny(refusePINLocked, "the %s is locked out", role), roleTable[role].locked)
 	}
 	return r, nil
 }
 
+// lockedWith is the error for roles that the Crypto Officer's lock locks too.
+func (h *HSM) lockedWith(p *partition, role p11.Role, roles map[p11.Role]*roleState) error {
+	co := roles[p11.RoleCryptoOfficer]
+	if roleTable[role].ruler == p11.RoleCryptoOfficer && co != nil && h.locked(p, co) {
+		return deny(refusePINLocked, "the %s is locked out with the %s", role, co.Role)
+	}
+	return nil
+}
+
 // failed settles a try with a wrong password.
 func (h *HSM) failed(ctx context.Context, p *partition, r *roleState) error {
-	left := p.attemptsLeft(r)
-	if left > 0 {
-		return fmt.Errorf("wrong PIN for the %s, %d tries left: %w", r.Role, left, ck.CKR_PIN_INCORRECT)
+	if !r.Locked {
+		return deny(refusePINWrong, "wrong PIN for the %s, %d tries left", r.Role, h.attemptsLeft(p, r))
 	}
 	h.log.Warn("too many wrong PINs", "role", r.Role.String(), "slot", uint64(p.slot))
 	if err := h.punish(ctx, p, r.Role); err != nil {
 		return err
 	}
-	if r.Role == p11.RoleHSMSO {
-		return ck.CKR_SO_LOGIN_FAILURE_THRESHOLD
-	}
-	return fmt.Errorf("wrong PIN for the %s, and it was the last try: %w", r.Role, ck.CKR_PIN_INCORRECT)
+	row := &roleTable[r.Role]
+	return recoded(deny(refusePINWrong, "wrong PIN for the %s, and it was the last try: %s", r.Role, row.fate), row.lastTry)
 }
 
-// punish is what happens when a role reaches its threshold: the Crypto roles
-// stay locked by their counters, the SO's domain is zeroized.
+// punish is what happens when a role reaches its threshold: an SO's domain is
+// zeroized. The others stay locked; and where nobody may unlock the Crypto
+// Officer, nothing is left that could.
 func (h *HSM) punish(ctx context.Context, p *partition, role p11.Role) error {
-	switch role {
-	case p11.RoleHSMSO:
-		return h.zeroizeHSM(ctx, true)
-	case p11.RolePartitionSO:
+	switch {
+	case role == p11.RoleHSMSO:
+		return h.zeroizeHSM(ctx, false)
+	case role == p11.RolePartitionSO:
 		return h.zeroizePartition(ctx, p.space, false)
+	case role == p11.RoleCryptoOfficer && !h.policies().on(policySOResetsPIN):
+		return h.destroyWraps(ctx, p.space)
 	}
 	return nil
 }
 
-// clearFailures notes a success.
-func (h *HSM) clearFailures(ctx context.Context, p *partition, r *roleState) error {
-	return storeError(h.store.Update(ctx, func(tx store.Tx) error {
-		fresh := *r
-		fresh.Failures = 0
-		return h.replaceMeta(tx, p.space, kindRole, &fresh.record, &fresh)
-	}))
+// succeeded clears the count and opens the partition key. Another process may
+// have taken the key from the role while the password was checked.
+func (h *HSM) succeeded(ctx context.Context, p *partition, r *roleState, key *roleKey) (*passed, error) {
+	var now *roleState
+	err := h.store.Update(ctx, func(tx store.Tx) error {
+		roles, err := h.readRoles(tx, p.space)
+		if err != nil {
+			return err
+		}
+		if now = roles[r.Role]; now == nil || now.ref != r.ref {
+			return fmt.Errorf("the %s was destroyed meanwhile: %w", r.Role, ck.CKR_DEVICE_REMOVED)
+		}
+		if err := h.lockedWith(p, r.Role, roles); err != nil {
+			return err
+		}
+		now.pass()
+		return h.replaceMeta(tx, p.space, kindRole, &now.record, now)
+	})
+	if err != nil {
+		return nil, storeError(err)
+	}
+	secret, err := key.secret(now)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	return &passed{secret, now.MustChange}, nil
 }
 
 // verifyPIN checks the password of a role without logging in, for
 // CKU_CONTEXT_SPECIFIC. Failures count as for a login.
 func (h *HSM) verifyPIN(ctx context.Context, p *partition, role p11.Role, pin []byte) error {
-	secret, err := h.authenticate(ctx, p, role, pin)
-	clear(secret)
+	ok, err := h.authenticate(ctx, p, role, pin)
+	if err == nil {
+		clear(ok.secret)
+	}
 	return err
 }
 
 // setPIN gives a role a password and the partition key, and clears its counter.
-func (h *HSM) setPIN(ctx context.Context, p *partition, role p11.Role, pin, secret []byte) error {
-	r, err := h.newRoleState(p.space, role, pin, secret)
+// By says that another role does it, so that policy 21 may ask for a change.
+func (h *HSM) setPIN(ctx context.Context, p *partition, role p11.Role, pin, secret []byte, by bool) error {
+	least, _ := h.pinLengths(p)
+	r, err := h.newRoleState(p.space, role, pin, least, secret)
 	if err != nil {
 		return err
 	}
+	r.MustChange = by && h.policies().on(policyForcePINChange)
 	epoch := p.stateNow().Epoch
-	return storeError(h.store.Update(ctx, func(tx store.Tx) error {
+	taken := false
+	err = h.store.Update(ctx, func(tx store.Tx) error {
 		if _, err := h.sameEpoch(tx, p, epoch); err != nil {
 			return err
 		}
-		return h.putRole(tx, p.space, r)
-	}))
+		if err := h.putRole(tx, p.space, r); err != nil {
+			return err
+		}
+		taken, err = h.takeSOKey(tx, p.space, h.policies())
+		return err
+	})
+	if err != nil {
+		return storeError(err)
+	}
+	if taken {
+		return h.clean(ctx)
+	}
+	return nil
 }
 
-// sameEpoch returns the partition's record as it is now, and fails if another process initialised or deleted the partition
-// meanwhile: a key wrapped now would belong to nothing.
+// takeSOKey takes the partition key from the Partition SO, once there is a
+// Crypto Officer, unless policy 15 of the HSM lets the SO reset the officer's
+// PIN. It reports whether anything was taken.
+func (h *HSM) takeSOKey(tx store.Tx, space store.Space, s *settings) (bool, error) {
+	roles, err := h.readRoles(tx, space)
+	if err != nil {
+		return false, err
+	}
+	so := roles[p11.RolePartitionSO]
+	if so == nil || len(so.Wrap) == 0 || roles[p11.RoleCryptoOfficer] == nil || s.on(policySOResetsPIN) {
+		return false, nil
+	}
+	so.Wrap = nil
+	if err := h.replaceMeta(tx, space, kindRole, &so.record, so); err != nil {
+		return false, err
+	}
+	if err := h.unshare(tx, space, p11.RolePartitionSO); err != nil {
+		return false, err
+	}
+	return true, h.markUnclean(tx)
+}
+
+// sameEpoch returns the partition's record as it is now, and fails if another
+// process initialised or deleted the partition meanwhile: a key wrapped now would
+// belong to nothing.
 func (h *HSM) sameEpoch(tx store.Tx, p *partition, epoch []byte) (*partitionState, error) {
 	if p.admin() {
 		return &partitionState{}, nil
@@ -366,73 +498,15 @@ func (h *HSM) sameEpoch(tx store.Tx, p *partition, epoch []byte) (*partitionStat
 // checkPIN says whether a role of p may have this PIN from now on.
 func (h *HSM) checkPIN(p *partition, pin []byte) error {
 	least, greatest := h.pinLengths(p)
-	return checkPINLength(pin, least, greatest)
+	return h.profile().checkPIN(pin, least, greatest)
 }
 
-func checkPINLength(pin []byte, least, greatest int) error {
+func (prof *profile) checkPIN(pin []byte, least, greatest int) error {
 	if len(pin) < least || len(pin) > greatest {
-		return fmt.Errorf("a PIN has %d to %d bytes, this one %d: %w", least, greatest, len(pin), ck.CKR_PIN_LEN_RANGE)
+		return deny(refusePINLength, "a PIN has %d to %d bytes, this one %d", least, greatest, len(pin))
+	}
+	if !prof.pins.allows(pin) {
+		return deny(refusePINCharacters, "a PIN has letters, digits, spaces but at its beginning, and%s", prof.pins)
 	}
 	return nil
-}
-
-// zeroizePartition destroys the contents of a partition, keys first; with
-// remove the partition too.
-func (h *HSM) zeroizePartition(ctx context.Context, space store.Space, remove bool) error {
-	err := h.store.Update(ctx, func(tx store.Tx) error {
-		_, s, err := h.readPartition(tx, space)
-		if err != nil || s == nil {
-			return err
-		}
-		s.Removing = remove
-		return h.destroyKeys(tx, s)
-	})
-	if err == nil {
-		err = h.scrub(ctx)
-	}
-	if err == nil {
-		err = h.wipe(ctx, space)
-	}
-	if err != nil {
-		return storeError(err)
-	}
-	return h.refresh(ctx)
-}
-
-// zeroizeHSM destroys the HSM SO and all partitions, all keys before any
-// object.
-func (h *HSM) zeroizeHSM(ctx context.Context, byFailure bool) error {
-	var spaces []store.Space
-	err := h.store.Update(ctx, func(tx store.Tx) error {
-		spaces = nil
-		m, err := h.readMeta(tx)
-		if err != nil {
-			return err
-		}
-		for i := range m.parts {
-			s := &m.parts[i]
-			s.Removing = true
-			spaces = append(spaces, spaceOf(s.Number))
-			if err := h.destroyKeys(tx, s); err != nil {
-				return err
-			}
-		}
-		if err := deleteAll(tx, 0, kindRole); err != nil {
-			return err
-		}
-		m.hsm.Initialized, m.hsm.Zeroized, m.hsm.Label = false, byFailure, ""
-		return h.replaceMeta(tx, 0, kindHSM, &m.hsm.record, &m.hsm)
-	})
-	if err == nil {
-		err = h.scrub(ctx)
-	}
-	for _, space := range spaces {
-		if err == nil {
-			err = h.wipe(ctx, space)
-		}
-	}
-	if err != nil {
-		return storeError(err)
-	}
-	return h.refresh(ctx)
 }

@@ -162,7 +162,7 @@ func TestKilledTriesCount(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 10 { // ten processes that died before they looked at the PIN
-		if _, err := h.countTry(t.Context(), p, p11.RolePartitionSO); err != nil {
+		if _, err := h.countTry(t.Context(), p, p11.RolePartitionSO, len(soPIN)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -243,13 +243,14 @@ func TestLateWipeSparesNewContents(t *testing.T) {
 	if err := slow.zeroizePartition(t.Context(), spaceOf(1), false); err != nil {
 		t.Fatal(err)
 	}
+	old := slow.parts[0].stateNow().Epoch
 	initPartition(t, fast, 0)
 	s := open(t, fast, 0, true)
 	login(t, fast, s)
 	must(t, fast, &p11.CreateObject{Session: s, Template: []ck.Attribute{
 		ck.NewULong(ck.CKA_CLASS, ck.CKO_DATA), ck.NewBool(ck.CKA_TOKEN, true), ck.NewBool(ck.CKA_PRIVATE, true),
 	}})
-	if err := slow.wipe(t.Context(), spaceOf(1)); err != nil { // as if it had been at it all the time
+	if err := slow.wipe(t.Context(), spaceOf(1), old); err != nil { // as if it had been at it all the time
 		t.Fatal(err)
 	}
 	if got := must(t, fast, &p11.ListPartitions{}).Partitions[0]; !got.Initialized || got.Objects != 1 {

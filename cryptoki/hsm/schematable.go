@@ -133,6 +133,7 @@ var storageRows = []row{
 	{t: ck.CKA_COPYABLE, shape: shapeBool, rules: mutable | onlyToFalse, def: defYes},
 	{t: ck.CKA_DESTROYABLE, shape: shapeBool, rules: copyGives, def: defYes},
 	{t: ck.CKA_LABEL, rules: mutable, def: defEmpty},
+	{t: ck.CKA_MADE_BY, shape: shapeULong, rules: readOnly},
 }
 
 // publicRows is for classes of objects that hold no secrets.

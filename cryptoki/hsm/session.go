@@ -150,8 +150,8 @@ func (h *HSM) addSession(p *partition, s *session) error {
 	if p.lost {
 		return ck.CKR_SLOT_ID_INVALID
 	}
-	if !s.rw && (p.role == p11.RolePartitionSO || p.role == p11.RoleHSMSO) {
-		return deny(refuseSOExists, "an SO is logged in, so there are no R/O sessions")
+	if !s.rw && roleTable[p.role].rw {
+		return deny(refuseSOExists, "the %s is logged in, so there are no R/O sessions", p.role)
 	}
 	if !h.sessions.add(s) {
 		return ck.CKR_SESSION_COUNT
@@ -194,10 +194,7 @@ func (h *HSM) closeSession(s *session) bool {
 		return false
 	}
 	s.mu.Lock()
-	s.closed = true
-	s.cancelAll()
-	s.search = nil
-	h.dropSessionObjects(s)
+	h.endSession(s)
 	s.mu.Unlock()
 
 	p := s.part
@@ -210,14 +207,38 @@ func (h *HSM) closeSession(s *session) bool {
 	return true
 }
 
-// closeAll ends everything on a slot whose token was destroyed or deleted.
+// endSession drops what a closed session holds. The caller holds s.mu.
+func (h *HSM) endSession(s *session) {
+	s.closed = true
+	s.cancelAll()
+	s.search = nil
+	h.dropSessionObjects(s)
+}
+
+// closeAll ends everything on a slot whose token was destroyed or deleted. It
+// may be a call on one of the slot's sessions that noticed: what such a session
+// holds goes when the call is over.
 func (h *HSM) closeAll(p *partition) {
 	p.mu.Lock()
 	p.lost = true
 	h.forgetLogin(p)
 	p.mu.Unlock()
 	for _, s := range h.sessionsOf(p) {
-		h.closeSession(s)
+		if !h.sessions.remove(s) {
+			continue
+		}
+		end := func() {
+			h.endSession(s)
+			s.mu.Unlock()
+		}
+		if s.mu.TryLock() {
+			end()
+			continue
+		}
+		go func() {
+			s.mu.Lock()
+			end()
+		}()
 	}
 }
 

@@ -60,7 +60,8 @@ func (h *HSM) plan(s *session, d *draft) (*schema, attrList, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := sch.admits(d.origin, l, s.role()); err != nil {
+	role, _ := s.acting()
+	if err := sch.admits(d.origin, l, role); err != nil {
 		return nil, nil, err
 	}
 	if err := d.bind(sch, &l); err != nil {
@@ -290,7 +291,8 @@ func (d *draft) checkLength(given, l attrList) error {
 
 // setDefaults adds what was not given and has a default.
 func (h *HSM) setDefaults(s *session, sch *schema, o origin, l *attrList) {
-	p, role := h.behaviour.Load(), s.role()
+	p := h.behaviour.Load()
+	role, _ := s.acting()
 	for i := range sch.rows {
 		if r := &sch.rows[i]; r.def != nil && l.get(r.t) == nil {
 			l.put(ck.NewBytes(r.t, p.defaultOf(r, sch.class, o, role)))
@@ -436,6 +438,10 @@ func (d *draft) finish(s *session, sch *schema, l attrList) (*object, error) {
 		}
 	}
 	l.put(ck.NewBytes(ck.CKA_UNIQUE_ID, newUniqueID()))
+	l.remove(ck.CKA_MADE_BY)
+	if role, _ := s.acting(); role == p11.RoleLimitedCryptoOfficer {
+		l.put(ck.NewULong(ck.CKA_MADE_BY, uint64(ck.CKU_LIMITED_CRYPTO_OFFICER)))
+	}
 	attrs, err := flattenBounded(l)
 	if err != nil {
 		return nil, err
@@ -477,10 +483,15 @@ func (d *draft) copyOf(s *session) (*object, error) {
 	if !base.bool(ck.CKA_COPYABLE) {
 		return nil, denyFor(refuseNotCopyable, ck.CKA_COPYABLE, "CKA_COPYABLE is false")
 	}
-	role := s.role()
+	role, _ := s.acting()
 	l, err := base.withChanges(originCopy, role, d.template)
 	if err != nil {
 		return nil, err
+	}
+	if role == p11.RoleLimitedCryptoOfficer {
+		if err := limitedMay(originCopy, base, d.template); err != nil {
+			return nil, err
+		}
 	}
 	if base.private() && !l.bool(ck.CKA_PRIVATE) {
 		return nil, refuse(ck.CKA_PRIVATE, ck.CKR_TEMPLATE_INCONSISTENT, "the copy of a private object is private")

@@ -116,22 +116,30 @@ func (h *HSM) handleGetTokenInfo(ctx context.Context, q *p11.GetTokenInfo, r *ck
 	if roles[user] != nil {
 		r.Flags |= ck.CKF_USER_PIN_INITIALIZED
 	}
-	r.Flags |= p.pinFlags(roles[so], ck.CKF_SO_PIN_COUNT_LOW, ck.CKF_SO_PIN_FINAL_TRY, ck.CKF_SO_PIN_LOCKED)
-	r.Flags |= p.pinFlags(roles[user], ck.CKF_USER_PIN_COUNT_LOW, ck.CKF_USER_PIN_FINAL_TRY, ck.CKF_USER_PIN_LOCKED)
+	r.Flags |= h.pinFlags(p, roles[so], ck.CKF_SO_PIN_COUNT_LOW, ck.CKF_SO_PIN_FINAL_TRY, ck.CKF_SO_PIN_LOCKED, ck.CKF_SO_PIN_TO_BE_CHANGED)
+	r.Flags |= h.pinFlags(p, roles[user], ck.CKF_USER_PIN_COUNT_LOW, ck.CKF_USER_PIN_FINAL_TRY, ck.CKF_USER_PIN_LOCKED, ck.CKF_USER_PIN_TO_BE_CHANGED)
 	return nil
 }
 
-// pinFlags tells how many tries a role has left.
-func (p *partition) pinFlags(r *roleState, low, final, locked ck.Flags) (f ck.Flags) {
-	switch {
-	case r == nil || r.Failures == 0:
+// pinFlags tells how many tries a role has left, and whether it must change its
+// PIN.
+func (h *HSM) pinFlags(p *partition, r *roleState, low, final, locked, change ck.Flags) (f ck.Flags) {
+	if r == nil {
 		return 0
-	case p.locked(r):
-		return locked
-	case p.attemptsLeft(r) == 1:
-		return low | final
 	}
-	return low
+	if r.MustChange {
+		f |= change
+	}
+	if h.locked(p, r) {
+		return f | locked
+	}
+	if r.Failures > 0 {
+		f |= low
+	}
+	if h.attemptsLeft(p, r) == 1 {
+		f |= final
+	}
+	return f
 }
 
 func (h *HSM) serial(p *partition) string {
@@ -157,7 +165,7 @@ func (h *HSM) handleInitToken(ctx context.Context, q *p11.InitToken, _ *p11.None
 	if err := h.checkPIN(p, q.PIN); err != nil {
 		return err
 	}
-	label, err := checkLabel(q.Label)
+	label, err := h.profile().label(q.Label, h.profile().labels)
 	if err != nil {
 		return err
 	}
@@ -175,31 +183,28 @@ func (h *HSM) handleInitToken(ctx context.Context, q *p11.InitToken, _ *p11.None
 	if err := h.refresh(ctx); err != nil {
 		return err
 	}
-	if p, err = h.partition(q.Slot); err != nil { // another process may have been faster
+	if p, err = h.emptied(ctx, q.Slot); err != nil { // another process may have been faster
 		return err
 	}
 	if p.stateNow().Initialized {
-		secret, err := h.authenticateLocked(ctx, p, p11.RolePartitionSO, q.PIN)
+		ok, err := h.authenticateLocked(ctx, p, p11.RolePartitionSO, q.PIN)
 		if err != nil {
 			return err
 		}
-		clear(secret)
+		clear(ok.secret)
 		if err := h.zeroizePartition(ctx, p.space, false); err != nil {
 			return err
 		}
-	} else if p.stateNow().Wiping {
-		if err := h.wipe(ctx, p.space); err != nil {
-			return storeError(err)
-		}
 	}
-	return h.initPartition(ctx, p.space, label, q.PIN)
+	least, _ := h.pinLengths(p)
+	return h.initPartition(ctx, p.space, label, q.PIN, least)
 }
 
 // initPartition gives an empty partition its SO, its label and its key.
-func (h *HSM) initPartition(ctx context.Context, space store.Space, label string, pin []byte) error {
+func (h *HSM) initPartition(ctx context.Context, space store.Space, label string, pin []byte, least int) error {
 	secret := randomBytes(32)
 	defer clear(secret)
-	so, err := h.newRoleState(space, p11.RolePartitionSO, pin, secret)
+	so, err := h.newRoleState(space, p11.RolePartitionSO, pin, least, secret)
 	if err != nil {
 		return err
 	}

@@ -73,14 +73,17 @@ type (
 	// HSMInfo is its reply.
 	HSMInfo struct {
 		Initialized    bool
-		Zeroized       bool // by too many failed logins of the HSM SO
-		Label          string
-		Serial         uint64
-		SOAttemptsLeft int
-		Profile        string
-		Partitions     int
-		MaxPartitions  int
-		Storage        Storage
+		Zeroized       bool // it lost its HSM SO and all partitions
+		ZeroizedByHand bool // by a command, not by failed logins of the HSM SO
+		// AuditorInitialized says that there is an Auditor.
+		AuditorInitialized bool
+		Label              string
+		Serial             uint64
+		SOAttemptsLeft     int
+		Profile            string
+		Partitions         int
+		MaxPartitions      int
+		Storage            Storage
 		// Restored tells that the database may be an older copy of itself; nil
 		// if nothing was noticed, or it was accepted.
 		Restored        *Restored
@@ -99,20 +102,29 @@ type (
 	// there is an HSM SO, he must be logged in.
 	AcceptRestore struct{ Session ck.SessionHandle }
 	// InitHSM makes the HSM SO. On an HSM that has one, Session must be a
-	// session of the HSM SO on the AdminSlot; everything is then destroyed
-	// first.
+	// session of the HSM SO on the AdminSlot, who keeps his PIN, so that PIN
+	// must be empty; all partitions are destroyed. The Auditor and the policies
+	// stay.
 	InitHSM struct {
 		Session ck.SessionHandle
 		Label   string
 		PIN     []byte
-		Profile string // "" for standard
+		Profile string // "" for the one that the HSM has
 		// Storage is what the HSM has for partitions, in bytes, 0 for no limit;
 		// nil for what the profile says.
 		Storage *uint64
 	}
-	// ZeroizeHSM destroys all keys, roles and partitions. Whoever can write
-	// the store may call it, for he could delete its files.
+	// ZeroizeHSM destroys the HSM SO and all partitions. Policies and the
+	// Auditor stay. Whoever can write the store may call it, for he could
+	// delete its files.
 	ZeroizeHSM struct{}
+	// FactoryReset destroys the Auditor too, and makes the policies and the
+	// profile what they are in a new HSM. Whoever can write the store may call
+	// it.
+	FactoryReset struct{}
+	// ZeroizePartition destroys all that is in a partition, its roles included;
+	// its Partition SO asks for it.
+	ZeroizePartition struct{ Session ck.SessionHandle }
 	// ListHSMPolicies asks for the policies of the HSM.
 	ListHSMPolicies struct{}
 	// PolicyList is its reply, in the order of the ids.
@@ -193,12 +205,15 @@ type (
 	RoleInfo struct {
 		Role         Role
 		Initialized  bool
-		Locked       bool
+		Locked       bool   // by its own failed logins, or with the Crypto Officer
+		LockedUntil  string // RFC 3339, UTC; "" if it does not unlock by itself
+		MustChange   bool   // its PIN, before it may do anything else
 		AttemptsLeft int
 		Threshold    int
 	}
 	// InitRole sets the first PIN of a role: the Partition SO makes the Crypto
-	// Officer, the Crypto Officer makes the Crypto User.
+	// Officer, the Crypto Officer makes the Limited Crypto Officer and the
+	// Crypto User.
 	InitRole struct {
 		Session ck.SessionHandle
 		Role    Role

@@ -75,6 +75,8 @@ const (
 	KindCloseAppID
 	KindRestartSlot
 	KindIsActive
+	KindFactoryReset
+	KindZeroizePartition
 	NumKinds int = iota
 )
 
@@ -165,6 +167,8 @@ var Table = [NumKinds]Row{
 	KindCloseAppID:         {KindCloseAppID, "CloseAppID", ChangesToken},
 	KindIsActive:           {KindIsActive, "IsActive", ChangesNothing},
 	KindRestartSlot:        {KindRestartSlot, "RestartSlot", ChangesToken},
+	KindFactoryReset:       {KindFactoryReset, "FactoryReset", ChangesToken},
+	KindZeroizePartition:   {KindZeroizePartition, "ZeroizePartition", ChangesToken},
 }
 
 // String is the request's name.
@@ -300,6 +304,10 @@ func (*ResetRole) Kind() Kind                       { return KindResetRole }
 func (*ResetRole) returns(None)                     {}
 func (*ExplainRefusal) Kind() Kind                  { return KindExplainRefusal }
 func (*ExplainRefusal) returns(Explanation)         {}
+func (*FactoryReset) Kind() Kind                    { return KindFactoryReset }
+func (*FactoryReset) returns(None)                  {}
+func (*ZeroizePartition) Kind() Kind                { return KindZeroizePartition }
+func (*ZeroizePartition) returns(None)              {}
 
 // On is the session of a request that names one: see [OnSession].
 func (q *InitPIN) On() ck.SessionHandle            { return q.Session }
@@ -348,3 +356,4 @@ func (q *ClearPartition) On() ck.SessionHandle     { return q.Session }
 func (q *InitRole) On() ck.SessionHandle           { return q.Session }
 func (q *ResetRole) On() ck.SessionHandle          { return q.Session }
 func (q *ExplainRefusal) On() ck.SessionHandle     { return q.Session }
+func (q *ZeroizePartition) On() ck.SessionHandle   { return q.Session }

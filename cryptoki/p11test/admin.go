@@ -45,10 +45,12 @@ func testHSM(h *host) {
 	refused(h, &p11.Login{Session: s, User: ck.CKU_SO, PIN: []byte(hsmPIN)}, ck.CKR_PIN_INCORRECT)
 	must(h, &p11.Login{Session: s, User: ck.CKU_SO, PIN: []byte("another hsm pin")})
 	must(h, &p11.CreatePartition{Session: s, Name: "gone"})
-	must(h, &p11.InitHSM{Session: s, Label: "second life", PIN: []byte(hsmPIN)})
+	refused(h, &p11.InitHSM{Session: s, Label: "second life", PIN: []byte(hsmPIN)}, ck.CKR_ARGUMENTS_BAD)
+	must(h, &p11.InitHSM{Session: s, Label: "second life"})
 	if info := must(h, &p11.GetHSMInfo{}); info.Label != "second life" || info.Partitions != 0 {
 		h.Errorf("after another initialisation: %+v", info)
 	}
+	must(h, &p11.CreatePartition{Session: s, Name: "two"})
 }
 
 func testPartitions(h *host) {
