@@ -113,7 +113,7 @@ var remedies = map[ck.RV]string{
 	ck.CKR_PIN_LEN_RANGE:                 "Choose a PIN of 4 to 255 bytes",
 	ck.CKR_USER_PIN_NOT_INITIALIZED:      "`perilune role list` shows which roles have a PIN; `perilune partition init` and `perilune role init` give them one",
 	ck.CKR_SO_LOGIN_FAILURE_THRESHOLD:    "All partitions and keys are destroyed. `perilune hsm init` begins anew",
-	ck.CKR_SESSION_EXISTS:                "Stop the programs that use the slot and try again",
+	ck.CKR_SESSION_EXISTS:                "Stop the programs that use the slot, `logout` in a shell that is logged in to it, and try again",
 	ck.CKR_SLOT_ID_INVALID:               "`perilune slot list` shows the slots there are",
 	ck.CKR_DEVICE_REMOVED:                "`perilune partition list` shows how things are now",
 	ck.CKR_TOKEN_NOT_RECOGNIZED:          "`perilune partition init` initialises the partition",

@@ -36,9 +36,21 @@ func flagKind(f *pflag.Flag) string {
 // exclusive is the annotation by which cobra knows flags that exclude each other.
 const exclusive = "cobra_annotation_mutually_exclusive"
 
-// checkFlags refuses what cobra would refuse next, in our words: flags that are
-// missing and flags that exclude each other.
-func checkFlags(cmd *cobra.Command, _ []string) error {
+// checkFlags looks at the flags before a command runs. It refuses PINs that are
+// bare, and what cobra would refuse next, in our words: flags that are missing
+// and flags that exclude each other.
+func (a *app) checkFlags(cmd *cobra.Command, _ []string) error {
+	if err := checkPINFlags(cmd.Flags()); err != nil {
+		return err
+	}
+	if err := checkTogether(cmd); err != nil {
+		return err
+	}
+	a.started = !cmd.HasSubCommands()
+	return nil
+}
+
+func checkTogether(cmd *cobra.Command) error {
 	var missing, clashing []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		if slices.Contains(f.Annotations[cobra.BashCompOneRequiredFlag], "true") && !f.Changed {

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/perilune/perilune/config"
+	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/cryptoki/local"
 	"github.com/perilune/perilune/cryptoki/p11"
 )
@@ -31,14 +32,19 @@ const (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	a := &app{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
-		env: os.Getenv, open: openLocal,
+		env: os.Getenv, open: openLocal, interruptible: untilSignal,
 	}
 	a.findTerminals()
-	os.Exit(a.run(ctx, os.Args[1:]))
+	os.Exit(a.run(context.Background(), os.Args[1:]))
+}
+
+// untilSignal is a context that ends with Ctrl-C or SIGTERM.
+func untilSignal(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(parent, os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	return ctx, stop
 }
 
 // app is one run of the program.
@@ -50,11 +56,22 @@ type app struct {
 	open func(context.Context, *config.Config) (p11.Module, error)
 	// terminal is where people are asked; nil if nobody is there.
 	terminal terminal
+	// editable says that lines can be edited on the terminal.
+	editable bool
 	// animate says that stderr is a terminal, on which progress can be shown.
 	animate bool
 
-	module p11.Module // opened by hsm()
-	lines  lineReaders
+	// interruptible makes the context of a command, which Ctrl-C ends; nil if
+	// nobody interrupts.
+	interruptible func(context.Context) (context.Context, context.CancelFunc)
+
+	module   p11.Module // opened by hsm()
+	sessions []ck.SessionHandle
+	lines    lineReaders
+
+	base   context.Context // of the program, which Ctrl-C does not end
+	cancel func()          // ends the context of the command that runs
+	shell  *shell          // nil outside of `perilune shell`
 
 	started bool // a command's own code runs: flags and arguments were right
 	busy    bool // a request was left behind by an interruption
@@ -68,20 +85,35 @@ func openLocal(ctx context.Context, c *config.Config) (p11.Module, error) {
 	return h, nil
 }
 
-// run runs one command and returns the exit status.
+// run runs the program and returns the exit status.
 func (a *app) run(ctx context.Context, args []string) int {
+	a.base = ctx
+	status := a.execute(ctx, args)
+	if a.module == nil || a.busy {
+		return status
+	}
+	if err := a.module.Close(); err != nil && status == exitDone {
+		return a.report(ctx, fmt.Errorf("cannot close the HSM: %w", err))
+	}
+	return status
+}
+
+// execute runs one command and returns its exit status.
+func (a *app) execute(ctx context.Context, args []string) int {
+	if a.interruptible != nil {
+		var stop context.CancelFunc
+		ctx, stop = a.interruptible(ctx)
+		defer stop()
+	}
+	ctx, a.cancel = context.WithCancel(ctx)
+	defer a.cancel()
+	a.started = false
 	root := a.rootCommand()
 	root.SetArgs(args)
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	err := root.ExecuteContext(ctx)
-	if a.module != nil && !a.busy {
-		if closeErr := a.module.Close(); err == nil && closeErr != nil {
-			err = fmt.Errorf("cannot close the HSM: %w", closeErr)
-		}
-	}
-	return a.report(ctx, err)
+	return a.report(ctx, root.ExecuteContext(ctx))
 }
 
 // report prints an error for people and returns the exit status.
@@ -142,13 +174,24 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`)
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SilenceErrors = true
 	root.SilenceUsage = true
-	root.PersistentPreRunE = checkFlags
+	root.PersistentPreRunE = a.checkFlags
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
-		a.hsmCommand(), a.partitionCommand(), a.roleCommand(), a.slotCommand(),
-		a.keyCommand(), a.importCommand(), a.doctorCommand(), a.versionCommand(), a.completionCommand(),
+		a.hsmCommand(),
+		a.partitionCommand(),
+		a.roleCommand(),
+		a.slotCommand(),
+		a.keyCommand(),
+		a.importCommand(),
+		a.shellCommand(),
+		a.doctorCommand(),
+		a.versionCommand(),
+		a.completionCommand(),
 	)
+	if a.shell != nil {
+		a.shell.addCommands(root)
+	}
 	return root
 }
 
@@ -187,12 +230,6 @@ func (a *app) command(use, short, long string, do func(cmd *cobra.Command, args 
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkPINFlags(cmd.Flags()); err != nil {
-				return err
-			}
-			a.started = true
-			return do(cmd, args)
-		},
+		RunE: do,
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/peterh/liner"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
@@ -126,8 +127,8 @@ func readPINFile(path string) ([]byte, error) {
 	return line, nil
 }
 
-// readLine reads the next line of a descriptor.
-func (a *app) readLine(fd int) ([]byte, error) {
+// reader is the one buffer that a descriptor is read through.
+func (a *app) reader(fd int) *bufio.Reader {
 	if a.lines == nil {
 		a.lines = lineReaders{}
 	}
@@ -140,7 +141,12 @@ func (a *app) readLine(fd int) ([]byte, error) {
 		r = bufio.NewReaderSize(src, 2*maxPINFile)
 		a.lines[fd] = r
 	}
-	b, err := r.ReadSlice('\n')
+	return r
+}
+
+// readLine reads the next line of a descriptor.
+func (a *app) readLine(fd int) ([]byte, error) {
+	b, err := a.reader(fd).ReadSlice('\n')
 	name := fmt.Sprintf("descriptor %d", fd)
 	if fd == 0 {
 		name = "the standard input"
@@ -247,6 +253,9 @@ func (a *app) findTerminals() {
 	fd := int(os.Stdin.Fd())
 	if term.IsTerminal(fd) {
 		a.terminal = console{fd: fd, in: bufio.NewReader(os.Stdin), out: os.Stderr}
+	}
+	if width, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil {
+		a.editable = a.terminal != nil && width > 0 && liner.TerminalSupported()
 	}
 	a.animate = term.IsTerminal(int(os.Stderr.Fd())) && a.env("TERM") != "dumb"
 }

@@ -51,6 +51,17 @@ func roleNamed(name string) (roleDef, error) {
 	return roleDef{}, usagef("--role %q: the roles are so, po, co, lco, cu and au", name)
 }
 
+// ofHSM tells that a role belongs to the HSM and to no partition.
+func (d roleDef) ofHSM() bool { return d.role == p11.RoleHSMSO || d.role == p11.RoleAuditor }
+
+// roleNames are the short names of all roles.
+func roleNames() (names []string) {
+	for _, d := range roleDefs {
+		names = append(names, d.short)
+	}
+	return names
+}
+
 func shortOf(role p11.Role) string {
 	for _, d := range roleDefs {
 		if d.role == role {

@@ -319,13 +319,14 @@ func scriptRuns(t *testing.T) (lines, transcripts []told) {
 			t.Fatal(err)
 		}
 		for line := range strings.Lines(string(archive.Comment)) {
-			words := strings.Fields(line)
-			fails := len(words) > 0 && words[0] == "!"
+			args, _ := words(line)
+			fails := len(args) > 0 && args[0] == "!"
 			if fails {
-				words = words[1:]
+				args = args[1:]
 			}
-			if len(words) > 0 && words[0] == "perilune" {
-				lines = append(lines, told{args: words[1:], fails: fails})
+			if len(args) > 0 && args[0] == "perilune" {
+				lines = append(lines, told{args: args[1:], fails: fails})
+				lines = append(lines, shellRuns(args[1:], fails)...)
 			}
 		}
 		for _, f := range archive.Files {
@@ -336,6 +337,20 @@ func scriptRuns(t *testing.T) (lines, transcripts []told) {
 		}
 	}
 	return lines, transcripts
+}
+
+// shellRuns are the commands of `perilune shell -c`, the last of which may fail.
+func shellRuns(args []string, fails bool) (runs []told) {
+	for i, a := range args {
+		if a == "-c" && args[0] == "shell" && i+1 < len(args) {
+			in, _ := words(args[i+1])
+			runs = append(runs, told{args: in})
+		}
+	}
+	if len(runs) > 0 {
+		runs[len(runs)-1].fails = fails
+	}
+	return runs
 }
 
 // demands is what the scripts must show of a command.
@@ -363,7 +378,7 @@ var unscripted = []string{}
 // that it destroys nothing unless told.
 func TestEveryCommandHasAScript(t *testing.T) {
 	lines, transcripts := scriptRuns(t)
-	root := (&app{}).rootCommand()
+	root := wholeTree()
 	for _, cmd := range runnable(root) {
 		name := strings.TrimPrefix(cmd.CommandPath(), "perilune ")
 		var missing []string
@@ -387,6 +402,15 @@ func TestEveryCommandHasAScript(t *testing.T) {
 			t.Errorf("no script in testdata/script shows `perilune %s` %s (docs/DESIGN.md, \"To add a command\")", name, strings.Join(missing, ", nor "))
 		}
 	}
+}
+
+// wholeTree is the tree of commands with those of the shell.
+func wholeTree() *cobra.Command {
+	a := &app{}
+	root := a.rootCommand()
+	(&shell{app: a}).addCommands(root)
+	root.AddCommand(a.shellCommand())
+	return root
 }
 
 // runnable lists the commands that do something.

@@ -123,19 +123,21 @@ func (a *app) targetFlags(cmd *cobra.Command) *targetFlags {
 	_ = cmd.RegisterFlagCompletionFunc("slot", a.completeTargets(func(t target) string {
 		return fmt.Sprintf("%d\t%s", uint64(t.slot), t.info.Label)
 	}))
-	_ = cmd.RegisterFlagCompletionFunc("partition", a.completeTargets(func(t target) string {
-		if t.free {
-			return ""
-		}
-		return t.info.Name + "\t" + t.info.Label
-	}))
+	_ = cmd.RegisterFlagCompletionFunc("partition", a.completeTargets(partitionCompletion))
 	return f
+}
+
+func partitionCompletion(t target) string {
+	if t.free {
+		return ""
+	}
+	return t.info.Name + "\t" + t.info.Label
 }
 
 func (f *targetFlags) given() bool { return f.slot != "" || f.partition != "" }
 
-// target finds the slot that the flags name. Without any it is the only one for
-// which fallback is true.
+// target finds the slot that the flags name. Without any it is the one that a
+// shell uses, or else the only one for which fallback is true.
 func (a *app) target(ctx context.Context, f *targetFlags, fallback func(target) bool, one, many string) (target, error) {
 	list, err := a.targets(ctx)
 	if err != nil {
@@ -146,6 +148,9 @@ func (a *app) target(ctx context.Context, f *targetFlags, fallback func(target) 
 	}
 	if f.partition != "" {
 		return byPartition(list, f.partition)
+	}
+	if a.shell != nil && a.shell.chosen != "" {
+		return bySlot(list, a.shell.chosen)
 	}
 	var found []target
 	for _, t := range list {
@@ -233,6 +238,9 @@ func (a *app) openSession(ctx context.Context, t target) (p11.Module, ck.Session
 		return nil, 0, err
 	}
 	r, err := p11.Call(ctx, m, &p11.OpenSession{Slot: t.slot, Flags: ck.CKF_SERIAL_SESSION | ck.CKF_RW_SESSION})
+	if err == nil {
+		a.sessions = append(a.sessions, r.Session)
+	}
 	return m, r.Session, failing(err, "cannot open a session on %s", t)
 }
 
@@ -253,6 +261,12 @@ func (a *app) login(ctx context.Context, t target, role p11.Role, f *pinFlag, fl
 	if err := a.mayLogin(ctx, doing, t, role); err != nil {
 		return nil, 0, err
 	}
+	if _, ok := a.held(t.slot); ok {
+		if f.source != "" {
+			return nil, 0, usagef("the %s is logged in already: leave --%s out, or `logout` first", role, flag)
+		}
+		return a.openSession(ctx, t)
+	}
 	whose := role.String()
 	if t.slot != p11.AdminSlot {
 		whose = fmt.Sprintf("%s of %s", role, t)
@@ -265,11 +279,15 @@ func (a *app) login(ctx context.Context, t target, role p11.Role, f *pinFlag, fl
 	return a.loginWith(ctx, t, role, pin)
 }
 
-// loginWith is login with a PIN at hand.
+// loginWith is login with a PIN at hand, which is proven even if the shell keeps
+// the role logged in.
 func (a *app) loginWith(ctx context.Context, t target, role p11.Role, pin []byte) (p11.Module, ck.SessionHandle, error) {
 	m, session, err := a.openSession(ctx, t)
 	if err != nil {
 		return nil, 0, err
+	}
+	if l, ok := a.held(t.slot); ok {
+		_, _ = p11.Call(ctx, m, &p11.Logout{Session: l.session})
 	}
 	_, err = p11.Call(ctx, m, &p11.Login{Session: session, User: userTypes[role], PIN: pin})
 	return m, session, a.loginProblem(ctx, err, fmt.Sprintf("cannot log in as %s of %s", role, t), t, role)
@@ -286,7 +304,7 @@ func (a *app) mayLogin(ctx context.Context, doing string, t target, role p11.Rol
 	case info.Locked:
 		return a.loginProblem(ctx, ck.CKR_PIN_LOCKED, doing, t, role)
 	}
-	return nil
+	return a.mayJoin(doing, t, role)
 }
 
 // warnTries is added to a prompt when PINs were wrong lately.

@@ -20,40 +20,72 @@ type dialog struct {
 	*host
 	cmd       *exec.Cmd
 	term, tty *os.File
+	output    chan []byte
 	seen      bytes.Buffer // all that appeared on the screen
+	met       int          // how much of that was expected already
 }
 
 func (h *host) talk(args ...string) *dialog {
 	h.t.Helper()
-	d := &dialog{host: h, cmd: h.command(args...)}
+	return h.talkIn(nil, args...)
+}
+
+// talkIn is talk on a terminal of some size.
+func (h *host) talkIn(size *pty.Winsize, args ...string) *dialog {
+	h.t.Helper()
+	d := &dialog{host: h, cmd: h.command(args...), output: make(chan []byte, 1024)}
 	var err error
 	if d.term, d.tty, err = pty.Open(); err != nil {
 		h.t.Fatal(err)
 	}
 	h.t.Cleanup(func() { d.term.Close(); d.tty.Close() })
+	if size != nil {
+		if err := pty.Setsize(d.tty, size); err != nil {
+			h.t.Fatal(err)
+		}
+	}
 	d.cmd.Stdin, d.cmd.Stdout, d.cmd.Stderr = d.tty, d.tty, d.tty
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	if err := d.cmd.Start(); err != nil {
 		h.t.Fatal(err)
 	}
+	go d.read()
 	return d
 }
 
-// expect reads the screen until a text appears after what was read before.
+// expect reads the screen until a text appears after what was expected before.
 func (d *dialog) expect(text string) *dialog {
 	d.t.Helper()
-	from := d.seen.Len()
-	if err := d.term.SetReadDeadline(time.Now().Add(patience)); err != nil {
-		d.t.Fatal(err)
-	}
-	for buf := make([]byte, 1024); !strings.Contains(d.seen.String()[from:], text); {
-		n, err := d.term.Read(buf)
-		d.seen.Write(buf[:n])
-		if err != nil {
-			d.t.Fatalf("waiting for %q: %v; the screen:\n%s", text, err, d.seen.String())
+	for {
+		if i := strings.Index(d.seen.String()[d.met:], text); i >= 0 {
+			d.met += i + len(text)
+			return d
+		}
+		select {
+		case part, ok := <-d.output:
+			if !ok {
+				d.t.Fatalf("the terminal closed before %q; the screen:\n%s", text, d.seen.String())
+			}
+			d.seen.Write(part)
+		case <-time.After(patience):
+			d.t.Fatalf("waiting for %q; the screen:\n%s", text, d.seen.String())
 		}
 	}
-	return d
+}
+
+// read passes on what appears on the screen, until the terminal is closed.
+func (d *dialog) read() {
+	defer close(d.output)
+	for {
+		part := make([]byte, 1024)
+		n, err := d.term.Read(part)
+		if n > 0 {
+			d.output <- part[:n]
+		}
+		if err != nil {
+			return
+		}
+	}
 }
 
 // enter types a line.
@@ -79,6 +111,14 @@ func (d *dialog) ends(status int) string {
 	}
 	d.noPIN(d.seen.String())
 	return d.seen.String()
+}
+
+// terminate sends SIGTERM.
+func terminate(t *testing.T, d *dialog) {
+	t.Helper()
+	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // echoes reports whether the terminal shows what is typed.
