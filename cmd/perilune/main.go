@@ -184,6 +184,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`)
 		a.slotCommand(),
 		a.keyCommand(),
 		a.importCommand(),
+		a.profileCommand(),
 		a.shellCommand(),
 		a.doctorCommand(),
 		a.versionCommand(),

@@ -38,12 +38,17 @@ func printable(s string) string {
 
 // table prints columns under underlined headings.
 func table(w io.Writer, headings []string, rows [][]string) error {
-	tw := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	underline := make([]string, len(headings))
 	for i, h := range headings {
 		underline[i] = strings.Repeat("=", len(h))
 	}
-	for _, row := range append([][]string{headings, underline}, rows...) {
+	return columns(w, append([][]string{headings, underline}, rows...))
+}
+
+// columns prints rows with their cells below each other.
+func columns(w io.Writer, rows [][]string) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	for _, row := range rows {
 		for i, cell := range row {
 			row[i] = printable(cell)
 		}

@@ -69,6 +69,7 @@ const (
 	KindInitRole
 	KindResetRole
 	KindExplainRefusal
+	KindListProfiles
 	KindSetAppID
 	KindGetAppID
 	KindOpenAppID
@@ -161,6 +162,7 @@ var Table = [NumKinds]Row{
 	KindInitRole:           {KindInitRole, "InitRole", ChangesToken},
 	KindResetRole:          {KindResetRole, "ResetRole", ChangesToken},
 	KindExplainRefusal:     {KindExplainRefusal, "ExplainRefusal", ChangesNothing},
+	KindListProfiles:       {KindListProfiles, "ListProfiles", ChangesNothing},
 	KindSetAppID:           {KindSetAppID, "SetAppID", ChangesSessions},
 	KindGetAppID:           {KindGetAppID, "GetAppID", ChangesNothing},
 	KindOpenAppID:          {KindOpenAppID, "OpenAppID", ChangesToken},
@@ -303,6 +305,8 @@ func (*InitRole) returns(None)                      {}
 func (*ResetRole) Kind() Kind                       { return KindResetRole }
 func (*ResetRole) returns(None)                     {}
 func (*ExplainRefusal) Kind() Kind                  { return KindExplainRefusal }
+func (*ListProfiles) Kind() Kind                    { return KindListProfiles }
+func (*ListProfiles) returns(ProfileList)           {}
 func (*ExplainRefusal) returns(Explanation)         {}
 func (*FactoryReset) Kind() Kind                    { return KindFactoryReset }
 func (*FactoryReset) returns(None)                  {}
