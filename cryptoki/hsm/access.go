@@ -92,6 +92,14 @@ var accessTable = [p11.NumKinds]string{
 	p11.KindResetRole:          "RL R. RA RA . X NNN",
 	p11.KindZeroizePartition:   "RL RA RA RA . X NNN",
 	p11.KindExplainRefusal:     ".. .. .. .. . . ...",
+	p11.KindSetCloningDomain:   "RL R. RA RA . X NNN",
+	p11.KindCloneAsTargetInit:  "RL R. RA Ra A X NNN",
+	p11.KindCloneAsSource:      "LL .. AA aa A X NNN",
+	p11.KindCloneAsTarget:      "RL R. RA Ra A X NNN",
+	p11.KindCloneObject:        "RL R. RA Ra A X NNN",
+	p11.KindBackupArchive:      "LL .. AA AA A X NNN",
+	p11.KindRestoreArchive:     "RL R. RA RA A X NNN",
+	p11.KindReadArchive:        "LL .. AA AA A X NNN",
 }
 
 // access is the table in the form that a call looks at: what the wide roles of

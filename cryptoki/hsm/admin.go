@@ -27,7 +27,7 @@ func (h *HSM) handleGetHSMInfo(ctx context.Context, _ *p11.GetHSMInfo, r *p11.HS
 		Initialized: h.info.Initialized, Zeroized: h.info.Zeroized, ZeroizedByHand: h.info.ByHand, Label: h.info.Label,
 		Serial: h.info.Serial, Profile: h.info.Profile, Created: h.info.Created,
 		MaxPartitions: h.info.licensed(), Storage: r.Storage, Restored: h.restored(), StorageLocation: h.opts.Location,
-		FIPSMode: h.fipsMode.Load(), Cryptography: engine.Module(),
+		HasDomain: len(h.info.Domain) > 0, FIPSMode: h.fipsMode.Load(), Cryptography: engine.Module(),
 	}
 	if so := roles[p11.RoleHSMSO]; so != nil {
 		r.SOAttemptsLeft = h.attemptsLeft(h.parts[p11.AdminSlot], so)
@@ -75,7 +75,13 @@ func (h *HSM) initFirst(ctx context.Context, q *p11.InitHSM, label string, prof 
 	if err := prof.checkPIN(q.PIN, prof.minSOPIN, greatestPIN); err != nil {
 		return err
 	}
-	so, err := h.newRoleState(0, p11.RoleHSMSO, q.PIN, prof.minSOPIN, nil)
+	secret := randomBytes(32)
+	defer clear(secret)
+	domain, err := wrapDomain(q.Domain, secret)
+	if err != nil {
+		return err
+	}
+	so, err := h.newRoleState(0, p11.RoleHSMSO, q.PIN, prof.minSOPIN, secret)
 	if err != nil {
 		return err
 	}
@@ -84,7 +90,7 @@ func (h *HSM) initFirst(ctx context.Context, q *p11.InitHSM, label string, prof 
 		if err != nil {
 			return err
 		}
-		m.hsm.Initialized, m.hsm.Zeroized, m.hsm.ByHand = true, false, false
+		m.hsm.Initialized, m.hsm.Zeroized, m.hsm.ByHand, m.hsm.Domain = true, false, false, domain
 		m.hsm.begin(label, prof, q.Storage)
 		if err := h.limitAll(tx, m); err != nil {
 			return err
@@ -120,7 +126,16 @@ func (h *HSM) initAnew(ctx context.Context, q *p11.InitHSM, label string, prof *
 	if len(q.PIN) > 0 {
 		return fmt.Errorf("the HSM SO keeps its PIN; it can change it before or afterwards: %w", ck.CKR_ARGUMENTS_BAD)
 	}
-	return h.destroyAll(ctx, emptying, func(s *hsmState) { s.begin(label, prof, q.Storage) })
+	domain, err := h.newAdminDomain(q.Domain)
+	if err != nil {
+		return err
+	}
+	return h.destroyAll(ctx, emptying, func(s *hsmState) {
+		s.begin(label, prof, q.Storage)
+		if domain != nil {
+			s.Domain = domain
+		}
+	})
 }
 
 // begin gives the HSM its label and profile, and a total of storage if there is

@@ -2,6 +2,7 @@ package hsm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -15,6 +16,7 @@ import (
 // first. Empty values are not indexed. CKA_VALUE is, where it is no secret.
 var indexed = []ck.AttributeType{
 	ck.CKA_UNIQUE_ID,
+	ck.CKA_OUID,
 	ck.CKA_PUBLIC_KEY_INFO,
 	ck.CKA_MODULUS,
 	ck.CKA_EC_POINT,
@@ -56,6 +58,7 @@ type search struct {
 type source struct {
 	kind  store.Kind
 	terms []store.Term
+	only  store.Ref // if not 0: this object, unless it has the terms, and no other
 	after store.Ref
 }
 
@@ -92,13 +95,21 @@ func (f *search) begin(h *HSM, s *session, l attrList) {
 	if token != nil && !l.bool(ck.CKA_TOKEN) {
 		return
 	}
-	values, rest := split(l)
-	f.rest = rest
+	var kinds []store.Kind
 	if p.public != nil && (private == nil || !l.bool(ck.CKA_PRIVATE)) {
-		f.sources = append(f.sources, source{kind: kindPublicObject, terms: termsOf(p.public, values)})
+		kinds = append(kinds, kindPublicObject)
 	}
 	if keys != nil && (private == nil || l.bool(ck.CKA_PRIVATE)) {
-		f.sources = append(f.sources, source{kind: kindPrivateObject, terms: termsOf(keys, values)})
+		kinds = append(kinds, kindPrivateObject)
+	}
+	if id := l.get(ck.CKA_OUID); id != nil {
+		f.sources, f.rest = p.bornWith(id.Value, kinds), flatten(l).list()
+		return
+	}
+	values, rest := split(l)
+	f.rest = rest
+	for _, kind := range kinds {
+		f.sources = append(f.sources, source{kind: kind, terms: termsOf(p.keysOf(kind), values)})
 	}
 }
 
@@ -185,11 +196,33 @@ func (s *source) page(tx store.Tx, p *partition, limit int) ([]store.Ref, error)
 	if p.keysOf(s.kind) == nil {
 		return nil, nil
 	}
+	if s.only != 0 {
+		return s.single(tx, p)
+	}
 	refs, err := tx.Find(p.space, s.kind, s.terms, s.after, limit)
 	if len(refs) > 0 {
 		s.after = refs[len(refs)-1]
 	}
 	return refs, err
+}
+
+// single is page for a source of one object.
+func (s *source) single(tx store.Tx, p *partition) ([]store.Ref, error) {
+	if s.after != 0 {
+		return nil, nil
+	}
+	s.after = s.only
+	if refs, err := tx.Find(p.space, s.kind, s.terms, s.only-1, 1); err != nil || len(refs) > 0 && refs[0] == s.only {
+		return nil, err
+	}
+	rec, err := tx.Get(s.only)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil, nil
+	case err != nil || rec.Space != p.space || rec.Kind != s.kind:
+		return nil, err
+	}
+	return []store.Ref{s.only}, nil
 }
 
 // filter returns the handles of the objects that match a template. With nothing

@@ -71,6 +71,7 @@ type HSM struct {
 
 	mu    sync.RWMutex // guards what follows
 	info  hsmState
+	home  *birthplace // of the OUIDs made here; ouid.go
 	parts map[ck.SlotID]*partition
 	appID p11.AppID // of this process; appid.go
 	// sharesLogin says that the process set its id.

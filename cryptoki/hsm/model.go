@@ -27,6 +27,7 @@ type partition struct {
 	space  store.Space
 	public *spaceKeys // seals and indexes public objects
 
+	home     *birthplace              // of the OUIDs of its objects
 	policies atomic.Pointer[settings] // never nil; policy.go
 
 	mu    sync.RWMutex // guards what follows
@@ -64,6 +65,7 @@ type session struct {
 	ops    [p11.NumOperations]*operation // ops.go
 	spare  *operation                    // one that ended, for the next to begin
 	search *search                       // find.go
+	clone  *cloneTarget                  // clone.go
 }
 
 // role is who is logged in on the session's slot.
@@ -91,9 +93,10 @@ func (s *session) acting() (role p11.Role, mustChange bool) {
 // object under the same handle, and operations under way keep the old one.
 type object struct {
 	handle  ck.ObjectHandle
-	owner   *session  // the session that a session object dies with; nil for token objects
-	ref     store.Ref // token objects
-	version uint64    // token objects: of the record
+	owner   *session    // the session that a session object dies with; nil for token objects
+	ref     store.Ref   // token objects
+	version uint64      // token objects: of the record
+	home    *birthplace // token objects: where they are kept; ouid.go
 
 	class     ck.ObjectClass
 	schema    *schema

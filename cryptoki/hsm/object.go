@@ -115,7 +115,8 @@ func (o *object) matches(template []ck.Attribute) bool {
 func (o *object) equals(a ck.Attribute) bool {
 	i, ok := o.attrs.find(a.Type)
 	if !ok {
-		return false
+		v, ok := o.implied(a.Type)
+		return ok && bytes.Equal(v, a.Value)
 	}
 	if sh, known := shapes()[a.Type]; known {
 		c, err := canonical(a, sh)
@@ -371,6 +372,9 @@ func (o *object) read(t ck.AttributeType) p11.AttributeResult {
 	}
 	i, ok := o.attrs.find(t)
 	if !ok {
+		if v, ok := o.implied(t); ok {
+			return p11.AttributeResult{Attribute: ck.NewBytes(t, v)}
+		}
 		return p11.AttributeResult{Attribute: ck.Attribute{Type: t}, RV: ck.CKR_ATTRIBUTE_TYPE_INVALID}
 	}
 	if t.IsTemplate() {

@@ -123,7 +123,7 @@ func (p *partition) open(rec *store.Record) (*object, error) {
 	if kindOf(o.private()) != rec.Kind || !o.bool(ck.CKA_TOKEN) {
 		return nil, damaged(rec, errFlat)
 	}
-	o.ref, o.handle, o.version = rec.Ref, ck.ObjectHandle(rec.Ref), rec.Version
+	o.ref, o.handle, o.version, o.home = rec.Ref, ck.ObjectHandle(rec.Ref), rec.Version, p.home
 	return o, nil
 }
 
@@ -220,7 +220,7 @@ func (h *HSM) insert(ctx context.Context, p *partition, condition func(store.Tx)
 		return missing(err)
 	}
 	for i, o := range objs {
-		o.ref, o.handle, o.version = refs[i], ck.ObjectHandle(refs[i]), 1
+		o.ref, o.handle, o.version, o.home = refs[i], ck.ObjectHandle(refs[i]), 1, p.home
 		p.objects.put(o, t)
 	}
 	return nil
@@ -292,7 +292,7 @@ func (p *partition) replace(tx store.Tx, ref store.Ref, change func(*object) (fl
 
 // with is the same object with other attributes. Key material never changes.
 func (o *object) with(attrs flat) *object {
-	next := &object{handle: o.handle, owner: o.owner, ref: o.ref, version: o.version,
+	next := &object{handle: o.handle, owner: o.owner, ref: o.ref, version: o.version, home: o.home,
 		class: o.class, schema: o.schema, attrs: attrs, isPrivate: o.isPrivate}
 	next.parsed.Store(o.parsed.Load())
 	return next

@@ -36,6 +36,9 @@ type hsmState struct {
 	// Storage is what the HSM has for partitions, in bytes; 0 for no limit.
 	Storage       uint64 `json:",omitempty"`
 	NextPartition uint64 // number of the next partition, from 1, never reused
+	// Domain is the key of the administration's cloning domain, under the key
+	// that the HSM SO holds; empty where none was set.
+	Domain []byte `json:",omitempty"`
 	// Policies holds the settings that were changed, by id.
 	Policies map[uint64]uint64 `json:",omitempty"`
 	// Marked says that a mark was made; see mark.go.
@@ -66,6 +69,9 @@ type partitionState struct {
 	Size uint64 `json:",omitempty"`
 	// Restarts counts how often all sessions of all processes were ended.
 	Restarts uint64 `json:",omitempty"`
+	// Domain is the key of the cloning domain under the partition key; empty
+	// where none was set.
+	Domain []byte `json:",omitempty"`
 }
 
 // record is where a piece of metadata was read from.
@@ -231,6 +237,10 @@ func (h *HSM) applyMeta(m *metaState) error {
 		delete(h.parts, p11.AdminSlot)
 	}
 	h.info = m.hsm
+	if err := h.findHome(); err != nil {
+		h.mu.Unlock()
+		return err
+	}
 	h.applyPolicies()
 	for _, s := range m.parts {
 		slot := slotOf(spaceOf(s.Number))
@@ -300,7 +310,7 @@ func (h *HSM) newPartition(s partitionState, policies *settings) (*partition, er
 	if err != nil {
 		return nil, err
 	}
-	p := &partition{slot: slotOf(spaceOf(s.Number)), space: spaceOf(s.Number), public: public, state: s}
+	p := &partition{slot: slotOf(spaceOf(s.Number)), space: spaceOf(s.Number), public: public, state: s, home: h.home}
 	p.policies.Store(policies)
 	return p, nil
 }

@@ -57,6 +57,7 @@ func (h *HSM) partitionInfo(s partitionState, u usage) p11.PartitionInfo {
 	return p11.PartitionInfo{
 		Slot: slotOf(spaceOf(s.Number)), Name: s.Name, Label: s.Label, Serial: h.serialOf(s.Number),
 		Initialized: s.Initialized, Created: s.Created, Objects: u.objects, Storage: u.storage(s.Size),
+		UID: h.home.uid(s.ref), HasDomain: len(s.Domain) > 0,
 	}
 }
 

@@ -81,6 +81,17 @@ const (
 	refuseWrapWithTrusted
 	refuseWrapTemplate
 
+	// Cloning, backup and restore.
+	refuseDomainMissing
+	refuseDomainSet
+	refuseDomainOther
+	refuseCloning
+	refusePrivateCloning
+	refuseSecretCloning
+	refuseReplication
+	refuseUIDThere
+	refuseNotCloned
+
 	numRefusals
 )
 
@@ -233,6 +244,25 @@ var refusalTable = [numRefusals]refusalRow{
 		remedy: "Wrap with a key that the Partition SO has marked CKA_TRUSTED"},
 	refuseWrapTemplate: {name: "wrap-template", code: ck.CKR_KEY_HANDLE_INVALID, // what section 5.18.3 says
 		remedy: "Wrap only keys that agree with CKA_WRAP_TEMPLATE of the wrapping key"},
+
+	refuseDomainMissing: {name: "domain-missing", code: ck.CKR_CLONING_PARAMETER_MISSING,
+		remedy: "Give the partition its cloning domain: perilune partition set-domain"},
+	refuseDomainSet: {name: "domain-set", code: ck.CKR_CLONING_PARAMETER_ALREADY_EXISTS,
+		remedy: "A partition keeps its cloning domain until it is initialised anew"},
+	refuseDomainOther: {name: "domain-other", code: ck.CKR_UNWRAPPING_ERROR,
+		remedy: "Use a partition that was initialised with the same cloning domain"},
+	refuseCloning: {name: "cloning", code: ck.CKR_OPERATION_NOT_ALLOWED, policy: hsmPolicy(policyCloning),
+		remedy: "Let the HSM SO switch the policy on, which destroys all partitions, or leave objects where they are"},
+	refusePrivateCloning: {name: "private-key-cloning", code: ck.CKR_OPERATION_NOT_ALLOWED, policy: partitionPolicy(policyPrivateClone),
+		remedy: "Let the Partition SO switch the policy on, which destroys the objects, or leave the keys where they are"},
+	refuseSecretCloning: {name: "secret-key-cloning", code: ck.CKR_OPERATION_NOT_ALLOWED, policy: partitionPolicy(policySecretClone),
+		remedy: "Let the Partition SO switch the policy on, which destroys the objects, or leave the keys where they are"},
+	refuseReplication: {name: "network-replication", code: ck.CKR_OPERATION_NOT_ALLOWED, policy: hsmPolicy(policyNetworkReplication),
+		remedy: "Let the HSM SO switch the policy on"},
+	refuseUIDThere: {name: "ouid-there", code: ck.CKR_OBJECT_ALREADY_EXISTS,
+		remedy: "Ask for it to be replaced, or leave it"},
+	refuseNotCloned: {name: "not-cloned", code: ck.CKR_OPERATION_NOT_ALLOWED,
+		remedy: "Make it a token object first, with C_CopyObject"},
 }
 
 // deny is the error of a rule; the text says what was refused, to whom.

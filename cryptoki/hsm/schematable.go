@@ -134,6 +134,7 @@ var storageRows = []row{
 	{t: ck.CKA_DESTROYABLE, shape: shapeBool, rules: copyGives, def: defYes},
 	{t: ck.CKA_LABEL, rules: mutable, def: defEmpty},
 	{t: ck.CKA_MADE_BY, shape: shapeULong, rules: readOnly},
+	{t: ck.CKA_OUID, rules: readOnly}, // only objects that came from elsewhere keep it: ouid.go
 }
 
 // publicRows is for classes of objects that hold no secrets.

@@ -69,7 +69,7 @@ const (
 func (o *object) accountOf(t ck.AttributeType) account {
 	r := o.schema.row(t)
 	switch {
-	case t == ck.CKA_UNIQUE_ID:
+	case t == ck.CKA_UNIQUE_ID, t == ck.CKA_OUID:
 		return accountFixed
 	case isKey(o.class) && (t == ck.CKA_PUBLIC_KEY_INFO || t == ck.CKA_EC_POINT && o.class == ck.CKO_PRIVATE_KEY):
 		return accountRepeated

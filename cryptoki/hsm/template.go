@@ -442,6 +442,7 @@ func (d *draft) finish(s *session, sch *schema, l attrList) (*object, error) {
 	if role, _ := s.acting(); role == p11.RoleLimitedCryptoOfficer {
 		l.put(ck.NewULong(ck.CKA_MADE_BY, uint64(ck.CKU_LIMITED_CRYPTO_OFFICER)))
 	}
+	l.remove(ck.CKA_OUID) // the original's, if this is a copy
 	attrs, err := flattenBounded(l)
 	if err != nil {
 		return nil, err

@@ -165,6 +165,11 @@ func (h *HSM) handleInitToken(ctx context.Context, q *p11.InitToken, _ *p11.None
 	if err := h.checkPIN(p, q.PIN); err != nil {
 		return err
 	}
+	if q.Domain != nil {
+		if err := checkDomain(q.Domain); err != nil {
+			return err
+		}
+	}
 	label, err := h.profile().label(q.Label, h.profile().labels)
 	if err != nil {
 		return err
@@ -197,14 +202,19 @@ func (h *HSM) handleInitToken(ctx context.Context, q *p11.InitToken, _ *p11.None
 		}
 	}
 	least, _ := h.pinLengths(p)
-	return h.initPartition(ctx, p.space, label, q.PIN, least)
+	return h.initPartition(ctx, p.space, label, q.PIN, least, q.Domain)
 }
 
-// initPartition gives an empty partition its SO, its label and its key.
-func (h *HSM) initPartition(ctx context.Context, space store.Space, label string, pin []byte, least int) error {
+// initPartition gives an empty partition its SO, its label, its key and, unless
+// it is nil, its cloning domain.
+func (h *HSM) initPartition(ctx context.Context, space store.Space, label string, pin []byte, least int, domain []byte) error {
 	secret := randomBytes(32)
 	defer clear(secret)
 	so, err := h.newRoleState(space, p11.RolePartitionSO, pin, least, secret)
+	if err != nil {
+		return err
+	}
+	wrap, err := wrapDomain(domain, secret)
 	if err != nil {
 		return err
 	}
@@ -224,7 +234,7 @@ func (h *HSM) initPartition(ctx context.Context, space store.Space, label string
 		if s.Initialized || s.Wiping {
 			return fmt.Errorf("another process initialised or zeroized the token meanwhile: %w", ck.CKR_DEVICE_REMOVED)
 		}
-		s.Initialized, s.Label, s.Epoch = true, label, randomBytes(16)
+		s.Initialized, s.Label, s.Epoch, s.Domain = true, label, randomBytes(16), wrap
 		if err := h.replaceMeta(tx, 0, kindPartition, &s.record, s); err != nil {
 			return err
 		}

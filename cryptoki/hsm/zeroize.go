@@ -81,7 +81,7 @@ func (h *HSM) destroyRoles(tx store.Tx, d destruction) error {
 
 func (d destruction) apply(s *hsmState) {
 	if d.so {
-		s.Initialized, s.Label, s.Life = false, "", randomBytes(8)
+		s.Initialized, s.Label, s.Life, s.Domain = false, "", randomBytes(8), nil
 	}
 	if d.setting {
 		prof := findProfile("")
@@ -134,7 +134,7 @@ func (h *HSM) destroyKeys(tx store.Tx, s *partitionState) error {
 		}
 	}
 	s.Initialized, s.Label, s.Wiping = false, "", true
-	s.Epoch, s.Salt = randomBytes(16), randomBytes(32)
+	s.Epoch, s.Salt, s.Domain = randomBytes(16), randomBytes(32), nil
 	return h.replaceMeta(tx, 0, kindPartition, &s.record, s)
 }
 

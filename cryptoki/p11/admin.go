@@ -89,6 +89,7 @@ type (
 		Restored        *Restored
 		Created         string // RFC 3339, UTC
 		StorageLocation string
+		HasDomain       bool   // the administration has a cloning domain
 		FIPSMode        bool   // HSM policy 12 is off
 		Cryptography    string // which cryptographic module serves this process
 	}
@@ -113,6 +114,9 @@ type (
 		// Storage is what the HSM has for partitions, in bytes, 0 for no limit;
 		// nil for what the profile says.
 		Storage *uint64
+		// Domain is the cloning domain of the HSM's own administration; nil
+		// for none.
+		Domain []byte
 	}
 	// ZeroizeHSM destroys the HSM SO and all partitions. Policies and the
 	// Auditor stay. Whoever can write the store may call it, for he could
@@ -196,6 +200,8 @@ type (
 		Created     string // RFC 3339, UTC
 		Objects     uint64 // public and private token objects
 		Storage     Storage
+		UID         OUID // of the partition itself
+		HasDomain   bool // it has a cloning domain
 	}
 	// ListRoles asks for the roles of a slot and their state.
 	ListRoles struct{ Slot ck.SlotID }

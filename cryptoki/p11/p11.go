@@ -121,11 +121,13 @@ type (
 		Slot ck.SlotID
 		Type ck.MechanismType
 	}
-	// InitToken initialises a partition: its SO, its label, no objects.
+	// InitToken initialises a partition: its SO, its label, no objects. Domain
+	// is its cloning domain; nil for none yet.
 	InitToken struct {
-		Slot  ck.SlotID
-		PIN   []byte
-		Label string
+		Slot   ck.SlotID
+		PIN    []byte
+		Label  string
+		Domain []byte
 	}
 	// InitPIN sets the Crypto Officer's PIN from an SO session.
 	InitPIN struct {

@@ -78,6 +78,16 @@ const (
 	KindIsActive
 	KindFactoryReset
 	KindZeroizePartition
+	KindSetCloningDomain
+	KindGetObjectUID
+	KindGetObjectHandle
+	KindCloneAsTargetInit
+	KindCloneAsSource
+	KindCloneAsTarget
+	KindCloneObject
+	KindBackupArchive
+	KindRestoreArchive
+	KindReadArchive
 	NumKinds int = iota
 )
 
@@ -171,6 +181,16 @@ var Table = [NumKinds]Row{
 	KindRestartSlot:        {KindRestartSlot, "RestartSlot", ChangesToken},
 	KindFactoryReset:       {KindFactoryReset, "FactoryReset", ChangesToken},
 	KindZeroizePartition:   {KindZeroizePartition, "ZeroizePartition", ChangesToken},
+	KindSetCloningDomain:   {KindSetCloningDomain, "SetCloningDomain", ChangesToken},
+	KindGetObjectUID:       {KindGetObjectUID, "GetObjectUID", ChangesNothing},
+	KindGetObjectHandle:    {KindGetObjectHandle, "GetObjectHandle", ChangesNothing},
+	KindCloneAsTargetInit:  {KindCloneAsTargetInit, "CloneAsTargetInit", ChangesSessions},
+	KindCloneAsSource:      {KindCloneAsSource, "CloneAsSource", ChangesNothing},
+	KindCloneAsTarget:      {KindCloneAsTarget, "CloneAsTarget", ChangesToken},
+	KindCloneObject:        {KindCloneObject, "CloneObject", ChangesToken},
+	KindBackupArchive:      {KindBackupArchive, "BackupArchive", ChangesNothing},
+	KindRestoreArchive:     {KindRestoreArchive, "RestoreArchive", ChangesToken},
+	KindReadArchive:        {KindReadArchive, "ReadArchive", ChangesNothing},
 }
 
 // String is the request's name.
@@ -312,6 +332,26 @@ func (*FactoryReset) Kind() Kind                    { return KindFactoryReset }
 func (*FactoryReset) returns(None)                  {}
 func (*ZeroizePartition) Kind() Kind                { return KindZeroizePartition }
 func (*ZeroizePartition) returns(None)              {}
+func (*SetCloningDomain) Kind() Kind                { return KindSetCloningDomain }
+func (*SetCloningDomain) returns(None)              {}
+func (*GetObjectUID) Kind() Kind                    { return KindGetObjectUID }
+func (*GetObjectUID) returns(ObjectUID)             {}
+func (*GetObjectHandle) Kind() Kind                 { return KindGetObjectHandle }
+func (*GetObjectHandle) returns(Handle)             {}
+func (*CloneAsTargetInit) Kind() Kind               { return KindCloneAsTargetInit }
+func (*CloneAsTargetInit) returns(ClonePart)        {}
+func (*CloneAsSource) Kind() Kind                   { return KindCloneAsSource }
+func (*CloneAsSource) returns(ClonePart)            {}
+func (*CloneAsTarget) Kind() Kind                   { return KindCloneAsTarget }
+func (*CloneAsTarget) returns(Handle)               {}
+func (*CloneObject) Kind() Kind                     { return KindCloneObject }
+func (*CloneObject) returns(Handle)                 {}
+func (*BackupArchive) Kind() Kind                   { return KindBackupArchive }
+func (*BackupArchive) returns(ArchiveResult)        {}
+func (*RestoreArchive) Kind() Kind                  { return KindRestoreArchive }
+func (*RestoreArchive) returns(ArchiveResult)       {}
+func (*ReadArchive) Kind() Kind                     { return KindReadArchive }
+func (*ReadArchive) returns(ArchiveResult)          {}
 
 // On is the session of a request that names one: see [OnSession].
 func (q *InitPIN) On() ck.SessionHandle            { return q.Session }
@@ -361,3 +401,11 @@ func (q *InitRole) On() ck.SessionHandle           { return q.Session }
 func (q *ResetRole) On() ck.SessionHandle          { return q.Session }
 func (q *ExplainRefusal) On() ck.SessionHandle     { return q.Session }
 func (q *ZeroizePartition) On() ck.SessionHandle   { return q.Session }
+func (q *SetCloningDomain) On() ck.SessionHandle   { return q.Session }
+func (q *CloneAsTargetInit) On() ck.SessionHandle  { return q.Session }
+func (q *CloneAsSource) On() ck.SessionHandle      { return q.Session }
+func (q *CloneAsTarget) On() ck.SessionHandle      { return q.Session }
+func (q *CloneObject) On() ck.SessionHandle        { return q.Session }
+func (q *BackupArchive) On() ck.SessionHandle      { return q.Session }
+func (q *RestoreArchive) On() ck.SessionHandle     { return q.Session }
+func (q *ReadArchive) On() ck.SessionHandle        { return q.Session }
