@@ -16,7 +16,7 @@ CLIFLAGS := -X main.version=$(VERSION)
 SOFLAGS := -linkmode=external "-extldflags=-Wl,--version-script=$(CURDIR)/cryptoki/libperilune.map -Wl,-z,nodelete -Wl,-z,now -Wl,-z,relro"
 
 .DEFAULT_GOAL := build
-.PHONY: build lib cli demo test deps unit clients race fuzz lint vuln generate check bench soak install clean
+.PHONY: build lib cli man demo test deps unit clients race fuzz lint vuln generate check bench soak install install-man clean
 
 build: lib cli
 
@@ -28,6 +28,11 @@ lib:
 cli:
 	@mkdir -p $(BUILD)
 	CGO_ENABLED=1 $(GO) build $(GOFLAGS_BUILD) -ldflags '$(LDFLAGS) $(CLIFLAGS)' -o $(BUILD)/perilune ./cmd/perilune
+
+# The manual pages come from the program's own commands.
+man: cli
+	@rm -rf $(BUILD)/man
+	$(BUILD)/perilune man $(BUILD)/man
 
 demo: build
 	@test/demo
@@ -84,9 +89,19 @@ soak: build
 
 install: build
 	install -d $(DESTDIR)$(LIBDIR)/pkcs11 $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/perilune
-	install -m 0755 build/libperilune.so $(DESTDIR)$(LIBDIR)/pkcs11/libperilune.so
-	install -m 0755 build/perilune $(DESTDIR)$(PREFIX)/bin/perilune
+	install -m 0755 $(BUILD)/libperilune.so $(DESTDIR)$(LIBDIR)/pkcs11/libperilune.so
+	install -m 0755 $(BUILD)/perilune $(DESTDIR)$(PREFIX)/bin/perilune
 	install -m 0644 include/pkcs11.h include/perilune.h $(DESTDIR)$(PREFIX)/include/perilune/
+	$(MAKE) --no-print-directory install-man
+
+# Manual pages and completion, by the program that was built.
+SHARE = $(DESTDIR)$(PREFIX)/share
+install-man:
+	install -d $(SHARE)/man/man1 $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions $(SHARE)/fish/vendor_completions.d
+	$(BUILD)/perilune man $(SHARE)/man/man1
+	$(BUILD)/perilune completion bash > $(SHARE)/bash-completion/completions/perilune
+	$(BUILD)/perilune completion zsh > $(SHARE)/zsh/site-functions/_perilune
+	$(BUILD)/perilune completion fish > $(SHARE)/fish/vendor_completions.d/perilune.fish
 
 clean:
 	rm -rf build

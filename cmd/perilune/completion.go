@@ -1,9 +1,13 @@
 package main
 
 import (
+	"context"
+	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
+
+	"github.com/perilune/perilune/cryptoki/ck"
 )
 
 // shells are those that completion is made for, and how its script is used.
@@ -38,4 +42,44 @@ func (a *app) completionCommand() *cobra.Command {
 			func(cmd *cobra.Command, _ []string) error { return shell.write(cmd.Root(), a.stdout) }))
 	}
 	return cmd
+}
+
+// maxCompleted bounds the keys that completion reads: it must be quick.
+const maxCompleted = 200
+
+// completeKeys completes a flag by the keys that can be seen: the public ones,
+// since completion asks for no PIN, and all where a shell keeps a role logged in.
+func (a *app) completeKeys(f *keyFlags, value func(keyJSON) string) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		var list []string
+		if a.homeExists() {
+			for _, j := range a.visibleKeys(cmd.Context(), f) {
+				if v := value(j); v != "" {
+					list = append(list, fmt.Sprintf("%s\t%s %s %s", v, j.Type, j.Class, j.Label))
+				}
+			}
+		}
+		return list, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+func (a *app) visibleKeys(ctx context.Context, f *keyFlags) (list []keyJSON) {
+	t, err := a.theInitialised(ctx, f.at)
+	if err != nil {
+		return nil
+	}
+	k := &keys{target: t}
+	if k.module, k.session, err = a.openSession(ctx, t); err != nil {
+		return nil
+	}
+	handles, err := k.find(ctx, []ck.Attribute{ck.NewBool(ck.CKA_TOKEN, true)})
+	if err != nil {
+		return nil
+	}
+	for _, h := range handles[:min(len(handles), maxCompleted)] {
+		if j, err := k.described(ctx, h); err == nil {
+			list = append(list, j)
+		}
+	}
+	return list
 }

@@ -123,12 +123,19 @@ type selection struct {
 	handle           string
 }
 
-func selectionFlags(cmd *cobra.Command) *selection {
+func (a *app) selectionFlags(cmd *cobra.Command, f *keyFlags) *selection {
 	s := new(selection)
 	cmd.Flags().StringVar(&s.label, "label", "", "objects with this label")
 	cmd.Flags().StringVar(&s.id, "id", "", "objects with this identifier (CKA_ID), in `hex`")
 	cmd.Flags().StringVar(&s.class, "class", "", "objects of this class: private, public, secret or cert")
 	cmd.Flags().StringVar(&s.handle, "handle", "", "the object with this `number`, as `key list` shows it")
+	for flag, value := range map[string]func(keyJSON) string{
+		"label":  func(j keyJSON) string { return j.Label },
+		"id":     func(j keyJSON) string { return j.ID },
+		"handle": func(j keyJSON) string { return fmt.Sprint(j.Handle) },
+	} {
+		_ = cmd.RegisterFlagCompletionFunc(flag, a.completeKeys(f, value))
+	}
 	_ = cmd.RegisterFlagCompletionFunc("class", cobra.FixedCompletions([]string{"private", "public", "secret", "cert"}, cobra.ShellCompDirectiveNoFileComp))
 	return s
 }
@@ -379,7 +386,7 @@ func (a *app) keyListCommand() *cobra.Command {
 		return a.printKeys(list)
 	})
 	f = a.keyFlags(cmd, true)
-	s = selectionFlags(cmd)
+	s = a.selectionFlags(cmd, f)
 	asJSON = jsonFlag(cmd)
 	shown = progressFlag(cmd)
 	return cmd
@@ -516,7 +523,7 @@ func (a *app) keyShowCommand() *cobra.Command {
 		return nil
 	})
 	f = a.keyFlags(cmd, true)
-	s = selectionFlags(cmd)
+	s = a.selectionFlags(cmd, f)
 	asJSON = jsonFlag(cmd)
 	return cmd
 }
@@ -597,7 +604,7 @@ without login need no PIN.`,
 			return failing(os.WriteFile(out, spki, 0o644), "cannot write the public key")
 		})
 	f = a.keyFlags(cmd, true)
-	s = selectionFlags(cmd)
+	s = a.selectionFlags(cmd, f)
 	cmd.Flags().StringVar(&out, "out", "", "write to this `file`")
 	cmd.Flags().StringVar(&format, "format", "pem", "pem or der")
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"pem", "der"}, cobra.ShellCompDirectiveNoFileComp))
@@ -672,7 +679,7 @@ identifiers is deleted with --all only.`,
 			return a.deleteKeys(ctx, k, list)
 		})
 	f = a.keyFlags(cmd, false)
-	s = selectionFlags(cmd)
+	s = a.selectionFlags(cmd, f)
 	cmd.Flags().BoolVar(&all, "all", false, "delete all that matches, even different keys")
 	force = forceFlag(cmd)
 	return cmd

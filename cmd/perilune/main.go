@@ -189,6 +189,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`)
 		a.doctorCommand(),
 		a.versionCommand(),
 		a.completionCommand(),
+		a.manCommand(),
 	)
 	if a.shell != nil {
 		a.shell.addCommands(root)

@@ -478,6 +478,9 @@ func TestCompletion(t *testing.T) {
 		t.Error("completion made an HSM")
 	}
 	b.do("partition init --label app --so-pin env:PO")
+	b.do("role init --role co --so-pin env:PO --new-pin env:CO")
+	b.do("key generate --type ec --label signer --id 01 --pin env:CO")
+	b.do("key generate --type aes --label secret --pin env:CO")
 	for line, want := range map[string]string{
 		"__complete partition show --partition part": "partition1\tapp",
 		"__complete partition show --slot 0":         "0\tapp",
@@ -485,6 +488,9 @@ func TestCompletion(t *testing.T) {
 		"__complete key generate --type rsa:2":       "rsa:2048",
 		"__complete key list --pin e":                "env:",
 		"__complete key gen":                         "generate",
+		"__complete key show --label s":              "signer\tec:P-256 public signer",
+		"__complete key delete --id 0":               "01\tec:P-256 public signer",
+		"__complete key delete --class c":            "cert",
 	} {
 		if out := b.do(line); !strings.Contains(out, want) {
 			t.Errorf("%s: %q, want %q", line, out, want)

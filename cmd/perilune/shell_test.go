@@ -168,7 +168,9 @@ func TestShellCompletion(t *testing.T) {
 	b := ready(t)
 	b.do("hsm init --label lab --so-pin env:HSM_SO")
 	b.run("partition", "create", "--name", "box(1)", "--hsm-so-pin", "env:HSM_SO")
+	b.do("key generate --type aes --label private --slot 0 --pin env:CO")
 	sh, _ := b.inShell()
+	sh.line(b.ctx, "login --slot 0 --pin env:CO")
 	t.Chdir(t.TempDir())
 	write(t, "some key.pem", "")
 	for _, c := range []struct {
@@ -184,6 +186,7 @@ func TestShellCompletion(t *testing.T) {
 		{"use bo", []string{"use 'box(1)' "}},
 		{"use 'bo", []string{"use 'box(1)' "}},
 		{"key list --partition part", []string{"key list --partition partition1 "}},
+		{"key show --label p", []string{"key show --label private "}},
 		{"key list --pin e", []string{"key list --pin env:"}},
 		{"key import so", []string{"key import 'some key.pem' "}},
 		{"nothing x", nil},
