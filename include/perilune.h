@@ -808,6 +808,36 @@ typedef CK_CA_FUNCTION_LIST_PTR CK_PTR CK_CA_FUNCTION_LIST_PTR_PTR;
   X(CA_ResetPIN, \
     (CK_SESSION_HANDLE hSession, CK_UTF8CHAR_PTR pPin, CK_ULONG ulPinLen), \
     (hSession, pPin, ulPinLen)) \
+  X(CA_InitSlotRolePIN, \
+    (CK_SESSION_HANDLE hSession, CK_SLOT_ID slotID, CK_USER_TYPE userType, \
+     CK_UTF8CHAR_PTR pPin, CK_ULONG ulPinLen), \
+    (hSession, slotID, userType, pPin, ulPinLen)) \
+  X(CA_CreateLoginChallenge, \
+    (CK_SESSION_HANDLE hSession, CK_USER_TYPE userType, CK_ULONG ulDataLen, \
+     CK_BYTE_PTR pData, CK_ULONG_PTR pulChallengeLen, CK_BYTE_PTR pChallenge), \
+    (hSession, userType, ulDataLen, pData, pulChallengeLen, pChallenge)) \
+  X(CA_CreateContainerLoginChallenge, \
+    (CK_SESSION_HANDLE hSession, CK_SLOT_ID slotID, CK_USER_TYPE userType, \
+     CK_ULONG ulDataLen, CK_BYTE_PTR pData, CK_ULONG_PTR pulChallengeLen, \
+     CK_BYTE_PTR pChallenge), \
+    (hSession, slotID, userType, ulDataLen, pData, pulChallengeLen, \
+     pChallenge)) \
+  X(CA_Zeroize, \
+    (CK_SLOT_ID slotID, CK_FLAGS flags), \
+    (slotID, flags)) \
+  X(CA_FactoryReset, \
+    (CK_SLOT_ID slotID, CK_FLAGS flags), \
+    (slotID, flags)) \
+  X(CA_ZeroizeContainer, \
+    (CK_SESSION_HANDLE hSession), \
+    (hSession)) \
+  X(CA_TokenZeroize, \
+    (CK_SESSION_HANDLE hSession, CK_SLOT_ID slotID, CK_FLAGS flags), \
+    (hSession, slotID, flags)) \
+  X(CA_GetFirmwareVersion, \
+    (CK_SLOT_ID slotID, CK_ULONG_PTR pulMajor, CK_ULONG_PTR pulMinor, \
+     CK_ULONG_PTR pulSubMinor), \
+    (slotID, pulMajor, pulMinor, pulSubMinor)) \
   X(CA_RoleStateGet, \
     (CK_SLOT_ID slotID, CK_USER_TYPE userType, CA_ROLE_STATE_PTR pState), \
     (slotID, userType, pState)) \

@@ -189,18 +189,22 @@ func setPIN(c call) error {
 	return c.do(&p11.SetPIN{Session: c.session(), Old: old, New: pin}, new(p11.None))
 }
 
-func waitForSlotEvent(c call) error {
-	if c.words[1] == 0 || c.words[2] != 0 {
+func waitForSlotEvent(c call) error { return c.wait(1, false) }
+
+// wait waits for an event by the flags that are the first argument. Argument i
+// is where the slot goes, the next is reserved.
+func (c call) wait(i int, vendor bool) error {
+	if c.words[i] == 0 || c.words[i+1] != 0 {
 		return ck.CKR_ARGUMENTS_BAD
 	}
 	block := ck.Flags(c.words[0])&ck.CKF_DONT_BLOCK == 0
-	r, err := p11.Call(c.in.waiting, c.in.module, &p11.WaitForSlotEvent{Block: block})
+	r, err := p11.Call(c.in.waiting, c.in.module, &p11.WaitForSlotEvent{Block: block, Vendor: vendor})
 	if c.in.waiting.Err() != nil {
 		return ck.CKR_CRYPTOKI_NOT_INITIALIZED
 	}
 	if err != nil {
 		return err
 	}
-	set(c, 1, r.Slot)
+	set(c, i, r.Slot)
 	return nil
 }

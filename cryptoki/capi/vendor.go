@@ -1,6 +1,7 @@
 package capi
 
 import (
+	"fmt"
 	"unsafe"
 
 	"github.com/perilune/perilune/cryptoki/ck"
@@ -26,6 +27,65 @@ func initRolePIN(c call) error {
 		return ck.CKR_USER_TYPE_INVALID
 	}
 	return c.do(&p11.InitRole{Session: c.session(), Role: role, PIN: pin}, new(p11.None))
+}
+
+// initSlotRolePIN is for the session's own slot: no role sets PINs on another.
+func initSlotRolePIN(c call) error {
+	if err := c.onSlot(c.slot(1)); err != nil {
+		return err
+	}
+	words := *c.words
+	copy(words[1:], c.words[2:])
+	return initRolePIN(call{&words, c.in, c.op})
+}
+
+// onSlot refuses a slot that is not the session's own.
+func (c call) onSlot(slot ck.SlotID) error {
+	info, err := ask(c, &p11.GetSessionInfo{Session: c.session()})
+	if err == nil && info.SlotID != slot {
+		err = ck.CKR_USER_NOT_AUTHORIZED
+	}
+	return err
+}
+
+// challenge refuses to make a login challenge: this HSM has passwords only.
+func challenge(call) error { return ck.CKR_CANCEL }
+
+// zeroize and factoryReset destroy the whole HSM, so they want to be told its
+// own slot.
+func zeroize(c call) error      { return c.toHSM(&p11.ZeroizeHSM{}) }
+func factoryReset(c call) error { return c.toHSM(&p11.FactoryReset{}) }
+
+func (c call) toHSM(req p11.Request) error {
+	if c.slot(0) != p11.AdminSlot {
+		return ck.CKR_SLOT_ID_INVALID
+	}
+	return c.do(req, new(p11.None))
+}
+
+func zeroizePartition(c call) error {
+	return c.do(&p11.ZeroizePartition{Session: c.session()}, new(p11.None))
+}
+
+func zeroizeToken(c call) error {
+	if err := c.onSlot(c.slot(1)); err != nil {
+		return err
+	}
+	return zeroizePartition(c)
+}
+
+// firmwareVersion tells the version that the HSM's profile has.
+func firmwareVersion(c call) error {
+	info, err := ask(c, &p11.GetHSMInfo{})
+	if err != nil {
+		return err
+	}
+	var v [3]uint64
+	if _, err := fmt.Sscanf(info.Firmware, "%d.%d.%d", &v[0], &v[1], &v[2]); err != nil {
+		return fmt.Errorf("firmware %q: %w", info.Firmware, ck.CKR_GENERAL_ERROR)
+	}
+	c.numbers(1, v[:]...)
+	return nil
 }
 
 // resetPIN is the SO's way to give the Crypto Officer another PIN.
@@ -66,6 +126,9 @@ func roleState(c call) error {
 	}
 	if info.Locked {
 		out.Flags |= byte(ck.CAF_ROLE_STATE_LOCKED_OUT)
+	}
+	if info.MustChange {
+		out.Flags |= byte(ck.CAF_ROLE_STATE_PIN_CHANGE)
 	}
 	return cmem.Store(&out, c.ptr(2), cmem.Host)
 }

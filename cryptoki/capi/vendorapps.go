@@ -191,7 +191,5 @@ func vendorWait(c call) error {
 			cmem.StoreULong(unsafe.Add(c.ptr(1), k*cmem.Host.ULong), 0, cmem.Host)
 		}
 	}
-	words := *c.words
-	words[1], words[2] = c.words[2], c.words[3]
-	return waitForSlotEvent(call{&words, c.in, c.op})
+	return c.wait(2, true)
 }

@@ -101,6 +101,9 @@ func (c call) status(slot ck.SlotID) (flags uint64, failed map[p11.Role]uint64, 
 		if role.Locked {
 			flags |= bits.locked
 		}
+		if role.MustChange {
+			flags |= bits.change
+		}
 	}
 	return flags, failed, nil
 }

@@ -98,6 +98,55 @@ func TestVendorPartitions(t *testing.T) {
 	}
 }
 
+// The requests that functions about PINs and destruction make.
+func TestVendorRoles(t *testing.T) {
+	var got p11.Request
+	use(t, func(req p11.Request, reply any) error {
+		switch req.(type) {
+		case *p11.GetSessionInfo:
+			reply.(*ck.SessionInfo).SlotID = 4
+			return nil
+		case *p11.GetHSMInfo:
+			reply.(*p11.HSMInfo).Firmware = "7.0.3"
+			return nil
+		}
+		got = clone(req)
+		return nil
+	})
+	for _, c := range []struct {
+		function string
+		args     []any
+		request  p11.Request
+	}{
+		{"CA_InitSlotRolePIN", []any{3, 4, 1, pin, 4}, &p11.InitRole{Session: 3, Role: p11.RoleCryptoOfficer, PIN: pin[:4]}},
+		{"CA_Zeroize", []any{uint64(p11.AdminSlot), 0}, &p11.ZeroizeHSM{}},
+		{"CA_FactoryReset", []any{uint64(p11.AdminSlot), 0}, &p11.FactoryReset{}},
+		{"CA_ZeroizeContainer", []any{3}, &p11.ZeroizePartition{Session: 3}},
+		{"CA_TokenZeroize", []any{3, 4, 0}, &p11.ZeroizePartition{Session: 3}},
+	} {
+		want(t, ck.CKR_OK, c.function, c.args...)
+		if !reflect.DeepEqual(got, c.request) {
+			t.Errorf("%s asks %#v, want %#v", c.function, got, c.request)
+		}
+	}
+	got = nil
+	for _, f := range []string{"CA_Zeroize", "CA_FactoryReset"} {
+		want(t, ck.CKR_SLOT_ID_INVALID, f, 0, 0)
+	}
+	want(t, ck.CKR_USER_NOT_AUTHORIZED, "CA_TokenZeroize", 3, 5, 0)
+	want(t, ck.CKR_USER_NOT_AUTHORIZED, "CA_InitSlotRolePIN", 3, 5, 1, pin, 4)
+	want(t, ck.CKR_CANCEL, "CA_CreateLoginChallenge", 3, 1, 0, nil, nil, nil)
+	want(t, ck.CKR_CANCEL, "CA_CreateContainerLoginChallenge", 3, 4, 1, 0, nil, nil, nil)
+	if got != nil {
+		t.Errorf("%#v reached the module", got)
+	}
+	major, minor, sub := []uint64{9}, []uint64{9}, []uint64{9}
+	want(t, ck.CKR_OK, "CA_GetFirmwareVersion", 4, major, minor, sub)
+	if major[0] != 7 || minor[0] != 0 || sub[0] != 3 {
+		t.Error(major, minor, sub)
+	}
+}
+
 func TestExplainRefusal(t *testing.T) {
 	refused := p11.Explanation{Request: "WrapKey", Refusal: p11.Refusal{
 		Rule: "policy", Code: ck.CKR_KEY_NOT_WRAPPABLE, Text: "the key may not be wrapped", Policy: "1", Remedy: "switch it on",

@@ -1,6 +1,7 @@
 package hsm
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -28,6 +29,7 @@ func (h *HSM) handleGetHSMInfo(ctx context.Context, _ *p11.GetHSMInfo, r *p11.HS
 		Serial: h.info.Serial, Profile: h.info.Profile, Created: h.info.Created,
 		MaxPartitions: h.info.licensed(), Storage: r.Storage, Restored: h.restored(), StorageLocation: h.opts.Location,
 		HasDomain: len(h.info.Domain) > 0, FIPSMode: h.fipsMode.Load(), Cryptography: engine.Module(),
+		Firmware: cmp.Or(h.info.profile().info.firmware, fmt.Sprintf("%d.%d.0", Version.Major, Version.Minor)),
 	}
 	if so := roles[p11.RoleHSMSO]; so != nil {
 		r.SOAttemptsLeft = h.attemptsLeft(h.parts[p11.AdminSlot], so)

@@ -107,7 +107,8 @@ var luna72Defaults = []profileDefault{
 // luna72Lacks are the functions of version 2.20 that its library does not
 // offer, and those that came later.
 var luna72Lacks = []lack{
-	{functions: []string{"C_WaitForSlotEvent"}, kinds: []p11.Kind{p11.KindWaitForSlotEvent}},
+	{functions: []string{"C_WaitForSlotEvent"}, kinds: []p11.Kind{p11.KindWaitForSlotEvent},
+		only: func(req p11.Request) bool { return !req.(*p11.WaitForSlotEvent).Vendor }},
 	{functions: []string{"C_SignRecoverInit", "C_SignRecover"}, kinds: operationKinds, ops: []p11.Operation{p11.OpSignRecover}},
 	{functions: []string{"C_VerifyRecoverInit", "C_VerifyRecover"}, kinds: operationKinds, ops: []p11.Operation{p11.OpVerifyRecover}},
 	{functions: []string{"C_DigestEncryptUpdate", "C_DecryptDigestUpdate", "C_SignEncryptUpdate", "C_DecryptVerifyUpdate"}, kinds: []p11.Kind{p11.KindDualUpdate}},

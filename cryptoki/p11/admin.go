@@ -81,6 +81,7 @@ type (
 		Serial             uint64
 		SOAttemptsLeft     int
 		Profile            string
+		Firmware           string // version that the profile shows: major.minor.sub
 		Partitions         int
 		MaxPartitions      int
 		Storage            Storage

@@ -109,7 +109,8 @@ type (
 	GetTokenInfo struct{ Slot ck.SlotID }
 	// WaitForSlotEvent waits for a slot to appear, change or go; without
 	// Block it answers CKR_NO_EVENT at once if nothing happened.
-	WaitForSlotEvent struct{ Block bool }
+	// Vendor says that CA_WaitForSlotEvent asks.
+	WaitForSlotEvent struct{ Block, Vendor bool }
 	// SlotEvent is its reply.
 	SlotEvent struct{ Slot ck.SlotID }
 	// GetMechanismList asks for the mechanisms of a slot.
