@@ -741,6 +741,10 @@ typedef CK_SM2_KEY_EXCHANGE_PARAMS CK_PTR CK_SM2_KEY_EXCHANGE_PARAMS_PTR;
  * still load.
  */
 
+/* CA_ModifyUsageCount: of a key with CKA_USAGE_LIMIT. */
+#define CA_USAGE_COUNT_INCREMENT        0x00000001UL
+#define CA_USAGE_COUNT_SET              0x00000002UL
+
 /* CA_RoleStateGet */
 typedef struct CA_ROLE_STATE {
   CK_BYTE flags; /* CAF_ROLE_STATE_ */
@@ -979,7 +983,11 @@ typedef CK_CA_FUNCTION_LIST_PTR CK_PTR CK_CA_FUNCTION_LIST_PTR_PTR;
   X(CA_DestroyMultipleObjects, \
     (CK_SESSION_HANDLE hSession, CK_ULONG ulCount, \
      CK_OBJECT_HANDLE_PTR phObjects, CK_ULONG_PTR pulIndex), \
-    (hSession, ulCount, phObjects, pulIndex))
+    (hSession, ulCount, phObjects, pulIndex)) \
+  X(CA_ModifyUsageCount, \
+    (CK_SESSION_HANDLE hSession, CK_OBJECT_HANDLE hObject, \
+     CK_ULONG ulCommand, CK_ULONG ulValue), \
+    (hSession, hObject, ulCommand, ulValue))
 
 #ifdef __cplusplus
 extern "C" {

@@ -177,6 +177,7 @@ var functions = [C.F_COUNT]function{
 	C.F_CA_GetContainerStorageInformation: {run: containerStorage},
 	C.F_CA_ExplainRefusal:                 {run: explainRefusal},
 	C.F_CA_DestroyMultipleObjects:         {run: destroyObjects},
+	C.F_CA_ModifyUsageCount:               {run: modifyUsageCount},
 }
 
 func notSupported(call) error { return ck.CKR_FUNCTION_NOT_SUPPORTED }

@@ -242,6 +242,16 @@ func allowedContainers(c call) error {
 	return nil
 }
 
+// modifyUsageCount sets or raises how often a key was used.
+func modifyUsageCount(c call) error {
+	command := c.number(2)
+	if command != ck.CA_USAGE_COUNT_INCREMENT && command != ck.CA_USAGE_COUNT_SET {
+		return ck.CKR_ARGUMENTS_BAD
+	}
+	return c.do(&p11.ModifyUsageCount{Session: c.session(), Key: c.object(1),
+		Set: command == ck.CA_USAGE_COUNT_SET, Value: c.number(3)}, new(p11.None))
+}
+
 // destroyObjects destroys one object after the other; where it stops, the index
 // tells.
 func destroyObjects(c call) error {

@@ -111,6 +111,20 @@ func TestVendorPINs(t *testing.T) {
 	want(t, ck.CKR_ARGUMENTS_BAD, "CA_ResetPIN", 3, nil, 4)
 }
 
+func TestVendorUsageCount(t *testing.T) {
+	var got p11.ModifyUsageCount
+	use(t, func(req p11.Request, _ any) error { got = *req.(*p11.ModifyUsageCount); return nil })
+	want(t, ck.CKR_OK, "CA_ModifyUsageCount", 3, 9, uint64(ck.CA_USAGE_COUNT_INCREMENT), 5)
+	if got != (p11.ModifyUsageCount{Session: 3, Key: 9, Value: 5}) {
+		t.Errorf("%+v", got)
+	}
+	want(t, ck.CKR_OK, "CA_ModifyUsageCount", 3, 9, uint64(ck.CA_USAGE_COUNT_SET), 7)
+	if got != (p11.ModifyUsageCount{Session: 3, Key: 9, Set: true, Value: 7}) {
+		t.Errorf("%+v", got)
+	}
+	want(t, ck.CKR_ARGUMENTS_BAD, "CA_ModifyUsageCount", 3, 9, 3, 7)
+}
+
 func TestEveryVendorFunctionHasATest(t *testing.T) {
 	files, err := filepath.Glob("vendor*_test.go")
 	if err != nil {

@@ -4,13 +4,15 @@ package ck
 
 // CA constants.
 const (
-	CA_AUTH_NONE         = 0x0
-	CA_AUTH_PASSWORD     = 0x1
-	CA_OPERATION_ENCRYPT = 0x0
-	CA_OPERATION_DECRYPT = 0x1
-	CA_OPERATION_SIGN    = 0x2
-	CA_OPERATION_VERIFY  = 0x3
-	CA_OPERATION_DIGEST  = 0x4
+	CA_USAGE_COUNT_INCREMENT = 0x1
+	CA_USAGE_COUNT_SET       = 0x2
+	CA_AUTH_NONE             = 0x0
+	CA_AUTH_PASSWORD         = 0x1
+	CA_OPERATION_ENCRYPT     = 0x0
+	CA_OPERATION_DECRYPT     = 0x1
+	CA_OPERATION_SIGN        = 0x2
+	CA_OPERATION_VERIFY      = 0x3
+	CA_OPERATION_DIGEST      = 0x4
 )
 
 // CAF constants.
@@ -3273,4 +3275,5 @@ var VendorFunctionNames = []string{
 	"CA_GetContainerStorageInformation",
 	"CA_ExplainRefusal",
 	"CA_DestroyMultipleObjects",
+	"CA_ModifyUsageCount",
 }

@@ -91,6 +91,7 @@ var accessTable = [p11.NumKinds]string{
 	p11.KindInitRole:           "RL R. RA RA . X NNN",
 	p11.KindResetRole:          "RL R. RA RA . X NNN",
 	p11.KindZeroizePartition:   "RL RA RA RA . X NNN",
+	p11.KindModifyUsageCount:   "LL .. AA AA A X NNN",
 	p11.KindExplainRefusal:     ".. .. .. .. . . ...",
 	p11.KindSetCloningDomain:   "RL R. RA RA . X NNN",
 	p11.KindCloneAsTargetInit:  "RL R. RA Ra A X NNN",

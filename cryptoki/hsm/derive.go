@@ -46,6 +46,14 @@ func (h *HSM) handleDeriveKey(ctx context.Context, s *session, q *p11.DeriveKey,
 	if err := h.precheck(ctx, s, d); err != nil {
 		return err
 	}
+	for _, key := range append([]*object{base}, others...) {
+		if key == nil {
+			continue
+		}
+		if err := h.countUse(ctx, s, key); err != nil {
+			return err
+		}
+	}
 	wanted := &engine.Derivation{Type: d.keyType, Len: length, Keys: keysOf(others), Template: d.template}
 	if row.DeriveKeys != nil {
 		return h.deriveKeys(ctx, s, row, q, d, wanted, r)

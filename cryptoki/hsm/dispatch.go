@@ -161,6 +161,7 @@ var handlers = [p11.NumKinds]handler{
 	p11.KindListRoles:          onSlot((*HSM).handleListRoles),
 	p11.KindInitRole:           onSession((*HSM).handleInitRole),
 	p11.KindResetRole:          onSession((*HSM).handleResetRole),
+	p11.KindModifyUsageCount:   onSession((*HSM).handleModifyUsageCount),
 	p11.KindListProfiles:       onSlot((*HSM).handleListProfiles),
 	p11.KindExplainRefusal:     onUnlockedSession((*HSM).handleExplainRefusal),
 	p11.KindSetAppID:           onSlot((*HSM).handleSetAppID),

@@ -32,6 +32,9 @@ func (h *HSM) handleEncapsulateKey(ctx context.Context, s *session, q *p11.Encap
 	case len(q.Out.Buf) < r.N:
 		return ck.CKR_BUFFER_TOO_SMALL
 	}
+	if err := h.countUse(ctx, s, key); err != nil {
+		return err
+	}
 	ciphertext, secret, err := row.Encapsulate(key.key(), q.Mechanism.Param, wanted)
 	if err != nil {
 		return err
@@ -57,6 +60,9 @@ func (h *HSM) handleDecapsulateKey(ctx context.Context, s *session, q *p11.Decap
 		return err
 	}
 	if err := h.precheck(ctx, s, d); err != nil {
+		return err
+	}
+	if err := h.countUse(ctx, s, key); err != nil {
 		return err
 	}
 	secret, err := row.Decapsulate(key.key(), q.Mechanism.Param, wanted, q.Ciphertext)

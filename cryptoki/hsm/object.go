@@ -113,7 +113,7 @@ func (o *object) matches(template []ck.Attribute) bool {
 
 // equals reports whether the object has attribute a with this value.
 func (o *object) equals(a ck.Attribute) bool {
-	i, ok := o.attrs.find(a.Type)
+	have, ok := o.attribute(a.Type)
 	if !ok {
 		v, ok := o.implied(a.Type)
 		return ok && bytes.Equal(v, a.Value)
@@ -125,7 +125,6 @@ func (o *object) equals(a ck.Attribute) bool {
 		}
 		a = c
 	}
-	have := o.attrs.attribute(i)
 	return sameValue(&have, &a)
 }
 
@@ -371,16 +370,17 @@ func (o *object) read(t ck.AttributeType) p11.AttributeResult {
 		return p11.AttributeResult{Attribute: ck.Attribute{Type: t}, RV: ck.CKR_ATTRIBUTE_SENSITIVE}
 	}
 	i, ok := o.attrs.find(t)
+	if ok && t.IsTemplate() {
+		return p11.AttributeResult{Attribute: ck.Attribute{Type: t, Template: flat(bytes.Clone(o.attrs.value(i))).list()}}
+	}
+	a, ok := o.attribute(t)
 	if !ok {
 		if v, ok := o.implied(t); ok {
 			return p11.AttributeResult{Attribute: ck.NewBytes(t, v)}
 		}
 		return p11.AttributeResult{Attribute: ck.Attribute{Type: t}, RV: ck.CKR_ATTRIBUTE_TYPE_INVALID}
 	}
-	if t.IsTemplate() {
-		return p11.AttributeResult{Attribute: ck.Attribute{Type: t, Template: flat(bytes.Clone(o.attrs.value(i))).list()}}
-	}
-	return p11.AttributeResult{Attribute: ck.Attribute{Type: t, Value: append([]byte{}, o.attrs.value(i)...)}}
+	return p11.AttributeResult{Attribute: ck.Attribute{Type: t, Value: append([]byte{}, a.Value...)}}
 }
 
 func (h *HSM) handleSetAttributeValue(ctx context.Context, s *session, q *p11.SetAttributeValue, _ *p11.None) error {

@@ -107,6 +107,11 @@ func (h *HSM) handleBegin(ctx context.Context, s *session, q *p11.Begin, _ *p11.
 	if err != nil {
 		return err
 	}
+	if key != nil {
+		if err := h.countUse(ctx, s, key); err != nil {
+			return err
+		}
+	}
 	o.signature = bytes.Clone(q.Signature)
 	s.ops[q.Op] = o
 	return nil
@@ -127,6 +132,9 @@ func (h *HSM) paramWithKeys(ctx context.Context, s *session, q *p11.Begin, row *
 		key, err := h.keyObject(ctx, s, handle)
 		if err == nil {
 			err = h.checkUse(row, use(q.Op), key, q.Mechanism.Param)
+		}
+		if err == nil {
+			err = h.countUse(ctx, s, key)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("a key in the parameter: %w", err)

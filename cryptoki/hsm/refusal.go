@@ -74,6 +74,8 @@ const (
 	refuseKeySizeFIPS
 	refuseCallersIV
 	refuseIndigestible
+	refuseUsageLimit
+	refuseUnlimited
 
 	// Wrapping.
 	refuseUnextractable
@@ -235,6 +237,10 @@ var refusalTable = [numRefusals]refusalRow{
 		remedy: "Give no IV (pIv null, ulIvLen 0): the HSM makes one of 16 bytes and puts it behind the tag; make room for it"},
 	refuseIndigestible: {name: "not-digestible", code: ck.CKR_KEY_INDIGESTIBLE,
 		remedy: "Digest the bytes themselves; only secret keys are digested inside the HSM"},
+	refuseUsageLimit: {name: "usage-limit", code: ck.CKR_KEY_NOT_ACTIVE,
+		remedy: "Use another key, or let the Crypto Officer raise CKA_USAGE_LIMIT"},
+	refuseUnlimited: {name: "no-usage-limit", code: ck.CKR_ATTRIBUTE_TYPE_INVALID,
+		remedy: "Give the key a CKA_USAGE_LIMIT first"},
 
 	refuseUnextractable: {name: "not-extractable", code: ck.CKR_KEY_UNEXTRACTABLE,
 		remedy: "The key was made to stay in the HSM; a key that is to be wrapped must be made with CKA_EXTRACTABLE true"},

@@ -62,6 +62,9 @@ type row struct {
 	def func(origin) []byte
 	// check refuses values of the right shape that are no values.
 	check func(value []byte) error
+	// derived is the value of an attribute that follows from others and is not
+	// kept; nil for none.
+	derived func(*object) []byte
 }
 
 // refused reports whether a caller may not give the attribute to an object

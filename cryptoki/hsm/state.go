@@ -226,6 +226,11 @@ func (h *HSM) restore(ctx context.Context, s *session, one *savedOperation, q *p
 	if err != nil {
 		return nil, err
 	}
+	if key != nil { // an operation that is carried on twice is two
+		if err := h.countUse(ctx, s, key); err != nil {
+			return nil, err
+		}
+	}
 	o.mode = one.Mode
 	var saver engine.Saver
 	if o.verifier != nil {

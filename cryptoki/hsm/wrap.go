@@ -66,6 +66,11 @@ func (h *HSM) handleWrapKey(ctx context.Context, s *session, q *p11.WrapKey, r *
 		return err
 	}
 	defer wipe()
+	if !q.Out.Query {
+		if err := h.countUse(ctx, s, wrapping); err != nil {
+			return err
+		}
+	}
 	if q.Authenticated {
 		r.N, err = wrapAuthenticated(row, wrapping, payload, q)
 		return err
@@ -183,6 +188,9 @@ func (h *HSM) handleUnwrapKey(ctx context.Context, s *session, q *p11.UnwrapKey,
 		return err
 	}
 	if err := h.precheck(ctx, s, d); err != nil {
+		return err
+	}
+	if err := h.countUse(ctx, s, unwrapping); err != nil {
 		return err
 	}
 	plain, err := unwrap(row, unwrapping, q, length)

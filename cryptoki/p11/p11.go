@@ -395,6 +395,14 @@ type (
 		Ciphertext []byte
 		Template   []ck.Attribute
 	}
+	// ModifyUsageCount sets how often a key with CKA_USAGE_LIMIT has been used,
+	// or adds to it.
+	ModifyUsageCount struct {
+		Session ck.SessionHandle
+		Key     ck.ObjectHandle
+		Set     bool
+		Value   uint64
+	}
 	// SeedRandom adds to the generator's state.
 	SeedRandom struct {
 		Session ck.SessionHandle

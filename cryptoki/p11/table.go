@@ -70,6 +70,7 @@ const (
 	KindResetRole
 	KindExplainRefusal
 	KindListProfiles
+	KindModifyUsageCount
 	KindSetAppID
 	KindGetAppID
 	KindOpenAppID
@@ -172,6 +173,7 @@ var Table = [NumKinds]Row{
 	KindInitRole:           {KindInitRole, "InitRole", ChangesToken},
 	KindResetRole:          {KindResetRole, "ResetRole", ChangesToken},
 	KindExplainRefusal:     {KindExplainRefusal, "ExplainRefusal", ChangesNothing},
+	KindModifyUsageCount:   {KindModifyUsageCount, "ModifyUsageCount", ChangesToken},
 	KindListProfiles:       {KindListProfiles, "ListProfiles", ChangesNothing},
 	KindSetAppID:           {KindSetAppID, "SetAppID", ChangesSessions},
 	KindGetAppID:           {KindGetAppID, "GetAppID", ChangesNothing},
@@ -325,6 +327,8 @@ func (*InitRole) returns(None)                      {}
 func (*ResetRole) Kind() Kind                       { return KindResetRole }
 func (*ResetRole) returns(None)                     {}
 func (*ExplainRefusal) Kind() Kind                  { return KindExplainRefusal }
+func (*ModifyUsageCount) Kind() Kind                { return KindModifyUsageCount }
+func (*ModifyUsageCount) returns(None)              {}
 func (*ListProfiles) Kind() Kind                    { return KindListProfiles }
 func (*ListProfiles) returns(ProfileList)           {}
 func (*ExplainRefusal) returns(Explanation)         {}
@@ -399,6 +403,7 @@ func (q *LabelPartition) On() ck.SessionHandle     { return q.Session }
 func (q *ClearPartition) On() ck.SessionHandle     { return q.Session }
 func (q *InitRole) On() ck.SessionHandle           { return q.Session }
 func (q *ResetRole) On() ck.SessionHandle          { return q.Session }
+func (q *ModifyUsageCount) On() ck.SessionHandle   { return q.Session }
 func (q *ExplainRefusal) On() ck.SessionHandle     { return q.Session }
 func (q *ZeroizePartition) On() ck.SessionHandle   { return q.Session }
 func (q *SetCloningDomain) On() ck.SessionHandle   { return q.Session }
