@@ -149,3 +149,11 @@ type Scrubber interface {
 	// as ctx and the store's patience allow.
 	Scrub(ctx context.Context) error
 }
+
+// Checker is a Store that can compare what it keeps with itself: indexes with
+// records, sums with what they add up.
+type Checker interface {
+	// Check says what does not fit, in words for people. Others may go on
+	// meanwhile. It takes time for all that is in the store.
+	Check(ctx context.Context) (found []string, err error)
+}

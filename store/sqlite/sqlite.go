@@ -54,7 +54,7 @@ func (o Options) complete() Options {
 	return o
 }
 
-// Store is a store.Store and a store.Scrubber.
+// Store is a store.Store, a store.Scrubber and a store.Checker.
 type Store struct {
 	place   place
 	opts    Options
@@ -81,6 +81,7 @@ type Store struct {
 var (
 	_ store.Store    = (*Store)(nil)
 	_ store.Scrubber = (*Store)(nil)
+	_ store.Checker  = (*Store)(nil)
 )
 
 // Open opens the store in a directory, and makes both if there are none.
