@@ -256,6 +256,7 @@ func (d *doctor) database(ctx context.Context, c *config.Config) {
 	}
 	d.ok(name, "opens; %s with %s", count(len(parts.Partitions), "partition"), count(objects, "object"))
 	d.integrity(ctx, c)
+	d.records(ctx)
 	d.restored(info)
 	d.state(ctx, info, parts.Partitions)
 	d.clock(info, c)

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"database/sql"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -72,6 +74,45 @@ func TestDoctor(t *testing.T) {
 
 	stray := write(t, filepath.Join(b.home, ".root.key-123"), "")
 	b.expect(exitDone, "leftovers", statusWarn, "rm "+stray)
+}
+
+// TestDoctorFindsDamagedRecords: a public object, a private one, and a partition, of
+// which the HSM SO deletes what is left.
+func TestDoctorFindsDamagedRecords(t *testing.T) {
+	b := ready(t)
+	b.do("hsm init --label lab --so-pin env:HSM_SO")
+	b.do("key generate --type ec:P-256 --label pair --pin env:CO")
+	b.do("partition create --name other --hsm-so-pin env:HSM_SO")
+	b.expect(exitDone, "records", statusOK, "sound; 1 more is of private objects")
+	b.do("partition check --slot 0 --pin env:CO")
+
+	damage := func(kind int) {
+		t.Helper()
+		db, err := sql.Open("sqlite3", filepath.Join(b.home, "perilune.db"))
+		if err == nil {
+			_, err = db.Exec("UPDATE record SET sealed = CAST(zeroblob(1) || substr(sealed, 2) AS BLOB) WHERE ref = (SELECT min(ref) FROM record WHERE kind = ?)", kind)
+			err = errors.Join(err, db.Close())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	damage(4)
+	b.expect(exitFailed, "records", statusFail, "a public object")
+	b.do("key list --slot 0 --pin env:CO")
+	damage(5)
+	if r := b.run("partition", "check", "--slot", "0", "--pin", "env:CO"); r.status != exitFailed ||
+		!strings.Contains(r.stdout, "a private object") || !strings.Contains(r.stdout, "from a copy") || !strings.Contains(r.stdout, "2 are damaged.") {
+		t.Errorf("partition check: %d\n%s%s", r.status, r.stdout, r.stderr)
+	}
+	damage(2)
+	b.expect(exitFailed, "records", statusFail, "a partition")
+	if list := b.do("partition list"); !strings.Contains(list, "(damaged)") || !strings.Contains(list, "other") {
+		t.Errorf("partition list:\n%s", list)
+	}
+	b.fails(exitFailed, "partition init --slot 0 --label new --so-pin env:PO --force", "damaged")
+	b.do("partition delete --slot 0 --hsm-so-pin env:HSM_SO --force")
+	b.expect(exitDone, "records", statusOK, "sound")
 }
 
 func TestDoctorFindsDamage(t *testing.T) {

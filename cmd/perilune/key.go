@@ -16,6 +16,7 @@ import (
 
 	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/cryptoki/p11"
+	"github.com/perilune/perilune/store"
 )
 
 func (a *app) keyCommand() *cobra.Command {
@@ -332,6 +333,9 @@ func (k *keys) selected(ctx context.Context, s *selection, p *progress) ([]keyJS
 		j, err := k.described(ctx, h)
 		if ck.RVOf(err) == ck.CKR_OBJECT_HANDLE_INVALID {
 			continue // another program destroyed it meanwhile
+		}
+		if errors.Is(err, store.ErrCorrupt) {
+			continue // damaged, which the HSM logs; it hides no other
 		}
 		if err != nil {
 			return nil, failing(err, "%s", doing)

@@ -15,7 +15,7 @@ func (a *app) partitionCommand() *cobra.Command {
 	cmd := a.group("partition", "Partitions: where keys are kept", "")
 	cmd.AddCommand(a.partitionCreateCommand(), a.partitionInitCommand(), a.partitionListCommand(),
 		a.partitionShowCommand(), a.partitionResizeCommand(), a.partitionRenameCommand(), a.partitionLabelCommand(),
-		a.partitionClearCommand(), a.partitionDeleteCommand())
+		a.partitionClearCommand(), a.partitionCheckCommand(), a.partitionDeleteCommand())
 	return cmd
 }
 
@@ -29,12 +29,13 @@ type partitionJSON struct {
 	Created     string      `json:"created"`
 	Objects     uint64      `json:"objects"`
 	Storage     storageJSON `json:"storage"`
+	Damaged     bool        `json:"damaged"`
 }
 
 func newPartitionJSON(p p11.PartitionInfo) partitionJSON {
 	return partitionJSON{
 		Slot: uint64(p.Slot), Name: p.Name, Label: p.Label, Serial: p.Serial,
-		Initialized: p.Initialized, Created: p.Created, Objects: p.Objects, Storage: newStorageJSON(p.Storage),
+		Initialized: p.Initialized, Created: p.Created, Objects: p.Objects, Storage: newStorageJSON(p.Storage), Damaged: p.Damaged,
 	}
 }
 
@@ -163,7 +164,7 @@ func (a *app) partitionListCommand() *cobra.Command {
 		var rows [][]string
 		for _, p := range parts.Partitions {
 			list = append(list, newPartitionJSON(p))
-			rows = append(rows, []string{fmt.Sprint(uint64(p.Slot)), p.Name, p.Serial, or(p.Label, "-"), yesNo(p.Initialized), fmt.Sprint(p.Objects),
+			rows = append(rows, []string{fmt.Sprint(uint64(p.Slot)), or(p.Name, "(damaged)"), p.Serial, or(p.Label, "-"), yesNo(p.Initialized), fmt.Sprint(p.Objects),
 				limit(p.Storage, p.Storage.Total), fmt.Sprint(p.Storage.Used), limit(p.Storage, p.Storage.Free)})
 		}
 		switch {

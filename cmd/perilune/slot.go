@@ -73,6 +73,9 @@ func (t target) String() string {
 	case t.free:
 		return fmt.Sprintf("the free slot %d", uint64(t.slot))
 	}
+	if t.info.Damaged {
+		return fmt.Sprintf("the damaged partition in slot %d", uint64(t.slot))
+	}
 	return fmt.Sprintf("partition %q (slot %d)", t.info.Name, uint64(t.slot))
 }
 
@@ -80,6 +83,8 @@ func (t target) state() string {
 	switch {
 	case t.free:
 		return "free"
+	case t.info.Damaged:
+		return "damaged"
 	case t.info.Initialized:
 		return "initialised"
 	}
@@ -108,6 +113,11 @@ func (a *app) targets(ctx context.Context) ([]target, error) {
 	for _, slot := range slots.Slots {
 		info, ok := byslot[slot]
 		list = append(list, target{slot: slot, free: !ok, info: info})
+	}
+	for _, p := range parts.Partitions {
+		if p.Damaged { // programs do not see it
+			list = append(list, target{slot: p.Slot, info: p})
+		}
 	}
 	return list, nil
 }

@@ -156,7 +156,12 @@ func (h *HSM) readAccess(tx store.Tx, space store.Space, id p11.AppID) (*accessS
 	}
 	for _, rec := range recs {
 		a := new(accessState)
-		if err := h.openMeta(rec, &a.record, a); err != nil {
+		err := h.openMeta(rec, &a.record, a)
+		if isDamage(err) {
+			h.noteDamage(&rec, err)
+			continue
+		}
+		if err != nil {
 			return nil, err
 		}
 		if a.ID == id {

@@ -153,6 +153,7 @@ var handlers = [p11.NumKinds]handler{
 	p11.KindCreatePartition:    onSession((*HSM).handleCreatePartition),
 	p11.KindDeletePartition:    onSession((*HSM).handleDeletePartition),
 	p11.KindAcceptRestore:      onSession((*HSM).handleAcceptRestore),
+	p11.KindCheckRecords:       onSlot((*HSM).handleCheckRecords),
 	p11.KindResizePartition:    onSession((*HSM).handleResizePartition),
 	p11.KindRenamePartition:    onSession((*HSM).handleRenamePartition),
 	p11.KindLabelPartition:     onSession((*HSM).handleLabelPartition),

@@ -255,8 +255,10 @@ func (h *HSM) peek(tx store.Tx, p *partition, ref store.Ref, t ticket) (*object,
 		return nil, err
 	}
 	o, err := p.open(&rec)
+	if isDamage(err) {
+		h.noteDamage(&rec, err)
+	}
 	if err != nil {
-		h.log.Error("an object cannot be read", "record", uint64(ref), "error", err)
 		return nil, nil
 	}
 	p.objects.put(o, t)

@@ -54,7 +54,8 @@ type HSM struct {
 	states   cipher.AEAD // seals saved operation states
 	ctx      context.Context
 	cancel   context.CancelFunc
-	mark     marker // mark.go
+	mark     marker   // mark.go
+	damaged  sync.Map // the refs of damaged records that were logged; check.go
 	sessions sessionTable
 	objects  sessionObjects // objectstore.go
 
@@ -73,7 +74,8 @@ type HSM struct {
 	info  hsmState
 	home  *birthplace // of the OUIDs made here; ouid.go
 	parts map[ck.SlotID]*partition
-	appID p11.AppID // of this process; appid.go
+	lost  map[ck.SlotID]bool // slots of partitions whose records are damaged
+	appID p11.AppID          // of this process; appid.go
 	// sharesLogin says that the process set its id.
 	sharesLogin bool
 	events      []ck.SlotID // slots that changed, for C_WaitForSlotEvent
@@ -131,15 +133,11 @@ func (h *HSM) open(ctx context.Context) error {
 func (h *HSM) openRootKey(ctx context.Context) error {
 	root, err := h.opts.RootKey.Load()
 	if errors.Is(err, ErrNoRootKey) {
-		var used uint64
-		viewErr := h.store.View(ctx, func(tx store.Tx) (err error) {
-			used, err = tx.Count(0, kindHSM)
-			return err
-		})
+		used, viewErr := h.used(ctx)
 		if viewErr != nil {
 			return viewErr
 		}
-		if used > 0 {
+		if used {
 			return fmt.Errorf("%w, but the store in %s was made with one: put the file back from a copy, for nothing can be opened without it", err, h.opts.Location)
 		}
 		root, err = h.opts.RootKey.Create()

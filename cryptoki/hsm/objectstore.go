@@ -83,6 +83,9 @@ func (h *HSM) load(ctx context.Context, p *partition, ref store.Ref) (*object, e
 		return nil, missing(err)
 	}
 	o, err := p.open(&rec)
+	if isDamage(err) {
+		h.noteDamage(&rec, err)
+	}
 	if err != nil {
 		return nil, err
 	}

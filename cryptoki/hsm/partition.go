@@ -84,6 +84,10 @@ type record struct {
 type metaState struct {
 	hsm   hsmState
 	parts []partitionState
+	// Of partitions whose records are damaged: the records, and the numbers of
+	// the partitions as far as there is something in them.
+	damaged []store.Record
+	lost    []uint64
 }
 
 // MaxPartitions is how many partitions an HSM can have.
@@ -106,20 +110,15 @@ func randomBytes(n int) []byte           { b := make([]byte, n); rand.Read(b); r
 
 // ensureHSM writes the record of the HSM into an empty store.
 func (h *HSM) ensureHSM(ctx context.Context) error {
-	var found bool
-	err := h.store.View(ctx, func(tx store.Tx) error {
-		n, err := tx.Count(0, kindHSM)
-		found = n > 0
-		return err
-	})
-	if err != nil || found {
+	used, err := h.used(ctx)
+	if err != nil || used {
 		return err
 	}
 	if err := h.newMark(ctx); err != nil {
 		return err
 	}
 	return h.store.Update(ctx, func(tx store.Tx) error {
-		if n, err := tx.Count(0, kindHSM); err != nil || n > 0 {
+		if moment, err := tx.Now(); err != nil || moment > 0 {
 			return err // another process was faster
 		}
 		serial, err := rand.Int(rand.Reader, big.NewInt(9_000_000))
@@ -133,6 +132,13 @@ func (h *HSM) ensureHSM(ctx context.Context) error {
 		}
 		return h.insertMeta(tx, 0, kindHSM, &s.record, &s)
 	})
+}
+
+// used reports whether the store ever had a record. One that had and has none of
+// the HSM any more is damaged: nothing new is made in its place.
+func (h *HSM) used(ctx context.Context) (bool, error) {
+	moment, err := h.now(ctx)
+	return moment > 0, err
 }
 
 // insertMeta seals v as JSON into a new record.
@@ -174,9 +180,6 @@ func (h *HSM) sealMeta(r *store.Record, v any) error {
 func (h *HSM) openMeta(r store.Record, at *record, v any) error {
 	plaintext, err := h.meta.open(&r)
 	if err != nil {
-		if r.Kind == kindHSM {
-			return fmt.Errorf("the root key does not fit the store in %s: put back the one that the store was made with: %w", h.opts.Location, err)
-		}
 		return err
 	}
 	if err := json.Unmarshal(plaintext, v); err != nil {
@@ -194,22 +197,32 @@ func (h *HSM) readMeta(tx store.Tx) (*metaState, error) {
 		return nil, err
 	}
 	if len(recs) != 1 {
-		return nil, fmt.Errorf("%d records of the HSM itself where one belongs: %w", len(recs), store.ErrCorrupt)
+		return nil, fmt.Errorf("%d records of the HSM itself where one belongs in the store in %s: put the directory back from a copy: %w",
+			len(recs), h.opts.Location, store.ErrCorrupt)
 	}
 	if err := h.openMeta(recs[0], &m.hsm.record, &m.hsm); err != nil {
-		return nil, err
+		return nil, h.unopened(tx, err)
 	}
 	if recs, err = tx.List(0, kindPartition, 0, 0); err != nil {
 		return nil, err
 	}
 	for _, r := range recs {
 		var s partitionState
-		if err := h.openMeta(r, &s.record, &s); err != nil {
+		err := h.openMeta(r, &s.record, &s)
+		if isDamage(err) {
+			h.noteDamage(&r, err)
+			m.damaged = append(m.damaged, r)
+			continue
+		}
+		if err != nil {
 			return nil, err
 		}
 		m.parts = append(m.parts, s)
 	}
 	slices.SortFunc(m.parts, func(a, b partitionState) int { return cmp.Compare(a.Number, b.Number) })
+	if n, err := tx.Count(0, kindPartition); err != nil || n != uint64(len(m.parts)) {
+		return m, cmp.Or(err, m.findLost(tx))
+	}
 	return m, nil
 }
 
@@ -242,6 +255,10 @@ func (h *HSM) applyMeta(m *metaState) error {
 		return err
 	}
 	h.applyPolicies()
+	h.lost = map[ck.SlotID]bool{}
+	for _, n := range m.lost {
+		h.lost[slotOf(spaceOf(n))] = true
+	}
 	for _, s := range m.parts {
 		slot := slotOf(spaceOf(s.Number))
 		seen[slot] = true
@@ -340,6 +357,9 @@ func (h *HSM) partition(slot ck.SlotID) (*partition, error) {
 	defer h.mu.RUnlock()
 	if p := h.parts[slot]; p != nil {
 		return p, nil
+	}
+	if h.lost[slot] {
+		return nil, errDamagedPartition(slot)
 	}
 	return nil, ck.CKR_SLOT_ID_INVALID
 }

@@ -74,6 +74,9 @@ func (h *HSM) realPartition(slot ck.SlotID) (*partition, error) {
 }
 
 func (h *HSM) handleDeletePartition(ctx context.Context, _ *session, q *p11.DeletePartition, _ *p11.None) error {
+	if h.isLost(q.Slot) {
+		return h.zeroizePartition(ctx, store.Space(q.Slot+1), true)
+	}
 	p, err := h.realPartition(q.Slot)
 	if err != nil {
 		return err
@@ -93,6 +96,15 @@ func (h *HSM) handleListPartitions(ctx context.Context, _ *p11.ListPartitions, r
 				return err
 			}
 			r.Partitions = append(r.Partitions, h.partitionInfo(s, u))
+		}
+		for _, n := range m.lost {
+			u, err := usageOf(tx, spaceOf(n))
+			if err != nil {
+				return err
+			}
+			lost := h.partitionInfo(partitionState{Number: n}, u)
+			lost.Damaged = true
+			r.Partitions = append(r.Partitions, lost)
 		}
 		return nil
 	}))

@@ -1,6 +1,7 @@
 package hsm
 
 import (
+	"cmp"
 	"context"
 	"crypto/cipher"
 	"crypto/hkdf"
@@ -236,7 +237,12 @@ func (h *HSM) readRoles(tx store.Tx, space store.Space) (map[p11.Role]*roleState
 	roles := map[p11.Role]*roleState{}
 	for _, rec := range recs {
 		r := new(roleState)
-		if err := h.openMeta(rec, &r.record, r); err != nil {
+		err := h.openMeta(rec, &r.record, r)
+		if isDamage(err) {
+			h.noteDamage(&rec, err)
+			continue
+		}
+		if err != nil {
 			return nil, err
 		}
 		if r.Role == p11.RoleNone || int(r.Role) >= p11.NumRoles {
@@ -265,6 +271,9 @@ func (h *HSM) putRole(tx store.Tx, space store.Space, r *roleState) error {
 	if old := roles[r.Role]; old != nil {
 		r.record = old.record
 		return h.replaceMeta(tx, space, kindRole, &r.record, r)
+	}
+	if n, err := tx.Count(space, kindRole); err != nil || n != uint64(len(roles)) {
+		return cmp.Or(err, errDamagedRole) // the damaged one may be this role's
 	}
 	return h.insertMeta(tx, space, kindRole, &r.record, r)
 }
@@ -319,7 +328,7 @@ func (h *HSM) countTry(ctx context.Context, p *partition, role p11.Role, n int) 
 			return err
 		}
 		if r = roles[role]; r == nil {
-			return deny(refuseNoPIN, "the %s has no PIN yet", role)
+			return h.absent(tx, p.space, role)
 		}
 		if err := h.lockedWith(p, role, roles); err != nil {
 			return err

@@ -73,6 +73,14 @@ func TestSealIsBound(t *testing.T) {
 			t.Errorf("opened as %+v", x)
 		}
 	}
+	for bit := range 8 * len(r.Sealed) {
+		x := r
+		x.Sealed = bytes.Clone(r.Sealed)
+		x.Sealed[bit/8] ^= 1 << (bit % 8)
+		if _, err := keys.open(&x); !isDamage(err) {
+			t.Errorf("opened with bit %d changed: %v", bit, err)
+		}
+	}
 }
 
 // FuzzSealed: whatever lies in a record, opening it is an error and no more.

@@ -110,7 +110,7 @@ func (h *HSM) handleGetTokenInfo(ctx context.Context, q *p11.GetTokenInfo, r *ck
 	if p.admin() {
 		so = p11.RoleHSMSO
 	}
-	if roles[so] != nil {
+	if s.Initialized || p.admin() && h.initialized() {
 		r.Flags |= ck.CKF_TOKEN_INITIALIZED
 	}
 	if roles[user] != nil {

@@ -41,6 +41,9 @@ func (h *HSM) destroyAll(ctx context.Context, d destruction, change func(*hsmSta
 		if err != nil {
 			return err
 		}
+		if err := h.bury(tx, m); err != nil {
+			return err
+		}
 		for i := range m.parts {
 			m.parts[i].Removing = true
 			if err := h.destroyKeys(tx, &m.parts[i]); err != nil {
@@ -63,8 +66,14 @@ func (h *HSM) destroyAll(ctx context.Context, d destruction, change func(*hsmSta
 	return h.clean(ctx)
 }
 
-// destroyRoles deletes those roles of the HSM that d takes away.
+// destroyRoles deletes those roles of the HSM that d takes away, and with the HSM
+// SO all whose records are damaged: one may be his.
 func (h *HSM) destroyRoles(tx store.Tx, d destruction) error {
+	if d.so {
+		if _, err := h.deleteDamagedRoles(tx, 0); err != nil {
+			return err
+		}
+	}
 	roles, err := h.readRoles(tx, 0)
 	if err != nil {
 		return err
@@ -107,7 +116,7 @@ func (h *HSM) handleFactoryReset(ctx context.Context, _ *p11.FactoryReset, _ *p1
 // remove the partition too.
 func (h *HSM) zeroizePartition(ctx context.Context, space store.Space, remove bool) error {
 	err := h.store.Update(ctx, func(tx store.Tx) error {
-		_, s, err := h.readPartition(tx, space)
+		s, err := h.toDestroy(tx, space)
 		if err != nil || s == nil {
 			return err
 		}
@@ -294,7 +303,10 @@ func (h *HSM) destroyWraps(ctx context.Context, space store.Space) error {
 		if err != nil {
 			return err
 		}
-		changed := false
+		changed, err := h.deleteDamagedRoles(tx, space)
+		if err != nil {
+			return err
+		}
 		for _, r := range roles {
 			if len(r.Wrap) == 0 {
 				continue

@@ -103,6 +103,20 @@ type (
 	// AcceptRestore takes the database for the newest, on the AdminSlot. Where
 	// there is an HSM SO, he must be logged in.
 	AcceptRestore struct{ Session ck.SessionHandle }
+	// CheckRecords opens every record for which there is a key: all but private
+	// objects of partitions where nobody is logged in.
+	CheckRecords struct{}
+	// RecordReport is its reply.
+	RecordReport struct {
+		Checked  uint64 // records opened
+		Sealed   uint64 // records without a key
+		Problems []RecordProblem
+	}
+	// RecordProblem is something damaged; Record is 0 if it is no single record.
+	RecordProblem struct {
+		Record       uint64
+		What, Advice string
+	}
 	// InitHSM makes the HSM SO. On an HSM that has one, Session must be a
 	// session of the HSM SO on the AdminSlot, who keeps his PIN, so that PIN
 	// must be empty; all partitions are destroyed. The Auditor and the policies
@@ -193,6 +207,9 @@ type (
 	PartitionList struct{ Partitions []PartitionInfo }
 	// PartitionInfo describes a partition.
 	PartitionInfo struct {
+		// Damaged says that its record is: only the slot, the serial number and
+		// the objects are known, and it can only be deleted.
+		Damaged     bool
 		Slot        ck.SlotID
 		Name        string
 		Label       string

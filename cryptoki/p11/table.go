@@ -60,6 +60,7 @@ const (
 	KindCreatePartition
 	KindDeletePartition
 	KindAcceptRestore
+	KindCheckRecords
 	KindResizePartition
 	KindRenamePartition
 	KindLabelPartition
@@ -164,6 +165,7 @@ var Table = [NumKinds]Row{
 	KindCreatePartition:    {KindCreatePartition, "CreatePartition", ChangesToken},
 	KindDeletePartition:    {KindDeletePartition, "DeletePartition", ChangesToken},
 	KindAcceptRestore:      {KindAcceptRestore, "AcceptRestore", ChangesToken},
+	KindCheckRecords:       {KindCheckRecords, "CheckRecords", ChangesNothing},
 	KindResizePartition:    {KindResizePartition, "ResizePartition", ChangesToken},
 	KindRenamePartition:    {KindRenamePartition, "RenamePartition", ChangesToken},
 	KindLabelPartition:     {KindLabelPartition, "LabelPartition", ChangesToken},
@@ -310,6 +312,8 @@ func (*DeletePartition) Kind() Kind                 { return KindDeletePartition
 func (*DeletePartition) returns(None)               {}
 func (*AcceptRestore) Kind() Kind                   { return KindAcceptRestore }
 func (*AcceptRestore) returns(None)                 {}
+func (*CheckRecords) Kind() Kind                    { return KindCheckRecords }
+func (*CheckRecords) returns(RecordReport)          {}
 func (*ResizePartition) Kind() Kind                 { return KindResizePartition }
 func (*ResizePartition) returns(PartitionInfo)      {}
 func (*RenamePartition) Kind() Kind                 { return KindRenamePartition }
