@@ -796,6 +796,14 @@ typedef CK_APPLICATION_ID CK_PTR CK_APPLICATION_ID_PTR;
 #define CAF_CONTAINER_ENABLED               0x01000000UL
 #define CAF_CONTAINER_DOMAIN_CREATED        0x02000000UL
 
+/*
+ * Cloning. An object goes to another partition with the same cloning domain in
+ * three steps: CA_CloneAsTargetInit makes part 1, CA_CloneAsSource takes it and
+ * makes part 2, CA_CloneAsTarget takes that. CA_CloneObject does all three. The
+ * arguments that devices have for their certificates are ignored.
+ */
+#define CA_OBJECT_TYPE_CRYPTOKI 0UL
+
 typedef struct CK_CA_FUNCTION_LIST CK_CA_FUNCTION_LIST;
 typedef CK_CA_FUNCTION_LIST CK_PTR CK_CA_FUNCTION_LIST_PTR;
 typedef CK_CA_FUNCTION_LIST_PTR CK_PTR CK_CA_FUNCTION_LIST_PTR_PTR;
@@ -980,6 +988,55 @@ typedef CK_CA_FUNCTION_LIST_PTR CK_PTR CK_CA_FUNCTION_LIST_PTR_PTR;
     (CK_SESSION_HANDLE hSession, CK_UTF8CHAR_PTR pText, \
      CK_ULONG_PTR pulTextLen), \
     (hSession, pText, pulTextLen)) \
+  X(CA_GetObjectUID, \
+    (CK_SLOT_ID slotID, CK_ULONG ulContainerNumber, CK_ULONG ulType, \
+     CK_ULONG ulHandle, CK_BYTE_PTR pUID), \
+    (slotID, ulContainerNumber, ulType, ulHandle, pUID)) \
+  X(CA_GetTokenObjectUID, \
+    (CK_SLOT_ID slotID, CK_ULONG ulType, CK_ULONG ulHandle, CK_BYTE_PTR pUID), \
+    (slotID, ulType, ulHandle, pUID)) \
+  X(CA_GetObjectHandle, \
+    (CK_SLOT_ID slotID, CK_ULONG ulContainerNumber, CK_BYTE_PTR pUID, \
+     CK_ULONG_PTR pulType, CK_ULONG_PTR pulHandle), \
+    (slotID, ulContainerNumber, pUID, pulType, pulHandle)) \
+  X(CA_GetTokenObjectHandle, \
+    (CK_SLOT_ID slotID, CK_BYTE_PTR pUID, CK_ULONG_PTR pulType, \
+     CK_ULONG_PTR pulHandle), \
+    (slotID, pUID, pulType, pulHandle)) \
+  X(CA_SetCloningDomain, \
+    (CK_BYTE_PTR pDomain, CK_ULONG ulDomainLen), \
+    (pDomain, ulDomainLen)) \
+  X(CA_SetKCV, \
+    (CK_SESSION_HANDLE hSession, CK_BYTE_PTR pDomain, CK_ULONG ulDomainLen), \
+    (hSession, pDomain, ulDomainLen)) \
+  X(CA_SetRDK, \
+    (CK_SESSION_HANDLE hSession, CK_BYTE_PTR pDomain, CK_ULONG ulDomainLen), \
+    (hSession, pDomain, ulDomainLen)) \
+  X(CA_CloneObject, \
+    (CK_SESSION_HANDLE hTargetSession, CK_SESSION_HANDLE hSourceSession, \
+     CK_ULONG ulType, CK_OBJECT_HANDLE hObject, \
+     CK_OBJECT_HANDLE_PTR phClone), \
+    (hTargetSession, hSourceSession, ulType, hObject, phClone)) \
+  X(CA_CloneAsTargetInit, \
+    (CK_SESSION_HANDLE hSession, CK_BYTE_PTR pCertificate, \
+     CK_ULONG ulCertificateLen, CK_BYTE_PTR pKeyVector, \
+     CK_ULONG ulKeyVectorLen, CK_BBOOL bReplicate, CK_BYTE_PTR pPart1, \
+     CK_ULONG_PTR pulPart1Len), \
+    (hSession, pCertificate, ulCertificateLen, pKeyVector, ulKeyVectorLen, \
+     bReplicate, pPart1, pulPart1Len)) \
+  X(CA_CloneAsSource, \
+    (CK_SESSION_HANDLE hSession, CK_ULONG ulType, CK_ULONG ulHandle, \
+     CK_BYTE_PTR pPart1, CK_ULONG ulPart1Len, CK_BBOOL bReplicate, \
+     CK_BYTE_PTR pPart2, CK_ULONG_PTR pulPart2Len), \
+    (hSession, ulType, ulHandle, pPart1, ulPart1Len, bReplicate, pPart2, \
+     pulPart2Len)) \
+  X(CA_CloneAsTarget, \
+    (CK_SESSION_HANDLE hSession, CK_BYTE_PTR pKeyVector, \
+     CK_ULONG ulKeyVectorLen, CK_BYTE_PTR pPart2, CK_ULONG ulPart2Len, \
+     CK_ULONG ulType, CK_ULONG ulHandle, CK_BBOOL bReplicate, \
+     CK_OBJECT_HANDLE_PTR phClone), \
+    (hSession, pKeyVector, ulKeyVectorLen, pPart2, ulPart2Len, ulType, \
+     ulHandle, bReplicate, phClone)) \
   X(CA_DestroyMultipleObjects, \
     (CK_SESSION_HANDLE hSession, CK_ULONG ulCount, \
      CK_OBJECT_HANDLE_PTR phObjects, CK_ULONG_PTR pulIndex), \

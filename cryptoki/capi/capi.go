@@ -54,6 +54,7 @@ type instance struct {
 	calls    [16]counter // under way
 	left     chan struct{}
 	messages messages
+	domain   domain // for the next C_InitToken
 }
 
 // counter counts calls under way, apart from other counters' cache lines.

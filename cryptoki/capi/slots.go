@@ -166,7 +166,7 @@ func initToken(c call) error {
 		return ck.CKR_ARGUMENTS_BAD
 	}
 	label := unpad(unsafe.Slice((*byte)(c.ptr(3)), 32))
-	return c.do(&p11.InitToken{Slot: ck.SlotID(c.words[0]), PIN: pin, Label: label}, new(p11.None))
+	return c.do(&p11.InitToken{Slot: ck.SlotID(c.words[0]), PIN: pin, Label: label, Domain: c.in.domain.get()}, new(p11.None))
 }
 
 func initPIN(c call) error {

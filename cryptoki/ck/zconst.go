@@ -13,6 +13,7 @@ const (
 	CA_OPERATION_SIGN        = 0x2
 	CA_OPERATION_VERIFY      = 0x3
 	CA_OPERATION_DIGEST      = 0x4
+	CA_OBJECT_TYPE_CRYPTOKI  = 0x0
 )
 
 // CAF constants.
@@ -3274,6 +3275,17 @@ var VendorFunctionNames = []string{
 	"CA_GetTokenStorageInformation",
 	"CA_GetContainerStorageInformation",
 	"CA_ExplainRefusal",
+	"CA_GetObjectUID",
+	"CA_GetTokenObjectUID",
+	"CA_GetObjectHandle",
+	"CA_GetTokenObjectHandle",
+	"CA_SetCloningDomain",
+	"CA_SetKCV",
+	"CA_SetRDK",
+	"CA_CloneObject",
+	"CA_CloneAsTargetInit",
+	"CA_CloneAsSource",
+	"CA_CloneAsTarget",
 	"CA_DestroyMultipleObjects",
 	"CA_ModifyUsageCount",
 }
