@@ -128,10 +128,12 @@ var remedies = map[ck.RV]string{
 
 // consequences is what the last wrong PIN of each role does.
 var consequences = map[p11.Role]string{
-	p11.RoleHSMSO:         "the HSM is zeroized and everything in it is destroyed",
-	p11.RolePartitionSO:   "the partition is zeroized and everything in it is destroyed",
-	p11.RoleCryptoOfficer: "the Crypto Officer is locked, until the Partition SO gives a new PIN",
-	p11.RoleCryptoUser:    "the Crypto User is locked, until the Crypto Officer gives a new PIN",
+	p11.RoleHSMSO:                "the HSM is zeroized and everything in it is destroyed",
+	p11.RoleAuditor:              "the Auditor is locked for 10 minutes",
+	p11.RolePartitionSO:          "the partition is zeroized and everything in it is destroyed",
+	p11.RoleCryptoOfficer:        "the Crypto Officer is locked, until the Partition SO gives a new PIN",
+	p11.RoleLimitedCryptoOfficer: "the Limited Crypto Officer is locked, until the Crypto Officer gives a new PIN",
+	p11.RoleCryptoUser:           "the Crypto User is locked, until the Crypto Officer gives a new PIN",
 }
 
 // loginProblem says what a refused PIN means for a role.
@@ -144,9 +146,11 @@ func (a *app) loginProblem(ctx context.Context, err error, doing string, t targe
 	case ck.CKR_PIN_INCORRECT:
 		p.err = fmt.Errorf("wrong PIN for the %s: %w", role, ck.CKR_PIN_INCORRECT)
 		p.fix = a.triesLeft(ctx, t, role)
-	case ck.CKR_PIN_LOCKED:
-		p.err = fmt.Errorf("the %s is locked after too many wrong PINs: %w", role, ck.CKR_PIN_LOCKED)
+	case ck.CKR_PIN_LOCKED, ck.CKR_AUDIT_LOGIN_TIMEOUT_IN_PROGRESS:
+		p.err = fmt.Errorf("the %s is locked after too many wrong PINs: %w", role, ck.RVOf(err))
 		p.fix = a.unlock(ctx, t, role)
+	case ck.CKR_PIN_EXPIRED:
+		p.fix = fmt.Sprintf("`perilune role changepw --role %s` changes it", shortOf(role))
 	case ck.CKR_USER_PIN_NOT_INITIALIZED:
 		p.err = fmt.Errorf("the %s has no PIN yet: %w", role, ck.CKR_USER_PIN_NOT_INITIALIZED)
 		p.fix = firstPIN(t, role)
@@ -169,29 +173,50 @@ func (a *app) triesLeft(ctx context.Context, t target, role p11.Role) string {
 	return fmt.Sprintf("%d of %d tries are left. When none is, %s", info.AttemptsLeft, info.Threshold, consequences[role])
 }
 
-// unlock is how a locked role gets a PIN again.
+// unlock is how a locked role can log in again.
 func (a *app) unlock(ctx context.Context, t target, role p11.Role) string {
-	reset := func(short, by string) string {
-		return fmt.Sprintf("The %s can give a new PIN: `perilune role resetpw --role %s --slot %d`; the keys stay", by, short, t.slot)
+	if info, err := a.roleInfo(ctx, t.slot, role); err == nil && info.LockedUntil != "" {
+		return "It can log in again after " + info.LockedUntil
 	}
-	if role == p11.RoleCryptoUser {
+	d := defOf(role)
+	also := ""
+	if d.ruler == "co" {
 		if co, err := a.roleInfo(ctx, t.slot, p11.RoleCryptoOfficer); err == nil && co.Locked {
-			return "The Crypto Officer is locked too. " + reset("co", "Partition SO")
+			also, d = "The Crypto Officer is locked too. ", defOf(p11.RoleCryptoOfficer)
 		}
-		return reset("cu", "Crypto Officer")
 	}
-	return reset("co", "Partition SO")
+	if d.ruler == "po" && !a.policyOn(ctx, policySOResets) {
+		return also + "HSM policy 15 forbids the Partition SO to give a new PIN: the Crypto Officer is locked for ever"
+	}
+	ruler, _ := roleNamed(d.ruler)
+	return also + fmt.Sprintf("The %s can give a new PIN: `perilune role resetpw --role %s --slot %d`; the keys stay", ruler.role, d.short, t.slot)
+}
+
+// policySOResets is the HSM policy "SO can reset partition PIN".
+const policySOResets = 15
+
+// policyOn tells that a policy of the HSM is on; one that cannot be read is.
+func (a *app) policyOn(ctx context.Context, id uint64) bool {
+	list, err := p11.Call(ctx, a.module, &p11.ListHSMPolicies{})
+	if err != nil {
+		return true
+	}
+	for _, p := range list.Policies {
+		if p.ID == id {
+			return p.Value != 0
+		}
+	}
+	return true
 }
 
 // firstPIN is how a role gets its first PIN.
 func firstPIN(t target, role p11.Role) string {
-	switch role {
-	case p11.RoleHSMSO:
-		return "`perilune hsm init` gives the HSM SO a PIN"
-	case p11.RolePartitionSO:
+	d := defOf(role)
+	switch {
+	case role == p11.RolePartitionSO:
 		return fmt.Sprintf("`perilune partition init --slot %d --label LABEL` initialises the partition and gives its SO a PIN", t.slot)
-	case p11.RoleCryptoUser:
-		return fmt.Sprintf("`perilune role init --role cu --slot %d` gives the Crypto User a PIN", t.slot)
+	case d.first != "":
+		return fmt.Sprintf("`%s` gives the %s a PIN", d.first, role)
 	}
-	return fmt.Sprintf("`perilune role init --role co --slot %d` gives the Crypto Officer a PIN", t.slot)
+	return fmt.Sprintf("`perilune role init --role %s --slot %d` gives the %s a PIN", d.short, t.slot, role)
 }

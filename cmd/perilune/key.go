@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/cryptoki/p11"
@@ -31,6 +32,7 @@ type keys struct {
 	module  p11.Module
 	session ck.SessionHandle
 	target  target
+	public  bool // sees public objects only, even if the shell is logged in
 }
 
 // keyFlags are the flags of all commands on keys: which partition, and who.
@@ -39,19 +41,20 @@ type keyFlags struct {
 	role   *string
 	public *bool
 	pin    *pinFlag
+	flags  *pflag.FlagSet
 }
 
 // keyFlags adds them. Commands that only look can also be used by the Crypto
 // User, or by nobody.
 func (a *app) keyFlags(cmd *cobra.Command, looksOnly bool) *keyFlags {
-	f := &keyFlags{at: a.targetFlags(cmd)}
-	whose := "PIN of the Crypto Officer"
+	f := &keyFlags{at: a.targetFlags(cmd), flags: cmd.Flags()}
 	if looksOnly {
-		whose = "PIN of the Crypto Officer or Crypto User"
-		f.role = roleFlag(cmd, "co", "co", "cu")
+		f.role = roleFlag(cmd, "co", "co", "lco", "cu")
 		f.public = cmd.Flags().Bool("public", false, "do not log in: see public keys and certificates only")
+	} else {
+		f.role = roleFlag(cmd, "co", "co", "lco")
 	}
-	f.pin = pin(cmd, "pin", whose)
+	f.pin = pin(cmd, "pin", "PIN of the role")
 	if looksOnly {
 		cmd.MarkFlagsMutuallyExclusive("public", "pin")
 	}
@@ -60,16 +63,12 @@ func (a *app) keyFlags(cmd *cobra.Command, looksOnly bool) *keyFlags {
 
 // openKeys opens a session and logs in.
 func (a *app) openKeys(ctx context.Context, f *keyFlags) (*keys, error) {
-	role := p11.RoleCryptoOfficer
-	if f.role != nil {
-		d, err := roleNamed(*f.role)
-		if err != nil {
-			return nil, err
-		}
-		if d.flag != "pin" {
-			return nil, usagef("--role %s: the %s sees no keys; the roles are co and cu", d.short, d.role)
-		}
-		role = d.role
+	d, err := roleNamed(*f.role)
+	if err != nil {
+		return nil, err
+	}
+	if d.flag != "pin" {
+		return nil, usagef("--role %s: the %s sees no keys; the roles are co, lco and cu", d.short, d.role)
 	}
 	t, err := a.theInitialised(ctx, f.at)
 	if err != nil {
@@ -77,10 +76,14 @@ func (a *app) openKeys(ctx context.Context, f *keyFlags) (*keys, error) {
 	}
 	k := &keys{target: t}
 	if f.public != nil && *f.public {
+		k.public = true
 		k.module, k.session, err = a.openSession(ctx, t)
-	} else {
-		k.module, k.session, err = a.login(ctx, t, role, f.pin, "pin")
+		return k, err
 	}
+	if l, ok := a.held(t.slot); ok && !f.flags.Changed("role") {
+		d.role = l.role
+	}
+	k.module, k.session, err = a.login(ctx, t, d.role, f.pin, "pin")
 	return k, err
 }
 
@@ -309,6 +312,9 @@ func (k *keys) selected(ctx context.Context, s *selection, p *progress) ([]keyJS
 	template, err := s.template()
 	if err != nil {
 		return nil, err
+	}
+	if k.public {
+		template = append(template, ck.NewBool(ck.CKA_PRIVATE, false))
 	}
 	doing := "cannot look for keys in " + k.target.String()
 	handles, err := k.find(ctx, template)

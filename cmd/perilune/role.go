@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,11 +16,13 @@ import (
 func (a *app) roleCommand() *cobra.Command {
 	cmd := a.group("role", "Roles: who may do what, and their PINs", `Roles: who may do what, and their PINs.
 
-  so  HSM SO           makes and deletes partitions
-  po  Partition SO     initialises a partition, sets the Crypto Officer's PIN
-  co  Crypto Officer   makes and uses keys, sets the Crypto User's PIN
-  cu  Crypto User      uses keys`)
-	cmd.AddCommand(a.roleInitCommand(), a.roleListCommand(), a.roleChangeCommand(), a.roleResetCommand())
+  so   HSM SO                  makes and deletes partitions, sets policies of the HSM
+  au   Auditor                 keeps the audit log
+  po   Partition SO            sets policies of a partition and its Crypto Officer's PIN
+  co   Crypto Officer          makes and uses keys, sets the PINs of the other two
+  lco  Limited Crypto Officer  makes and uses keys
+  cu   Crypto User             uses keys`)
+	cmd.AddCommand(a.roleInitCommand(), a.roleListCommand(), a.roleShowCommand(), a.roleChangeCommand(), a.roleResetCommand())
 	return cmd
 }
 
@@ -54,6 +57,16 @@ func roleNamed(name string) (roleDef, error) {
 // ofHSM tells that a role belongs to the HSM and to no partition.
 func (d roleDef) ofHSM() bool { return d.role == p11.RoleHSMSO || d.role == p11.RoleAuditor }
 
+// loginFlags are the flags for the PINs of all roles.
+func loginFlags() (flags []string) {
+	for _, d := range roleDefs {
+		if !slices.Contains(flags, d.flag) {
+			flags = append(flags, d.flag)
+		}
+	}
+	return flags
+}
+
 // roleNames are the short names of all roles.
 func roleNames() (names []string) {
 	for _, d := range roleDefs {
@@ -62,14 +75,17 @@ func roleNames() (names []string) {
 	return names
 }
 
-func shortOf(role p11.Role) string {
+// defOf is what the program knows of a role.
+func defOf(role p11.Role) roleDef {
 	for _, d := range roleDefs {
 		if d.role == role {
-			return d.short
+			return d
 		}
 	}
-	return ""
+	return roleDef{role: role}
 }
+
+func shortOf(role p11.Role) string { return defOf(role).short }
 
 // roleFlag adds --role, required unless there is a default.
 func roleFlag(cmd *cobra.Command, byDefault string, names ...string) *string {
@@ -88,7 +104,8 @@ func newPINFlags(cmd *cobra.Command, names ...string) pinFlags {
 	whose := map[string]string{
 		"hsm-so-pin": "PIN of the HSM SO",
 		"so-pin":     "PIN of the Partition SO",
-		"pin":        "PIN of the Crypto Officer or Crypto User",
+		"pin":        "PIN of the Crypto Officer, Limited Crypto Officer or Crypto User",
+		"audit-pin":  "PIN of the Auditor",
 		"new-pin":    "the new PIN",
 	}
 	flags := pinFlags{}
@@ -114,12 +131,14 @@ func (f pinFlags) only(what string, names ...string) error {
 
 // roleJSON is what --json tells of a role.
 type roleJSON struct {
-	Slot         *uint64 `json:"slot"` // null for the HSM SO
+	Slot         *uint64 `json:"slot"` // null for the roles of the HSM
 	Partition    string  `json:"partition,omitempty"`
 	Role         string  `json:"role"`
 	Name         string  `json:"name"`
 	Initialized  bool    `json:"initialized"`
 	Locked       bool    `json:"locked"`
+	LockedUntil  string  `json:"locked_until,omitempty"`
+	MustChange   bool    `json:"must_change"`
 	AttemptsLeft int     `json:"attempts_left"`
 	Threshold    int     `json:"threshold"`
 }
@@ -138,7 +157,8 @@ func (a *app) roles(ctx context.Context, t target) ([]roleJSON, error) {
 	for _, r := range r.Roles {
 		j := roleJSON{
 			Partition: t.info.Name, Role: shortOf(r.Role), Name: r.Role.String(), Initialized: r.Initialized,
-			Locked: r.Locked, AttemptsLeft: r.AttemptsLeft, Threshold: r.Threshold,
+			Locked: r.Locked, LockedUntil: r.LockedUntil, MustChange: r.MustChange,
+			AttemptsLeft: r.AttemptsLeft, Threshold: r.Threshold,
 		}
 		if t.slot != p11.AdminSlot {
 			slot := uint64(t.slot)
@@ -149,21 +169,39 @@ func (a *app) roles(ctx context.Context, t target) ([]roleJSON, error) {
 	return list, nil
 }
 
+// state is the state of a role in words.
+func (r roleJSON) state() string {
+	switch {
+	case !r.Initialized:
+		return "not initialised"
+	case r.Locked && r.LockedUntil != "":
+		return "locked out until " + r.LockedUntil
+	case r.Locked:
+		return "locked out"
+	case r.MustChange:
+		return "PIN change required"
+	}
+	return "initialised"
+}
+
+func (r roleJSON) triesLeft() string {
+	switch {
+	case !r.Initialized:
+		return "-"
+	case r.Locked:
+		return "0"
+	}
+	return fmt.Sprintf("%d of %d", r.AttemptsLeft, r.Threshold)
+}
+
 func (a *app) printRoles(roles []roleJSON) error {
 	var rows [][]string
 	for _, r := range roles {
-		slot, state := "-", "initialised"
+		slot := "-"
 		if r.Slot != nil {
 			slot = fmt.Sprint(*r.Slot)
 		}
-		left := fmt.Sprintf("%d of %d", r.AttemptsLeft, r.Threshold)
-		switch {
-		case !r.Initialized:
-			state, left = "not initialised", "-"
-		case r.Locked:
-			state, left = "locked out", "0"
-		}
-		rows = append(rows, []string{slot, or(r.Partition, "-"), r.Name, r.Role, state, left})
+		rows = append(rows, []string{slot, or(r.Partition, "-"), r.Name, r.Role, r.state(), r.triesLeft()})
 	}
 	return table(a.stdout, []string{"Slot", "Partition", "Role", "Short", "State", "Tries left"}, rows)
 }
@@ -212,6 +250,73 @@ func (a *app) roleListCommand() *cobra.Command {
 	return cmd
 }
 
+func (a *app) roleShowCommand() *cobra.Command {
+	var (
+		at     *targetFlags
+		role   *string
+		asJSON *bool
+	)
+	cmd := a.command("show", "Show the state of one role", "", func(cmd *cobra.Command, _ []string) error {
+		ctx := cmd.Context()
+		d, err := roleNamed(*role)
+		if err != nil {
+			return err
+		}
+		t, err := a.placeOf(ctx, d, at)
+		if err != nil {
+			return err
+		}
+		roles, err := a.roles(ctx, t)
+		if err != nil {
+			return err
+		}
+		for _, r := range roles {
+			if r.Role != d.short {
+				continue
+			}
+			if *asJSON {
+				return a.printJSON(r)
+			}
+			return a.showRole(t, d, r)
+		}
+		return fmt.Errorf("%s has no %s", t, d.role)
+	})
+	at = a.targetFlags(cmd)
+	role = roleFlag(cmd, "", roleNames()...)
+	asJSON = jsonFlag(cmd)
+	return cmd
+}
+
+func (a *app) showRole(t target, d roleDef, r roleJSON) error {
+	from := "`" + d.first + "`"
+	if d.ruler != "" {
+		ruler, _ := roleNamed(d.ruler)
+		from = "the " + ruler.role.String()
+	}
+	details(a.stdout, "State of the "+d.role.String(), []field{
+		{"Of", t.String()},
+		{"Short name", d.short},
+		{"State", r.state()},
+		{"Authentication", "Password"},
+		{"Tries left", r.triesLeft()},
+		{"After the last wrong PIN", consequences[d.role]},
+		{"First PIN from", from},
+	})
+	return nil
+}
+
+// placeOf is where a role logs in: the HSM, or the partition that the flags name.
+func (a *app) placeOf(ctx context.Context, d roleDef, at *targetFlags) (target, error) {
+	if !d.ofHSM() {
+		return a.theInitialised(ctx, at)
+	}
+	if at.given() {
+		return target{}, usagef("the %s belongs to no partition: leave --slot and --partition out", d.role)
+	}
+	_, err := a.hsm(ctx)
+	return admin, err
+}
+
 func (a *app) roleInitCommand() *cobra.Command {
 	var (
 		at   *targetFlags
@@ -220,12 +325,13 @@ func (a *app) roleInitCommand() *cobra.Command {
 	)
 	cmd := a.command("init", "Give a role its first PIN", `Gives a role its first PIN. The Partition SO does that for the Crypto Officer
 (--so-pin is the SO's, --new-pin the officer's), and the Crypto Officer for the
-Crypto User (--pin is the officer's, --new-pin the user's).`,
+Limited Crypto Officer and the Crypto User (--pin is the officer's, --new-pin the
+other's).`,
 		func(cmd *cobra.Command, _ []string) error {
 			return a.setPINOf(cmd.Context(), *role, at, pins, false)
 		})
 	at = a.targetFlags(cmd)
-	role = roleFlag(cmd, "", "co", "cu")
+	role = roleFlag(cmd, "", "co", "lco", "cu")
 	pins = newPINFlags(cmd, "so-pin", "pin", "new-pin")
 	return cmd
 }
@@ -238,13 +344,13 @@ func (a *app) roleResetCommand() *cobra.Command {
 	)
 	cmd := a.command("resetpw", "Give a role that forgot its PIN, or is locked, a new one", `Gives a role that forgot its PIN, or is locked, a new one. The keys stay. The
 Partition SO does that for the Crypto Officer (--so-pin is the SO's, --new-pin
-the officer's), and the Crypto Officer for the Crypto User (--pin is the
-officer's, --new-pin the user's).`,
+the officer's), and the Crypto Officer for the Limited Crypto Officer and the
+Crypto User (--pin is the officer's, --new-pin the other's).`,
 		func(cmd *cobra.Command, _ []string) error {
 			return a.setPINOf(cmd.Context(), *role, at, pins, true)
 		})
 	at = a.targetFlags(cmd)
-	role = roleFlag(cmd, "", "co", "cu")
+	role = roleFlag(cmd, "", "co", "lco", "cu")
 	pins = newPINFlags(cmd, "so-pin", "pin", "new-pin")
 	return cmd
 }
@@ -323,8 +429,8 @@ func (a *app) roleChangeCommand() *cobra.Command {
 		pins pinFlags
 	)
 	cmd := a.command("changepw", "Change the PIN of a role, as that role", `Changes the PIN of a role, as that role. The present PIN is --hsm-so-pin for the
-HSM SO, --so-pin for the Partition SO, and --pin for the Crypto Officer and the
-Crypto User. A wrong present PIN counts as a failed login.`,
+HSM SO, --audit-pin for the Auditor, --so-pin for the Partition SO, and --pin for
+the other roles. A wrong present PIN counts as a failed login.`,
 		func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			d, err := roleNamed(*role)
@@ -334,19 +440,15 @@ Crypto User. A wrong present PIN counts as a failed login.`,
 			if err := pins.only("changing the PIN of the "+d.role.String(), d.flag, "new-pin"); err != nil {
 				return err
 			}
-			t := admin
-			if d.role == p11.RoleHSMSO {
-				if at.given() {
-					return usagef("the HSM SO belongs to no partition: leave --slot and --partition out")
-				}
-			} else if t, err = a.theInitialised(ctx, at); err != nil {
+			t, err := a.placeOf(ctx, d, at)
+			if err != nil {
 				return err
 			}
 			return a.changePIN(ctx, t, d, pins)
 		})
 	at = a.targetFlags(cmd)
-	role = roleFlag(cmd, "", "so", "po", "co", "cu")
-	pins = newPINFlags(cmd, "hsm-so-pin", "so-pin", "pin", "new-pin")
+	role = roleFlag(cmd, "", roleNames()...)
+	pins = newPINFlags(cmd, append(loginFlags(), "new-pin")...)
 	return cmd
 }
 

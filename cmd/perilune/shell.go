@@ -278,8 +278,8 @@ func (sh *shell) loginCommand() *cobra.Command {
 		pins pinFlags
 	)
 	cmd := sh.command("login", "Log a role in until `logout`, and use its partition", `Logs a role in until 'logout' or the end of the shell. Commands of that role need
-no PIN then. The PIN is --hsm-so-pin for the HSM SO, --so-pin for the Partition
-SO, and --pin for the Crypto Officer and the Crypto User.`,
+no PIN then. The PIN is --hsm-so-pin for the HSM SO, --audit-pin for the Auditor,
+--so-pin for the Partition SO, and --pin for the other roles.`,
 		func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			d, err := roleNamed(*role)
@@ -289,25 +289,15 @@ SO, and --pin for the Crypto Officer and the Crypto User.`,
 			if err := pins.only("logging in as "+d.role.String(), d.flag); err != nil {
 				return err
 			}
-			t := admin
-			if d.ofHSM() {
-				if at.given() {
-					return usagef("the %s belongs to no partition: leave --slot and --partition out", d.role)
-				}
-			} else if t, err = sh.theInitialised(ctx, at); err != nil {
+			t, err := sh.placeOf(ctx, d, at)
+			if err != nil {
 				return err
 			}
 			return sh.logIn(ctx, t, d, pins[d.flag])
 		})
 	at = sh.targetFlags(cmd)
 	role = roleFlag(cmd, "co", roleNames()...)
-	var flags []string
-	for _, d := range roleDefs {
-		if !slices.Contains(flags, d.flag) {
-			flags = append(flags, d.flag)
-		}
-	}
-	pins = newPINFlags(cmd, flags...)
+	pins = newPINFlags(cmd, loginFlags()...)
 	return cmd
 }
 
