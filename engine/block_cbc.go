@@ -44,7 +44,7 @@ func (c *blockCipher) cbcPadIPsec(t ck.MechanismType, answers ...known) *Mechani
 func (c *blockCipher) cbcPadded(t ck.MechanismType, pad padding, answers []known) *Mechanism {
 	m := wrappingToo(c.enciphering(t, c.blockMode(blockOp{chained: true, pad: pad}),
 		c.blockMode(blockOp{chained: true, pad: pad, decrypt: true}), answers))
-	m.Param = []byte(nil)
+	m.Param, m.CBCPad = []byte(nil), true
 	return m
 }
 

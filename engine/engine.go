@@ -72,6 +72,12 @@ type Mechanism struct {
 	// produce is false for what verifies, decrypts, decapsulates and unwraps.
 	Approve func(k *Key, p any, produce bool) error
 
+	// Korean marks KCDSA, EC-KCDSA, HAS-160 and SEED; RawRSA, RSA without a
+	// padding; RSAPKCS, the padding of PKCS #1 version 1.5 around what the
+	// caller gives; CBCPad, CBC with a padding. Policies of an HSM switch these
+	// off, or bound what they wrap.
+	Korean, RawRSA, RSAPKCS, CBCPad bool
+
 	// OneMessage says that a second message under the same key and parameter
 	// would break the mechanism, so that it does not sign by messages.
 	OneMessage bool

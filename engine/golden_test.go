@@ -100,6 +100,14 @@ func describe(m *Mechanism) string {
 			fields[6] += "+"
 		}
 	}
+	for _, mark := range []struct {
+		set  bool
+		name string
+	}{{m.Korean, "korean"}, {m.RawRSA, "raw-rsa"}, {m.RSAPKCS, "rsa-pkcs"}, {m.CBCPad, "cbc-pad"}} {
+		if mark.set {
+			fields = append(fields, mark.name)
+		}
+	}
 	if m.WrapParam != nil {
 		fields = append(fields, paramName(m.WrapParam))
 	}

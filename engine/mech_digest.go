@@ -23,6 +23,8 @@ type hashFamily struct {
 	// keyed says that what is called HMAC is the hash function's own keyed form.
 	keyed bool
 	fips  bool
+	// korean is as in Mechanism.
+	korean bool
 
 	leaks, vectors, macVectors string
 
@@ -96,7 +98,7 @@ var hashFamilies = [...]hashFamily{
 		vectors: "the authors' vectors", macVectors: "RFC 2286",
 		abc: "8eb208f7e05d987a9b044a8e98c6b087f15a0bfc"},
 	{digest: ck.CKM_HAS160, hmac: ck.CKM_HAS160_HMAC, general: ck.CKM_HAS160_HMAC_GENERAL,
-		derive:  ck.CKM_HAS160_KEY_DERIVATION,
+		derive: ck.CKM_HAS160_KEY_DERIVATION, korean: true,
 		vectors: "TTAS.KO-12.0011/R1", macVectors: "crypto-api (github.com/nf404/crypto-api)",
 		abc: "975e810488cf2a3d49838478124afce4b1c78804"},
 	{digest: ck.CKM_SM3, hmac: ck.CKM_SM3_HMAC, general: ck.CKM_SM3_HMAC_GENERAL,
@@ -127,7 +129,7 @@ func init() {
 	for _, f := range hashFamilies {
 		h := findHash(f.digest)
 		register(&Mechanism{
-			Type: f.digest, FIPS: f.fips,
+			Type: f.digest, FIPS: f.fips, Korean: f.korean,
 			Digest: func(p any) (Op, error) {
 				if err := noParam(p); err != nil {
 					return nil, err
@@ -139,7 +141,7 @@ func init() {
 		})
 		if f.derive != 0 {
 			register(&Mechanism{
-				Type: f.derive, Keys: anySecretKey, Min: 1, Max: maxSecret,
+				Type: f.derive, Korean: f.korean, Keys: anySecretKey, Min: 1, Max: maxSecret,
 				Derive: func(k *Key, p any, d *Derivation) ([]byte, error) {
 					if err := noParam(p); err != nil {
 						return nil, err

@@ -32,7 +32,7 @@ func init() {
 			vectors = "TTAK.KO-12.0015/R3 annex II"
 		}
 		register(notApproved(ecRow(&Mechanism{
-			Type: t, Vectors: vectors,
+			Type: t, Korean: true, Vectors: vectors,
 			Sign: f.sign, Verify: f.verify,
 			SelfTest: func() error { return testECKCDSA(t, h, f) },
 		})))

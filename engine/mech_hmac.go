@@ -105,7 +105,7 @@ func hmacRow(f *hashFamily, m *Mechanism) *Mechanism {
 		}
 		m.Vectors = f.macVectors
 	}
-	m.Min, m.Max = 1, maxSecret
+	m.Korean, m.Min, m.Max = f.korean, 1, maxSecret
 	if f.keyed {
 		m.Max = blake2b.Size
 	}

@@ -33,7 +33,7 @@ var kcdsaKeys = []ck.KeyType{ck.CKK_KCDSA}
 
 func init() {
 	row := func(m *Mechanism) *Mechanism {
-		m.Min, m.Max = kcdsaMinBits, kcdsaMaxBits
+		m.Korean, m.Min, m.Max = true, kcdsaMinBits, kcdsaMaxBits
 		return m
 	}
 	register(

@@ -21,7 +21,7 @@ var rsaKeys = []ck.KeyType{ck.CKK_RSA}
 
 func init() {
 	register(&Mechanism{
-		Type: ck.CKM_RSA_X_509,
+		Type: ck.CKM_RSA_X_509, RawRSA: true,
 		Keys: rsaKeys, Min: rsaMinBits, Max: rsaMaxBits,
 		Encrypt:       rawEncrypt,
 		Decrypt:       rawDecrypt,

@@ -19,7 +19,7 @@ import (
 
 func init() {
 	register(approvedRSA(encapsulating(&Mechanism{
-		Type: ck.CKM_RSA_PKCS,
+		Type: ck.CKM_RSA_PKCS, RSAPKCS: true,
 		Keys: rsaKeys, Min: rsaMinBits, Max: rsaMaxBits,
 		Encrypt:       pkcs1Encrypt,
 		Decrypt:       pkcs1Decrypt,

@@ -12,7 +12,7 @@ import (
 func init() {
 	c := &blockCipher{
 		keys: []ck.KeyType{ck.CKK_SEED}, size: 16, new: seed.NewCipher,
-		row: Mechanism{Min: 16, Max: 16, Vectors: "RFC 4269, appendix B; RFC 4196; pyca/cryptography; Wycheproof"},
+		row: Mechanism{Korean: true, Min: 16, Max: 16, Vectors: "RFC 4269, appendix B; RFC 4196; pyca/cryptography; Wycheproof"},
 	}
 	registerBlockCipher(c,
 		alias(c.keyGen(ck.CKM_SEED_KEY_GEN, ck.CKK_SEED, seedECBAnswers[0]), ck.CKM_SEED_KEY_GEN_OLD),

@@ -122,7 +122,7 @@ func (a *app) showHSM(info p11.HSMInfo, model string, parts []p11.PartitionInfo)
 
 func (a *app) hsmInitCommand() *cobra.Command {
 	var (
-		label, profile, storage string
+		label, profile, storage, policies string
 
 		so    *pinFlag
 		force *bool
@@ -148,6 +148,9 @@ policies stay; after `+"`perilune hsm zeroize`"+` there is a new HSM SO, too.`,
 			if q.Storage, err = storageTotal(storage); err != nil {
 				return err
 			}
+			if err := a.firstHSMPolicies(ctx, policies, q, *force); err != nil {
+				return err
+			}
 			if info.Initialized {
 				err = a.confirmInit(ctx, q, info, so, *force)
 			} else {
@@ -166,6 +169,7 @@ policies stay; after `+"`perilune hsm zeroize`"+` there is a new HSM SO, too.`,
 	cmd.Flags().StringVar(&label, "label", "", "label of the HSM, at most 32 bytes (required)")
 	_ = cmd.MarkFlagRequired("label")
 	cmd.Flags().StringVar(&profile, "profile", "", "how the HSM behaves (default: as before; a new HSM as \"standard\")")
+	policiesFlag(cmd, &policies)
 	cmd.Flags().StringVar(&storage, "storage", "", "`bytes` that the HSM has for partitions, or unlimited (default: what the profile says)")
 	so = pin(cmd, "so-pin", "PIN of the HSM SO")
 	force = forceFlag(cmd)

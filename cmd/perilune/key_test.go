@@ -149,8 +149,7 @@ func TestEveryKeyTypeHasAName(t *testing.T) {
 // In FIPS mode, RSA keys come from the mechanism that it has for them.
 func TestGenerateInFIPSMode(t *testing.T) {
 	b := ready(t)
-	b.do("hsm init --label x --so-pin env:HSM_SO")
-	b.do("hsm policy set --id 12 --value off --hsm-so-pin env:HSM_SO")
+	b.do("partition policy set --id 43 --value off --so-pin env:PO")
 	b.do("key generate --type rsa:2048 --label k --pin env:CO")
 	b.fails(exitFailed, "key generate --type rsa:1024 --pin env:CO", "CKR_")
 	b.fails(exitFailed, "key generate --type ed25519 --pin env:CO", "CKR_MECHANISM_INVALID")

@@ -15,7 +15,7 @@ func (a *app) partitionCommand() *cobra.Command {
 	cmd := a.group("partition", "Partitions: where keys are kept", "")
 	cmd.AddCommand(a.partitionCreateCommand(), a.partitionInitCommand(), a.partitionListCommand(),
 		a.partitionShowCommand(), a.partitionResizeCommand(), a.partitionRenameCommand(), a.partitionLabelCommand(),
-		a.partitionClearCommand(), a.partitionCheckCommand(), a.partitionDeleteCommand())
+		a.partitionClearCommand(), a.partitionCheckCommand(), a.partitionDeleteCommand(), a.partitionPolicyCommand())
 	return cmd
 }
 
@@ -96,10 +96,10 @@ func (a *app) loginHSMSO(ctx context.Context, f *pinFlag, doing string) (p11.Mod
 
 func (a *app) partitionInitCommand() *cobra.Command {
 	var (
-		at    *targetFlags
-		label string
-		so    *pinFlag
-		force *bool
+		at              *targetFlags
+		label, policies string
+		so              *pinFlag
+		force           *bool
 	)
 	cmd := a.command("init", "Initialise a partition: label it and give it a Partition SO", `Initialises a partition: gives it a label and its Partition SO a PIN. On an HSM
 that was never initialised this also makes the partition, in the free slot.
@@ -112,12 +112,16 @@ destroyed. --so-pin must then be the PIN that its Partition SO has.`,
 			if err != nil {
 				return err
 			}
+			first, err := a.firstPartitionPolicies(ctx, policies, t)
+			if err != nil {
+				return err
+			}
 			pin, err := a.initPIN(ctx, t, so, *force)
 			if err != nil {
 				return err
 			}
 			defer clear(pin)
-			_, err = p11.Call(ctx, a.module, &p11.InitToken{Slot: t.slot, PIN: pin, Label: label})
+			_, err = p11.Call(ctx, a.module, &p11.InitToken{Slot: t.slot, PIN: pin, Label: label, Policies: first})
 			if err != nil {
 				return a.loginProblem(ctx, err, "cannot initialise "+t.String(), t, p11.RolePartitionSO)
 			}
@@ -127,6 +131,7 @@ destroyed. --so-pin must then be the PIN that its Partition SO has.`,
 		})
 	at = a.targetFlags(cmd)
 	cmd.Flags().StringVar(&label, "label", "", "label of the partition, at most 32 bytes (required)")
+	policiesFlag(cmd, &policies)
 	_ = cmd.MarkFlagRequired("label")
 	so = pin(cmd, "so-pin", "PIN of the Partition SO")
 	force = forceFlag(cmd)

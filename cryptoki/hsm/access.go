@@ -101,6 +101,8 @@ var accessTable = [p11.NumKinds]string{
 	p11.KindBackupArchive:      "LL .. AA AA A X NNN",
 	p11.KindRestoreArchive:     "RL R. RA RA A X NNN",
 	p11.KindReadArchive:        "LL .. AA AA A X NNN",
+
+	p11.KindSetPartitionPolicy: "LL AA AA AA . X NNN",
 }
 
 // access is the table in the form that a call looks at: what the wide roles of

@@ -28,7 +28,7 @@ func (h *HSM) handleGetHSMInfo(ctx context.Context, _ *p11.GetHSMInfo, r *p11.HS
 		Initialized: h.info.Initialized, Zeroized: h.info.Zeroized, ZeroizedByHand: h.info.ByHand, Label: h.info.Label,
 		Serial: h.info.Serial, Profile: h.info.Profile, Created: h.info.Created,
 		MaxPartitions: h.info.licensed(), Storage: r.Storage, Restored: h.restored(), StorageLocation: h.opts.Location,
-		HasDomain: len(h.info.Domain) > 0, FIPSMode: h.fipsMode.Load(), Cryptography: engine.Module(),
+		HasDomain: len(h.info.Domain) > 0, FIPSMode: !h.policies().on(policyNonFIPS), Cryptography: engine.Module(),
 		Firmware: cmp.Or(h.info.profile().info.firmware, fmt.Sprintf("%d.%d.0", Version.Major, Version.Minor)),
 	}
 	if so := roles[p11.RoleHSMSO]; so != nil {
@@ -66,8 +66,12 @@ func (h *HSM) handleInitHSM(ctx context.Context, q *p11.InitHSM, _ *p11.None) er
 	if err := h.refresh(ctx); err != nil {
 		return err
 	}
+	first, err := h.checkFirstPolicies(ctx, prof, q)
+	if err != nil {
+		return err
+	}
 	if h.initialized() {
-		return h.initAnew(ctx, q, label, prof)
+		return h.initAnew(ctx, q, label, prof, first)
 	}
 	return h.initFirst(ctx, q, label, prof)
 }
@@ -91,6 +95,19 @@ func (h *HSM) initFirst(ctx context.Context, q *p11.InitHSM, label string, prof 
 		m, err := h.readMeta(tx)
 		if err != nil {
 			return err
+		}
+		if q.Policies != nil {
+			c := m.firstPolicies(prof, q.Policies)
+			if err := c.agreed(q.Destroy); err != nil {
+				return err
+			}
+			m.hsm.Policies = c.merged(nil)
+			if c.destroys {
+				if err := h.destroyIn(tx, m, emptying); err != nil {
+					return err
+				}
+				m.parts = nil
+			}
 		}
 		m.hsm.Initialized, m.hsm.Zeroized, m.hsm.ByHand, m.hsm.Domain = true, false, false, domain
 		m.hsm.begin(label, prof, q.Storage)
@@ -120,8 +137,27 @@ func (h *HSM) initFirst(ctx context.Context, q *p11.InitHSM, label string, prof 
 	return h.clean(ctx)
 }
 
+// checkFirstPolicies judges the policies that an initialisation sets, before
+// anything is destroyed, and returns them; nil for none.
+func (h *HSM) checkFirstPolicies(ctx context.Context, prof *profile, q *p11.InitHSM) (c *policyChange, err error) {
+	if q.Policies == nil {
+		return nil, nil
+	}
+	err = h.store.View(ctx, func(tx store.Tx) error {
+		m, err := h.readMeta(tx)
+		if err == nil {
+			c = m.firstPolicies(prof, q.Policies)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, storeError(err)
+	}
+	return c, c.agreed(q.Destroy)
+}
+
 // initAnew empties an HSM for its SO.
-func (h *HSM) initAnew(ctx context.Context, q *p11.InitHSM, label string, prof *profile) error {
+func (h *HSM) initAnew(ctx context.Context, q *p11.InitHSM, label string, prof *profile, first *policyChange) error {
 	if err := h.mayReinit(q.Session); err != nil {
 		return err
 	}
@@ -134,6 +170,9 @@ func (h *HSM) initAnew(ctx context.Context, q *p11.InitHSM, label string, prof *
 	}
 	return h.destroyAll(ctx, emptying, func(s *hsmState) {
 		s.begin(label, prof, q.Storage)
+		if first != nil {
+			s.Policies = first.merged(nil)
+		}
 		if domain != nil {
 			s.Domain = domain
 		}

@@ -13,7 +13,7 @@ import (
 
 // handleDeriveKey serves C_DeriveKey (PKCS#11 v3.1 section 5.18.5).
 func (h *HSM) handleDeriveKey(ctx context.Context, s *session, q *p11.DeriveKey, r *p11.Handle) error {
-	row, err := h.mechanismFor(q.Mechanism, useDerive)
+	row, err := h.mechanismFor(s.part, q.Mechanism, useDerive)
 	if err != nil {
 		return err
 	}
@@ -24,7 +24,7 @@ func (h *HSM) handleDeriveKey(ctx context.Context, s *session, q *p11.DeriveKey,
 	if err != nil {
 		return err
 	}
-	if err := h.checkUse(row, useDerive, base, q.Mechanism.Param); err != nil {
+	if err := h.checkUse(s.part, row, useDerive, base, q.Mechanism.Param); err != nil {
 		return err
 	}
 	if alwaysAuthenticate(base) && !row.DerivesPublic {
@@ -149,7 +149,11 @@ func (h *HSM) otherKeys(ctx context.Context, s *session, row *engine.Mechanism, 
 		if err != nil {
 			return nil, err
 		}
-		if err := mayContribute(row, key); err != nil {
+		err = mayContribute(row, key)
+		if err == nil {
+			err = h.checkKeyPolicies(s.part.policies.Load(), useDerive, key)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("a key in the parameter: %w", err)
 		}
 		keys[i] = key

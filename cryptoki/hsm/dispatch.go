@@ -183,4 +183,9 @@ var handlers = [p11.NumKinds]handler{
 	p11.KindBackupArchive:      onSession((*HSM).handleBackupArchive),
 	p11.KindRestoreArchive:     onSession((*HSM).handleRestoreArchive),
 	p11.KindReadArchive:        onSession((*HSM).handleReadArchive),
+
+	p11.KindListPartitionPolicies:  onSlot((*HSM).handleListPartitionPolicies),
+	p11.KindSetPartitionPolicy:     onUnlockedSession((*HSM).handleSetPartitionPolicy),
+	p11.KindCheckHSMPolicies:       onSlot((*HSM).handleCheckHSMPolicies),
+	p11.KindCheckPartitionPolicies: onSlot((*HSM).handleCheckPartitionPolicies),
 }

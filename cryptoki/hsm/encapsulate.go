@@ -75,7 +75,7 @@ func (h *HSM) handleDecapsulateKey(ctx context.Context, s *session, q *p11.Decap
 
 // kemKey finds the mechanism and a key that may be used with it.
 func (h *HSM) kemKey(ctx context.Context, s *session, m *ck.Mechanism, u use, handle ck.ObjectHandle) (*engine.Mechanism, *object, error) {
-	row, err := h.mechanismFor(m, u)
+	row, err := h.mechanismFor(s.part, m, u)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -83,7 +83,7 @@ func (h *HSM) kemKey(ctx context.Context, s *session, m *ck.Mechanism, u use, ha
 	if err != nil {
 		return nil, nil, err
 	}
-	return row, key, h.checkUse(row, u, key, m.Param)
+	return row, key, h.checkUse(s.part, row, u, key, m.Param)
 }
 
 // kemDraft is the draft of the secret key, and what the engine needs to know of

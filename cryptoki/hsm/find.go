@@ -109,7 +109,7 @@ func (f *search) begin(h *HSM, s *session, l attrList) {
 	values, rest := split(l)
 	f.rest = rest
 	for _, kind := range kinds {
-		f.sources = append(f.sources, source{kind: kind, terms: termsOf(p.keysOf(kind), values)})
+		f.sources = append(f.sources, source{kind: kind, terms: termsOf(p.keysOf(kind), values), after: p.stateNow().WipedTo})
 	}
 }
 

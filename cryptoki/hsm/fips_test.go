@@ -32,8 +32,7 @@ func newFIPSBench(t *testing.T) *fipsBench {
 
 // on switches FIPS mode on, until the test ends.
 func (b *fipsBench) on() {
-	setPolicy(b.t, b.h, policyNonFIPS, 0)
-	b.t.Cleanup(func() { setPolicy(b.t, b.h, policyNonFIPS, 1) })
+	b.policy(policyPartitionNonFIPS, 0)
 }
 
 func unhex(s string) []byte {
@@ -133,7 +132,7 @@ func TestFIPSKeys(t *testing.T) {
 				if !k.good && producing[u] {
 					want = ck.CKR_KEY_SIZE_RANGE
 				}
-				if err := b.h.checkUse(row, u, k.key, nil); ck.RVOf(err) != want {
+				if err := b.h.checkUse(b.session().part, row, u, k.key, nil); ck.RVOf(err) != want {
 					t.Errorf("%v, use %d, %s: %v, not %v", row.Type, u, k.name, err, want)
 				}
 				checked[k.name]++
@@ -169,7 +168,7 @@ func TestFIPSGenerate(t *testing.T) {
 	ok(b.bench, &p11.GenerateKey{Session: b.s, Mechanism: mech(ck.CKM_DES3_KEY_GEN)})
 	fails(b.bench, ck.CKR_MECHANISM_INVALID, &p11.GenerateKey{Session: b.s, Mechanism: mech(ck.CKM_DES2_KEY_GEN)})
 	for hash, want := range map[ck.MechanismType]ck.RV{ck.CKM_SHA256: ck.CKR_OK, ck.CKM_SM3: ck.CKR_MECHANISM_PARAM_INVALID} {
-		_, err := b.h.mechanismFor(mech(ck.CKM_DSA_PROBABILISTIC_PARAMETER_GEN, &engine.DSAParameterGenParams{Hash: hash}), useGenerate)
+		_, err := b.h.mechanismFor(b.session().part, mech(ck.CKM_DSA_PROBABILISTIC_PARAMETER_GEN, &engine.DSAParameterGenParams{Hash: hash}), useGenerate)
 		if ck.RVOf(err) != want {
 			t.Errorf("parameters of DSA by %v: %v", hash, err)
 		}
@@ -326,7 +325,7 @@ func TestFIPSParameters(t *testing.T) {
 		ck.CKM_NIST_PRF_KDF:          &engine.KDFPRFParams{PRF: ck.CK_PRF_KDF_DES3_CMAC},
 		ck.CKM_SP800_108_COUNTER_KDF: &engine.SP800108Params{PRF: ck.CKM_DES3_CMAC},
 	} {
-		if err := b.h.checkUse(engine.Find(m), useDerive, two, p); ck.RVOf(err) != ck.CKR_KEY_SIZE_RANGE {
+		if err := b.h.checkUse(b.session().part, engine.Find(m), useDerive, two, p); ck.RVOf(err) != ck.CKR_KEY_SIZE_RANGE {
 			t.Errorf("%v: %v", m, err)
 		}
 	}
@@ -421,10 +420,10 @@ func (b *fipsBench) sampleKeys() func(row *engine.Mechanism, half ck.ObjectClass
 
 // begin is what handlers do, up to the engine's first word about a parameter.
 func (b *fipsBench) begin(row *engine.Mechanism, u use, key *object, p any) (err error) {
-	if _, err := b.h.mechanismFor(&ck.Mechanism{Type: row.Type, Param: p}, u); err != nil {
+	if _, err := b.h.mechanismFor(b.session().part, &ck.Mechanism{Type: row.Type, Param: p}, u); err != nil {
 		return err
 	}
-	if err := b.h.checkUse(row, u, key, p); err != nil {
+	if err := b.h.checkUse(b.session().part, row, u, key, p); err != nil {
 		return err
 	}
 	if key.keyType() == ck.CKK_X9_42_DH || row.Type == ck.CKM_ECMQV_DERIVE {
@@ -481,10 +480,10 @@ func TestFIPSState(t *testing.T) {
 		b.digest(m)
 		state := b.saveState()
 		ok(b.bench, &p11.SessionCancel{Session: b.s, Flags: ^ck.Flags(0)})
-		setPolicy(t, b.h, policyNonFIPS, 0)
+		b.policy(policyPartitionNonFIPS, 0)
 		fails(b.bench, want, &p11.SetOperationState{Session: b.s, State: state})
 		ok(b.bench, &p11.SessionCancel{Session: b.s, Flags: ^ck.Flags(0)})
-		setPolicy(t, b.h, policyNonFIPS, 1)
+		b.policy(policyPartitionNonFIPS, 1)
 	}
 }
 

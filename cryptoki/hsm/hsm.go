@@ -68,7 +68,6 @@ type HSM struct {
 
 	settings  atomic.Pointer[settings] // of the HSM's policies; policy.go
 	behaviour atomic.Pointer[profile]  // never nil after opening
-	fipsMode  atomic.Bool              // policy 12 is off
 
 	mu    sync.RWMutex // guards what follows
 	info  hsmState

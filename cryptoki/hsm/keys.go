@@ -12,7 +12,7 @@ import (
 // makes a secret key or domain parameters. The template is judged before they
 // are made.
 func (h *HSM) handleGenerateKey(ctx context.Context, s *session, q *p11.GenerateKey, r *p11.Handle) error {
-	row, err := h.mechanismFor(q.Mechanism, useGenerate)
+	row, err := h.mechanismFor(s.part, q.Mechanism, useGenerate)
 	if err != nil {
 		return err
 	}
@@ -27,7 +27,7 @@ func (h *HSM) handleGenerateKey(ctx context.Context, s *session, q *p11.Generate
 	if d.values, err = generate(q.Mechanism.Param, q.Template); err != nil {
 		return err
 	}
-	if err := h.checkGenerated(row, d); err != nil {
+	if err := checkGenerated(s.part, row, d); err != nil {
 		return err
 	}
 	handles, err := h.make(ctx, s, d)
@@ -41,7 +41,7 @@ func (h *HSM) handleGenerateKey(ctx context.Context, s *session, q *p11.Generate
 // handleGenerateKeyPair serves C_GenerateKeyPair (section 5.18.2): both keys
 // come into being, or none.
 func (h *HSM) handleGenerateKeyPair(ctx context.Context, s *session, q *p11.GenerateKeyPair, r *p11.KeyPair) error {
-	row, err := h.mechanismFor(q.Mechanism, useGeneratePair)
+	row, err := h.mechanismFor(s.part, q.Mechanism, useGeneratePair)
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func (h *HSM) handleGenerateKeyPair(ctx context.Context, s *session, q *p11.Gene
 	if err != nil {
 		return err
 	}
-	if err := h.checkGenerated(row, pub, priv); err != nil {
+	if err := checkGenerated(s.part, row, pub, priv); err != nil {
 		return err
 	}
 	handles, err := h.make(ctx, s, pub, priv)
@@ -69,8 +69,8 @@ func (h *HSM) handleGenerateKeyPair(ctx context.Context, s *session, q *p11.Gene
 
 // checkGenerated refuses keys that are not good enough for FIPS mode. The engine has
 // judged the sizes that a mechanism can make.
-func (h *HSM) checkGenerated(row *engine.Mechanism, drafts ...*draft) error {
-	if !h.fipsMode.Load() {
+func checkGenerated(p *partition, row *engine.Mechanism, drafts ...*draft) error {
+	if !p.fips() {
 		return nil
 	}
 	for _, d := range drafts {

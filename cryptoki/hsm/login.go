@@ -2,6 +2,8 @@ package hsm
 
 import (
 	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"strings"
@@ -75,7 +77,7 @@ func (p *partition) logIn(role p11.Role, ok *passed) error {
 	var keys *spaceKeys
 	if ok.secret != nil && roleTable[role].holder {
 		var err error
-		if keys, err = newSpaceKeys(ok.secret); err != nil {
+		if keys, err = p.objectKeys(ok.secret); err != nil {
 			return err
 		}
 	}
@@ -89,6 +91,21 @@ func (p *partition) logIn(role p11.Role, ok *passed) error {
 	}
 	p.role, p.mustChange, p.keys, p.secret = role, ok.mustChange, keys, ok.secret
 	return nil
+}
+
+// objectKeys are the keys of private objects, made from the partition key and
+// the salt that makes them forgettable.
+func (p *partition) objectKeys(secret []byte) (*spaceKeys, error) {
+	salt := p.stateNow().ObjectSalt
+	if len(salt) == 0 { // a partition of old
+		return newSpaceKeys(secret)
+	}
+	salted, err := hkdf.Key(sha256.New, secret, salt, "perilune private objects", 32)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(salted)
+	return newSpaceKeys(salted)
 }
 
 // contextLogin authenticates the one operation of the session that waits for

@@ -393,7 +393,7 @@ func (h *HSM) handleSetAttributeValue(ctx context.Context, s *session, q *p11.Se
 		if err := s.mayModify(role, now, q.Template); err != nil {
 			return nil, err
 		}
-		return now.changed(role, q.Template)
+		return now.changed(role, s.part.policies.Load(), q.Template)
 	}
 	if _, err := change(o); err != nil { // without troubling the store
 		return err

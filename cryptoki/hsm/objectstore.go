@@ -73,6 +73,9 @@ func (p *partition) keysOf(kind store.Kind) *spaceKeys {
 
 // load reads a token object and caches it.
 func (h *HSM) load(ctx context.Context, p *partition, ref store.Ref) (*object, error) {
+	if ref <= p.stateNow().WipedTo {
+		return nil, ck.CKR_OBJECT_HANDLE_INVALID
+	}
 	t := p.objects.ticket()
 	var rec store.Record
 	err := h.store.View(ctx, func(tx store.Tx) (err error) {

@@ -807,7 +807,7 @@ func FuzzObjectRecord(f *testing.F) {
 		}
 		o.matches(a.list())
 		o.key()
-		o.changed(p11.RoleCryptoOfficer, tmpl(ck.CKA_LABEL, "x"))
+		o.changed(p11.RoleCryptoOfficer, new(settings), tmpl(ck.CKA_LABEL, "x"))
 		o.terms(fuzzKeys)
 	})
 }

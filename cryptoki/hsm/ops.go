@@ -83,7 +83,7 @@ func (h *HSM) handleBegin(ctx context.Context, s *session, q *p11.Begin, _ *p11.
 		}
 		s.cancel(q.Op)
 	}
-	row, err := h.mechanismFor(q.Mechanism, use(q.Op))
+	row, err := h.mechanismFor(s.part, q.Mechanism, use(q.Op))
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (h *HSM) handleBegin(ctx context.Context, s *session, q *p11.Begin, _ *p11.
 		if key, err = h.keyObject(ctx, s, q.Key); err != nil {
 			return err
 		}
-		if err := h.checkUse(row, use(q.Op), key, q.Mechanism.Param); err != nil {
+		if err := h.checkUse(s.part, row, use(q.Op), key, q.Mechanism.Param); err != nil {
 			return err
 		}
 	}
@@ -131,7 +131,7 @@ func (h *HSM) paramWithKeys(ctx context.Context, s *session, q *p11.Begin, row *
 		}
 		key, err := h.keyObject(ctx, s, handle)
 		if err == nil {
-			err = h.checkUse(row, use(q.Op), key, q.Mechanism.Param)
+			err = h.checkUse(s.part, row, use(q.Op), key, q.Mechanism.Param)
 		}
 		if err == nil {
 			err = h.countUse(ctx, s, key)
@@ -310,6 +310,9 @@ func (h *HSM) handleDigestKey(ctx context.Context, s *session, q *p11.DigestKey,
 	}
 	if key.class != ck.CKO_SECRET_KEY {
 		return denyFor(refuseIndigestible, ck.CKA_CLASS, "only secret keys can be digested")
+	}
+	if !s.part.policies.Load().on(policyDigestKey) {
+		return deny(refuseDigestKey, "keys are not digested")
 	}
 	_, err = o.update(key.key().Value(), p11.Output{})
 	return s.settle(o, err)

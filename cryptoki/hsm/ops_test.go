@@ -470,15 +470,15 @@ func TestKeySizes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := new(HSM).checkUse(&row, use(p11.OpEncrypt), o, nil); ck.RVOf(err) != ck.CKR_KEY_SIZE_RANGE {
+	if err := b.h.checkUse(b.session().part, &row, use(p11.OpEncrypt), o, nil); ck.RVOf(err) != ck.CKR_KEY_SIZE_RANGE {
 		t.Errorf("key shorter than Min: %v", err)
 	}
 	row.Min, row.Max = 1, 15
-	if err := new(HSM).checkUse(&row, use(p11.OpEncrypt), o, nil); ck.RVOf(err) != ck.CKR_KEY_SIZE_RANGE {
+	if err := b.h.checkUse(b.session().part, &row, use(p11.OpEncrypt), o, nil); ck.RVOf(err) != ck.CKR_KEY_SIZE_RANGE {
 		t.Errorf("key longer than Max: %v", err)
 	}
 	row.Min, row.Max = 16, 16
-	if err := new(HSM).checkUse(&row, use(p11.OpEncrypt), o, nil); err != nil {
+	if err := b.h.checkUse(b.session().part, &row, use(p11.OpEncrypt), o, nil); err != nil {
 		t.Error(err)
 	}
 }

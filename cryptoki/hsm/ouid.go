@@ -78,10 +78,11 @@ func (p *partition) bornWith(value []byte, kinds []store.Kind) (list []source) {
 	if len(value) != len(p11.OUID{}) {
 		return nil
 	}
+	from := p.stateNow().WipedTo
 	for _, kind := range kinds {
 		keys := p.keysOf(kind)
-		list = append(list, source{kind: kind, terms: []store.Term{keys.term(ck.CKA_OUID, value)}})
-		if ref := p.home.ref(p11.OUID(value)); ref != 0 {
+		list = append(list, source{kind: kind, terms: []store.Term{keys.term(ck.CKA_OUID, value)}, after: from})
+		if ref := p.home.ref(p11.OUID(value)); ref > from {
 			list = append(list, source{kind: kind, only: ref, terms: list[len(list)-1].terms})
 		}
 	}

@@ -57,6 +57,12 @@ type partitionState struct {
 	Epoch []byte
 	// Salt makes the keys of public objects; destroying it destroys them.
 	Salt []byte
+	// ObjectSalt makes the keys of private objects from the partition key;
+	// destroying it destroys them, whoever holds the partition key. Partitions
+	// of old have none until they are emptied.
+	ObjectSalt []byte `json:",omitempty"`
+	// WipedTo is the last reference of the objects whose keys are destroyed.
+	WipedTo store.Ref `json:",omitempty"`
 	// Wiping says that old objects may still have to be deleted. Their keys
 	// are gone already.
 	Wiping bool
@@ -65,6 +71,9 @@ type partitionState struct {
 	Created  string
 	// Policies holds the settings that were changed, by id.
 	Policies map[uint64]uint64 `json:",omitempty"`
+	// Destructive holds the directions that the initialisation made
+	// destructive beyond the table, by id.
+	Destructive map[uint64]directions `json:",omitempty"`
 	// Size is what the objects may take, in bytes of account; 0 for no limit.
 	Size uint64 `json:",omitempty"`
 	// Restarts counts how often all sessions of all processes were ended.
@@ -263,7 +272,7 @@ func (h *HSM) applyMeta(m *metaState) error {
 		slot := slotOf(spaceOf(s.Number))
 		seen[slot] = true
 		old := h.parts[slot]
-		policies := s.settings(m.hsm.profile())
+		policies := s.settings(&m.hsm)
 		if old != nil && old.takeState(s, policies) {
 			continue
 		}
@@ -291,6 +300,7 @@ func (h *HSM) applyMeta(m *metaState) error {
 	if h.parts[p11.AdminSlot] == nil {
 		h.parts[p11.AdminSlot] = h.bare(p11.AdminSlot, 0)
 	}
+	h.parts[p11.AdminSlot].policies.Store((&partitionState{}).settings(&h.info))
 	h.mu.Unlock()
 	for _, p := range lost {
 		h.closeAll(p)
@@ -337,7 +347,7 @@ func (h *HSM) addFreeSlot(next uint64, seen map[ck.SlotID]bool) {
 	slot := slotOf(spaceOf(next))
 	seen[slot] = true
 	if old := h.parts[slot]; old != nil {
-		old.policies.Store((&partitionState{}).settings(h.info.profile()))
+		old.policies.Store((&partitionState{}).settings(&h.info))
 		return
 	}
 	h.parts[slot] = h.bare(slot, spaceOf(next))
@@ -347,7 +357,7 @@ func (h *HSM) addFreeSlot(next uint64, seen map[ck.SlotID]bool) {
 // bare is a slot that holds no partition: the free one, or the administration's.
 func (h *HSM) bare(slot ck.SlotID, space store.Space) *partition {
 	p := &partition{slot: slot, space: space}
-	p.policies.Store((&partitionState{}).settings(h.info.profile()))
+	p.policies.Store((&partitionState{}).settings(&h.info))
 	return p
 }
 
@@ -393,7 +403,7 @@ func (h *HSM) createPartition(tx store.Tx, m *metaState, name string, w wish) (*
 		return nil, err
 	}
 	s := &partitionState{
-		Number: number, Name: name, Epoch: randomBytes(16), Salt: randomBytes(32),
+		Number: number, Name: name, Epoch: randomBytes(16), Salt: randomBytes(32), ObjectSalt: randomBytes(32),
 		Created: h.timestamp(), Size: size,
 	}
 	return s, h.insertMeta(tx, 0, kindPartition, &s.record, s)

@@ -9,35 +9,13 @@ import (
 	"github.com/perilune/perilune/engine"
 )
 
-// setPolicy changes an HSM policy as the HSM SO.
-func setPolicy(t *testing.T, h *HSM, id, value uint64) {
-	t.Helper()
-	s := open(t, h, p11.AdminSlot, true)
-	must(t, h, &p11.Login{Session: s, User: ck.CKU_SO, PIN: []byte("hsm so pin")})
-	must(t, h, &p11.SetHSMPolicy{Session: s, ID: id, Value: value})
-	must(t, h, &p11.CloseSession{Session: s})
-}
-
-func TestPolicies(t *testing.T) {
-	host := newTestHost()
-	h := host.process(t)
-	other := host.process(t)
-	must(t, h, &p11.InitHSM{Label: "policies", PIN: []byte("hsm so pin")})
-	s := open(t, h, p11.AdminSlot, true)
-	want(t, h, ck.CKR_USER_NOT_LOGGED_IN, &p11.SetHSMPolicy{Session: s, ID: policyNonFIPS})
-	must(t, h, &p11.Login{Session: s, User: ck.CKU_SO, PIN: []byte("hsm so pin")})
-	want(t, h, ck.CKR_POLICY_ID_INVALID, &p11.SetHSMPolicy{Session: s, ID: 99})
-	want(t, h, ck.CKR_CONFIG_ILLEGAL, &p11.SetHSMPolicy{Session: s, ID: policyNonFIPS, Value: 2})
-	for _, v := range []uint64{0, 1, 0} {
-		must(t, h, &p11.SetHSMPolicy{Session: s, ID: policyNonFIPS, Value: v})
-		for _, each := range []*HSM{h, other, host.process(t)} {
-			list := must(t, each, &p11.ListHSMPolicies{}).Policies
-			i := slices.IndexFunc(list, func(p p11.PolicyInfo) bool { return p.ID == policyNonFIPS })
-			if list[i].Value != v || each.fipsMode.Load() != (v == 0) {
-				t.Errorf("policy 12 is %d, FIPS mode %v, want %d", list[i].Value, each.fipsMode.Load(), v)
-			}
-		}
-	}
+// policy puts another value of a policy in force on the partition, without a
+// Partition SO and without what the change would destroy.
+func (b *bench) policy(id, value uint64) {
+	p := b.session().part
+	s := *p.policies.Load()
+	s[id] = value
+	p.policies.Store(&s)
 }
 
 // In FIPS mode the list, the sizes and the refusals follow the rows.
@@ -48,8 +26,7 @@ func TestFIPSMode(t *testing.T) {
 	ok(b, &p11.Login{Session: b.s, User: ck.CKU_USER, PIN: []byte(userPIN)})
 	short := b.secret(ck.CKK_GENERIC_SECRET, make([]byte, 8), ck.NewBool(ck.CKA_SIGN, true), ck.NewBool(ck.CKA_VERIFY, true))
 	all := ok(b, &p11.GetMechanismList{Slot: 0}).Mechanisms
-	setPolicy(t, h, policyNonFIPS, 0)
-	defer setPolicy(t, h, policyNonFIPS, 1)
+	b.policy(policyPartitionNonFIPS, 0)
 
 	list := ok(b, &p11.GetMechanismList{Slot: 0}).Mechanisms
 	for _, m := range all {
@@ -78,10 +55,10 @@ func TestFIPSMode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.checkUse(&row, use(p11.OpSign), key, nil); ck.RVOf(err) != ck.CKR_KEY_SIZE_RANGE {
+	if err := h.checkUse(b.session().part, &row, use(p11.OpSign), key, nil); ck.RVOf(err) != ck.CKR_KEY_SIZE_RANGE {
 		t.Errorf("a short key signs: %v", err)
 	}
-	if err := h.checkUse(&row, use(p11.OpVerify), key, nil); err != nil {
+	if err := h.checkUse(b.session().part, &row, use(p11.OpVerify), key, nil); err != nil {
 		t.Errorf("a short key does not verify: %v", err)
 	}
 	row.Legacy = true

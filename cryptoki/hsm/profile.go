@@ -25,6 +25,8 @@ type profile struct {
 	minSOPIN int
 	// storage is what the HSM has for partitions, in bytes; 0 for no limit.
 	storage uint64
+	// cloneOrWrap says that partition policies 0 and 1 exclude each other.
+	cloneOrWrap bool
 	// limitedOfficer says that partitions can have a Limited Crypto Officer.
 	limitedOfficer bool
 	// narrowRoles says that roles have only the rights that devices give them:

@@ -200,7 +200,7 @@ func TestProfilePlaintextKeys(t *testing.T) {
 	fails(b, ck.CKR_TEMPLATE_INCOMPLETE, key(ck.CKA_TOKEN, true))
 	fails(b, ck.CKR_ATTRIBUTE_VALUE_INVALID, key(ck.CKA_TOKEN, true, ck.CKA_SENSITIVE, false))
 	fails(b, ck.CKR_ATTRIBUTE_VALUE_INVALID, key(ck.CKA_TOKEN, true, ck.CKA_SENSITIVE, true, ck.CKA_PRIVATE, false))
-	b.h.fipsMode.Store(true)
+	b.policy(policyPartitionNonFIPS, 0)
 	fails(b, ck.CKR_TEMPLATE_INCONSISTENT, key())
 	if e := ok(b, &p11.ExplainRefusal{Session: b.s}); e.Rule != "plaintext-key-fips" || e.Policy != "HSM policy 12 (Allow non-FIPS algorithms)" {
 		t.Errorf("explained by %+v", e)
@@ -219,7 +219,7 @@ func TestProfileOwnIV(t *testing.T) {
 		return &ck.Mechanism{Type: ck.CKM_AES_GCM, Param: &engine.GCMParams{IV: iv, TagBits: 128}}
 	}
 	b.whole(p11.OpEncrypt, gcm(make([]byte, 12)), key, []byte("outside FIPS mode the caller chooses"))
-	b.h.fipsMode.Store(true)
+	b.policy(policyPartitionNonFIPS, 0)
 	fails(b, ck.CKR_MECHANISM_PARAM_INVALID, &p11.Begin{Session: b.s, Op: p11.OpEncrypt, Mechanism: gcm(make([]byte, 12)), Key: key})
 	if e := ok(b, &p11.ExplainRefusal{Session: b.s}); e.Rule != "callers-iv" {
 		t.Errorf("explained by %+v", e)
@@ -242,7 +242,7 @@ func TestProfileOwnIV(t *testing.T) {
 // the approved one stand in for it.
 func TestProfileRemap(t *testing.T) {
 	b := newProfileBench(t, profileLuna72)
-	b.h.fipsMode.Store(true)
+	b.policy(policyPartitionNonFIPS, 0)
 	request := &p11.GenerateKeyPair{Session: b.s, Mechanism: &ck.Mechanism{Type: ck.CKM_RSA_PKCS_KEY_PAIR_GEN}, Public: tmpl(ck.CKA_MODULUS_BITS, 2048)}
 	listed := func() bool {
 		return slices.Contains(ok(b, &p11.GetMechanismList{}).Mechanisms, ck.CKM_RSA_PKCS_KEY_PAIR_GEN)

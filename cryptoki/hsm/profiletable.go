@@ -30,8 +30,8 @@ var profileTable = []*profile{
 	{
 		name:     profileLuna72,
 		about:    "as a network HSM of the Luna 7 class with client 7.2 and firmware 7.0.3 behaves",
-		minSOPIN: 8,
-		storage:  33_554_432,
+		minSOPIN: 8, cloneOrWrap: true,
+		storage: 33_554_432,
 
 		narrowRoles: true,
 		pins:        " !#$%'*+,-./:=?@[]^_{}~",

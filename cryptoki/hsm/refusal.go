@@ -94,6 +94,23 @@ const (
 	refuseUIDThere
 	refuseNotCloned
 
+	// Policies, where no rule above has one.
+	refuseKorean
+	refuseRawRSA
+	refuseRSAPKCS
+	refusePrivateWrap
+	refusePrivateUnwrap
+	refuseSecretWrap
+	refuseSecretUnwrap
+	refuseDigestKey
+	refuseMultipurpose
+	refuseChangeAttributes
+	refuseNonLocalSigning
+	refuseUnconfirmed
+	refuseCBCPadWrap
+	refuseCBCPadUnwrap
+	refuseDates
+
 	numRefusals
 )
 
@@ -219,8 +236,8 @@ var refusalTable = [numRefusals]refusalRow{
 		remedy: "Use a mechanism that C_GetMechanismList lists: this one is not in the profile of the HSM"},
 	refuseMechanismFunction: {name: "mechanism-function", code: ck.CKR_MECHANISM_INVALID,
 		remedy: "Use a mechanism whose C_GetMechanismInfo has the flag of this function"},
-	refuseMechanismFIPS: {name: "mechanism-fips", code: ck.CKR_MECHANISM_INVALID, policy: hsmPolicy(policyNonFIPS),
-		remedy: "Use an approved mechanism; docs/mechanisms.md says which are"},
+	refuseMechanismFIPS: {name: "mechanism-fips", code: ck.CKR_MECHANISM_INVALID, policy: partitionPolicy(policyPartitionNonFIPS),
+		remedy: "Use an approved mechanism; docs/mechanisms.md says which are. The policy is off, too, as long as HSM policy 12 is"},
 	refuseMechanismOfKey: {name: "mechanism-of-key", code: ck.CKR_MECHANISM_INVALID,
 		remedy: "Use one of the mechanisms that the key was made for, or another key"},
 	refuseKeyType: {name: "key-type", code: ck.CKR_KEY_TYPE_INCONSISTENT,
@@ -231,8 +248,8 @@ var refusalTable = [numRefusals]refusalRow{
 		remedy: "Name the usage in the template when the key is made, or set the attribute with C_SetAttributeValue"},
 	refuseKeySize: {name: "key-size", code: ck.CKR_KEY_SIZE_RANGE,
 		remedy: "Use a key whose size C_GetMechanismInfo allows"},
-	refuseKeySizeFIPS: {name: "key-size-fips", code: ck.CKR_KEY_SIZE_RANGE, policy: hsmPolicy(policyNonFIPS),
-		remedy: "Use a key of a size that FIPS mode allows; docs/mechanisms.md has them"},
+	refuseKeySizeFIPS: {name: "key-size-fips", code: ck.CKR_KEY_SIZE_RANGE, policy: partitionPolicy(policyPartitionNonFIPS),
+		remedy: "Use a key of a size that FIPS mode allows; docs/mechanisms.md has them. The policy is off, too, as long as HSM policy 12 is"},
 	refuseCallersIV: {name: "callers-iv", code: ck.CKR_MECHANISM_PARAM_INVALID, policy: hsmPolicy(policyNonFIPS),
 		remedy: "Give no IV (pIv null, ulIvLen 0): the HSM makes one of 16 bytes and puts it behind the tag; make room for it"},
 	refuseIndigestible: {name: "not-digestible", code: ck.CKR_KEY_INDIGESTIBLE,
@@ -269,6 +286,37 @@ var refusalTable = [numRefusals]refusalRow{
 		remedy: "Ask for it to be replaced, or leave it"},
 	refuseNotCloned: {name: "not-cloned", code: ck.CKR_OPERATION_NOT_ALLOWED,
 		remedy: "Make it a token object first, with C_CopyObject"},
+
+	refuseKorean: {name: "korean-algorithms", code: ck.CKR_MECHANISM_INVALID, policy: hsmPolicy(policyKorean),
+		remedy: "Use another mechanism, or have the HSM SO switch the policy on"},
+	refuseRawRSA: {name: "raw-rsa", code: ck.CKR_MECHANISM_INVALID, policy: partitionPolicy(policyRawRSA),
+		remedy: "Use a mechanism with a padding, such as CKM_RSA_PKCS_OAEP or CKM_SHA256_RSA_PKCS_PSS"},
+	refuseRSAPKCS: {name: "rsa-pkcs", code: ck.CKR_MECHANISM_INVALID, policy: partitionPolicy(policyRSAPKCS),
+		remedy: "Use CKM_RSA_PKCS_OAEP to encrypt, and to sign a mechanism that hashes, such as CKM_SHA256_RSA_PKCS"},
+	refusePrivateWrap: {name: "private-key-wrapping", code: ck.CKR_KEY_NOT_WRAPPABLE, policy: partitionPolicy(policyPrivateWrap),
+		remedy: "Leave the key in the partition, or clone it; switching the policy on destroys all objects of the partition"},
+	refusePrivateUnwrap: {name: "private-key-unwrapping", code: ck.CKR_KEY_NOT_WRAPPABLE, policy: partitionPolicy(policyPrivateUnwrap),
+		remedy: "Have the Partition SO switch the policy on, or generate the key here"},
+	refuseSecretWrap: {name: "secret-key-wrapping", code: ck.CKR_KEY_NOT_WRAPPABLE, policy: partitionPolicy(policySecretWrap),
+		remedy: "Leave the key in the partition, or clone it; switching the policy on destroys all objects of the partition"},
+	refuseSecretUnwrap: {name: "secret-key-unwrapping", code: ck.CKR_KEY_NOT_WRAPPABLE, policy: partitionPolicy(policySecretUnwrap),
+		remedy: "Have the Partition SO switch the policy on, or generate the key here"},
+	refuseDigestKey: {name: "digest-key", code: ck.CKR_KEY_INDIGESTIBLE, policy: partitionPolicy(policyDigestKey),
+		remedy: "Do without the digest of a key; switching the policy on destroys all objects of the partition"},
+	refuseMultipurpose: {name: "multipurpose-key", code: ck.CKR_TEMPLATE_INCONSISTENT, policy: partitionPolicy(policyMultipurpose),
+		remedy: "Give the key one purpose, and set the other usage attributes to false in its template"},
+	refuseChangeAttributes: {name: "changing-attributes", code: ck.CKR_ATTRIBUTE_READ_ONLY, policy: partitionPolicy(policyChangeAttributes),
+		remedy: "Make the key anew with the attribute as it shall be"},
+	refuseNonLocalSigning: {name: "non-local-signing", code: ck.CKR_KEY_FUNCTION_NOT_PERMITTED, policy: partitionPolicy(policyNonLocalSigning),
+		remedy: "Sign with a key that was generated here, whose CKA_LOCAL is true"},
+	refuseUnconfirmed: {name: "unconfirmed-signature", code: ck.CKR_KEY_FUNCTION_NOT_PERMITTED, policy: partitionPolicy(policySignUnconfirmed),
+		remedy: "Import the key with its CKA_PUBLIC_EXPONENT, without which a signature cannot be verified"},
+	refuseCBCPadWrap: {name: "small-key-wrapped", code: ck.CKR_KEY_SIZE_RANGE, policy: partitionPolicy(policyCBCPadAny),
+		remedy: "Wrap small keys with CKM_AES_KEY_WRAP_KWP or another mechanism that authenticates"},
+	refuseCBCPadUnwrap: {name: "small-key-unwrapped", code: ck.CKR_WRAPPED_KEY_LEN_RANGE, policy: partitionPolicy(policyCBCPadAny),
+		remedy: "Wrap small keys with CKM_AES_KEY_WRAP_KWP or another mechanism that authenticates"},
+	refuseDates: {name: "key-dates", code: ck.CKR_KEY_NOT_ACTIVE, policy: partitionPolicy(policyDates),
+		remedy: "Use the key from its CKA_START_DATE to its CKA_END_DATE, in UTC, or change the dates"},
 }
 
 // deny is the error of a rule; the text says what was refused, to whom.

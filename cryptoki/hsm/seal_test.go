@@ -116,3 +116,33 @@ func FuzzMetadata(f *testing.F) {
 		}
 	})
 }
+
+// The vector of docs/FORMAT.md for the keys of private objects; without a salt
+// they are made of the partition key itself, as they used to be.
+func TestObjectKeys(t *testing.T) {
+	var key, salt []byte
+	for i := range byte(32) {
+		key, salt = append(key, i), append(salt, 32+i)
+	}
+	for _, c := range []struct {
+		salt []byte
+		term string
+	}{{salt, "2ede284e7707c38613ee31b1d507e2c4"}, {nil, ""}} {
+		p := &partition{state: partitionState{ObjectSalt: c.salt}}
+		keys, err := p.objectKeys(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.term == "" {
+			old, err := newSpaceKeys(key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			term := old.term(ck.CKA_LABEL, []byte("label"))
+			c.term = hex.EncodeToString(term[:])
+		}
+		if term := keys.term(ck.CKA_LABEL, []byte("label")); hex.EncodeToString(term[:]) != c.term {
+			t.Errorf("salt %x: term %x, want %s", c.salt, term, c.term)
+		}
+	}
+}

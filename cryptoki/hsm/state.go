@@ -215,7 +215,7 @@ func (h *HSM) restore(ctx context.Context, s *session, one *savedOperation, q *p
 	if err != nil {
 		return nil, err
 	}
-	if _, err := h.mechanismFor(&ck.Mechanism{Type: one.Mechanism, Param: param}, use(one.Kind)); err != nil {
+	if _, err := h.mechanismFor(s.part, &ck.Mechanism{Type: one.Mechanism, Param: param}, use(one.Kind)); err != nil {
 		return nil, err // FIPS mode may have come in between
 	}
 	key, err := h.restoreKey(ctx, s, row, one, q, param)
@@ -265,7 +265,7 @@ func (h *HSM) restoreKey(ctx context.Context, s *session, row *engine.Mechanism,
 	if string(key.bytes(ck.CKA_UNIQUE_ID)) != string(one.Key) {
 		return nil, ck.CKR_KEY_CHANGED
 	}
-	return key, h.checkUse(row, use(one.Kind), key, param)
+	return key, h.checkUse(s.part, row, use(one.Kind), key, param)
 }
 
 func (one *savedOperation) restoreParam(row *engine.Mechanism) (any, error) {

@@ -25,7 +25,7 @@ func newStorageHSM(t *testing.T, storage, licensed uint64) (*testHost, *HSM, ck.
 	must(t, h, &p11.InitHSM{Label: "hsm", PIN: []byte(hsmSOPIN), Storage: &storage})
 	s := open(t, h, p11.AdminSlot, true)
 	must(t, h, &p11.Login{Session: s, User: ck.CKU_SO, PIN: []byte(hsmSOPIN)})
-	must(t, h, &p11.SetHSMPolicy{Session: s, ID: policyMaxPartitions, Value: licensed})
+	must(t, h, &p11.SetHSMPolicy{Session: s, Policies: []p11.PolicySetting{{ID: policyMaxPartitions, Value: licensed}}})
 	return host, h, s
 }
 

@@ -71,7 +71,7 @@ func (h *HSM) plan(s *session, d *draft) (*schema, attrList, error) {
 		return nil, nil, err
 	}
 	if d.origin == originCreate && isSecretKind(sch.class) {
-		if err := h.behaviour.Load().plaintext.admits(l, h.fipsMode.Load()); err != nil {
+		if err := h.behaviour.Load().plaintext.admits(l, s.part.fips()); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -83,6 +83,9 @@ func (h *HSM) plan(s *session, d *draft) (*schema, attrList, error) {
 	}
 	full := append(attrList{}, l...)
 	h.setDefaults(s, sch, d.origin, &full)
+	if err := s.part.policies.Load().mayServe(sch.class, full); err != nil {
+		return nil, nil, err
+	}
 	return sch, l, s.mayMake(d.origin, sch.class, full.bool(ck.CKA_TOKEN), full.bool(ck.CKA_PRIVATE))
 }
 
@@ -485,7 +488,7 @@ func (d *draft) copyOf(s *session) (*object, error) {
 		return nil, denyFor(refuseNotCopyable, ck.CKA_COPYABLE, "CKA_COPYABLE is false")
 	}
 	role, _ := s.acting()
-	l, err := base.withChanges(originCopy, role, d.template)
+	l, err := base.withChanges(originCopy, role, s.part.policies.Load(), d.template)
 	if err != nil {
 		return nil, err
 	}
@@ -507,11 +510,11 @@ func (d *draft) copyOf(s *session) (*object, error) {
 }
 
 // changed is the attributes of o after C_SetAttributeValue (section 5.7.6).
-func (o *object) changed(role p11.Role, template []ck.Attribute) (flat, error) {
+func (o *object) changed(role p11.Role, policies *settings, template []ck.Attribute) (flat, error) {
 	if !o.bool(ck.CKA_MODIFIABLE) {
 		return nil, denyFor(refuseNotModifiable, ck.CKA_MODIFIABLE, "CKA_MODIFIABLE is false")
 	}
-	l, err := o.withChanges(originModify, role, template)
+	l, err := o.withChanges(originModify, role, policies, template)
 	if err != nil {
 		return nil, err
 	}
@@ -524,7 +527,7 @@ func (o *object) changed(role p11.Role, template []ck.Attribute) (flat, error) {
 }
 
 // withChanges applies a template to the attributes of o.
-func (o *object) withChanges(from origin, role p11.Role, template []ck.Attribute) (attrList, error) {
+func (o *object) withChanges(from origin, role p11.Role, policies *settings, template []ck.Attribute) (attrList, error) {
 	changes, err := canonicalList(template)
 	if err != nil {
 		return nil, err
@@ -537,12 +540,15 @@ func (o *object) withChanges(from origin, role p11.Role, template []ck.Attribute
 		if err := o.mayBecome(role, a); err != nil {
 			return nil, err
 		}
+		if err := policies.mayChange(o, a); err != nil {
+			return nil, err
+		}
 		if a.Type == ck.CKA_PUBLIC_KEY_INFO && len(a.Value) == 0 {
 			continue // "MAY be empty" (section 4.9); ours is not
 		}
 		l.put(a)
 	}
-	return l, nil
+	return l, policies.mayServe(o.class, l)
 }
 
 // mayBecome says whether an attribute that can change may change to this.

@@ -162,7 +162,8 @@ func (h *HSM) handleInitToken(ctx context.Context, q *p11.InitToken, _ *p11.None
 	if p.admin() {
 		return fmt.Errorf("the HSM itself is initialised by its own command: %w", ck.CKR_FUNCTION_NOT_SUPPORTED)
 	}
-	if err := h.checkPIN(p, q.PIN); err != nil {
+	least, err := h.checkInit(p, q)
+	if err != nil {
 		return err
 	}
 	if q.Domain != nil {
@@ -201,20 +202,38 @@ func (h *HSM) handleInitToken(ctx context.Context, q *p11.InitToken, _ *p11.None
 			return err
 		}
 	}
-	least, _ := h.pinLengths(p)
-	return h.initPartition(ctx, p.space, label, q.PIN, least, q.Domain)
+	return h.initPartition(ctx, p.space, label, q, least)
+}
+
+// checkInit judges the policies that an initialisation sets, and the PIN by
+// them, before anything is destroyed. It returns the least length of PINs.
+func (h *HSM) checkInit(p *partition, q *p11.InitToken) (int, error) {
+	s := p.policies.Load()
+	if q.Policies != nil {
+		state := p.stateNow()
+		h.mu.RLock()
+		info := h.info
+		h.mu.RUnlock()
+		c := state.firstPolicies(&info, q.Policies)
+		if err := c.err(); err != nil {
+			return 0, err
+		}
+		s = c.after()
+	}
+	least := 255 - int(s[policyMinPIN])
+	return least, h.profile().checkPIN(q.PIN, least, int(s[policyMaxPIN]))
 }
 
 // initPartition gives an empty partition its SO, its label, its key and, unless
 // it is nil, its cloning domain.
-func (h *HSM) initPartition(ctx context.Context, space store.Space, label string, pin []byte, least int, domain []byte) error {
+func (h *HSM) initPartition(ctx context.Context, space store.Space, label string, q *p11.InitToken, least int) error {
 	secret := randomBytes(32)
 	defer clear(secret)
-	so, err := h.newRoleState(space, p11.RolePartitionSO, pin, least, secret)
+	so, err := h.newRoleState(space, p11.RolePartitionSO, q.PIN, least, secret)
 	if err != nil {
 		return err
 	}
-	wrap, err := wrapDomain(domain, secret)
+	wrap, err := wrapDomain(q.Domain, secret)
 	if err != nil {
 		return err
 	}
@@ -234,6 +253,13 @@ func (h *HSM) initPartition(ctx context.Context, space store.Space, label string
 		if s.Initialized || s.Wiping {
 			return fmt.Errorf("another process initialised or zeroized the token meanwhile: %w", ck.CKR_DEVICE_REMOVED)
 		}
+		if q.Policies != nil {
+			c := s.firstPolicies(&m.hsm, q.Policies)
+			if err := c.err(); err != nil {
+				return err
+			}
+			s.Policies, s.Destructive = c.merged(nil), c.directions()
+		}
 		s.Initialized, s.Label, s.Epoch, s.Domain = true, label, randomBytes(16), wrap
 		if err := h.replaceMeta(tx, 0, kindPartition, &s.record, s); err != nil {
 			return err
@@ -247,12 +273,12 @@ func (h *HSM) initPartition(ctx context.Context, space store.Space, label string
 }
 
 func (h *HSM) handleGetMechanismList(_ context.Context, q *p11.GetMechanismList, r *p11.MechanismList) error {
-	if _, err := h.partition(q.Slot); err != nil {
+	p, err := h.partition(q.Slot)
+	if err != nil {
 		return err
 	}
-	fips := h.fipsMode.Load()
 	for _, m := range h.behaviour.Load().listed() {
-		if row, _ := h.findMechanism(m.Type); row.FIPS || !fips {
+		if row, err := h.findMechanism(p, m.Type); err == nil && h.permits(p, row) == nil {
 			r.Mechanisms = append(r.Mechanisms, m.Type)
 		}
 	}
@@ -260,20 +286,19 @@ func (h *HSM) handleGetMechanismList(_ context.Context, q *p11.GetMechanismList,
 }
 
 func (h *HSM) handleGetMechanismInfo(_ context.Context, q *p11.GetMechanismInfo, r *ck.MechanismInfo) error {
-	if _, err := h.partition(q.Slot); err != nil {
-		return err
-	}
-	m, err := h.findMechanism(q.Type)
+	p, err := h.partition(q.Slot)
 	if err != nil {
 		return err
 	}
-	switch fips := h.fipsMode.Load(); {
-	case fips && !m.FIPS:
-		return deny(refuseMechanismFIPS, "FIPS mode does not allow %v", q.Type)
-	case fips:
+	m, err := h.findMechanism(p, q.Type)
+	if err != nil {
+		return err
+	}
+	if err := h.permits(p, m); err != nil {
+		return err
+	}
+	if *r = m.Info(); p.fips() {
 		*r = m.ApprovedInfo()
-	default:
-		*r = m.Info()
 	}
 	r.Flags |= h.behaviour.Load().info.mechanismFlags
 	return nil

@@ -66,54 +66,61 @@ var producing = [numUses]bool{
 }
 
 // mechanismFor finds the row of a mechanism that has the use, and may be used
-// so.
-func (h *HSM) mechanismFor(m *ck.Mechanism, u use) (*engine.Mechanism, error) {
+// so on p.
+func (h *HSM) mechanismFor(p *partition, m *ck.Mechanism, u use) (*engine.Mechanism, error) {
 	if m == nil {
 		return nil, ck.CKR_ARGUMENTS_BAD
 	}
-	row, err := h.findMechanism(m.Type)
+	row, err := h.findMechanism(p, m.Type)
 	if err != nil {
 		return nil, err
 	}
 	if able := useRules[u].able; able == nil || !able(row) {
 		return nil, deny(refuseMechanismFunction, "%v does not serve this function", m.Type)
 	}
-	if h.fipsMode.Load() && !row.Approved(producing[u]) {
-		return nil, deny(refuseMechanismFIPS, "FIPS mode does not allow %v for this function", m.Type)
+	if err := h.permits(p, row); err != nil {
+		return nil, err
 	}
 	if err := checkParam(row, m.Param); err != nil {
 		return nil, err
 	}
+	if !p.fips() {
+		return row, nil
+	}
+	if !row.Approved(producing[u]) {
+		return nil, deny(refuseMechanismFIPS, "FIPS mode does not allow %v for this function", m.Type)
+	}
 	if err := h.checkIV(m, u); err != nil {
 		return nil, err
 	}
-	if h.fipsMode.Load() && useRules[u].attr == 0 { // no key, which checkUse would look at
+	if useRules[u].attr == 0 { // no key, which checkUse would look at
 		if err := approve(row, nil, m.Param, producing[u]); err != nil {
 			return nil, err
 		}
 	}
-	return row, h.proven(row)
+	return row, proven(row)
 }
 
 // findMechanism finds the row of a mechanism in the profile.
-func (h *HSM) findMechanism(t ck.MechanismType) (*engine.Mechanism, error) {
-	p := h.behaviour.Load()
-	if to, ok := p.remap[t]; ok && h.opts.RemapKeyGen && h.fipsMode.Load() {
+func (h *HSM) findMechanism(p *partition, t ck.MechanismType) (*engine.Mechanism, error) {
+	prof := h.behaviour.Load()
+	if to, ok := prof.remap[t]; ok && h.opts.RemapKeyGen && p.fips() {
 		t = to
 	}
-	if row := p.mechanism(t); row != nil {
+	if row := prof.mechanism(t); row != nil {
 		return row, nil
 	}
 	if engine.Find(t) != nil {
-		return nil, deny(refuseMechanismProfile, "the profile %s does not have %v", p.name, t)
+		return nil, deny(refuseMechanismProfile, "the profile %s does not have %v", prof.name, t)
 	}
 	return nil, deny(refuseMechanismUnknown, "unknown mechanism %v", t)
 }
 
-// checkIV refuses the caller's IV where the profile wants the HSM's own.
+// checkIV refuses the caller's IV where the profile wants the HSM's own, in FIPS
+// mode.
 func (h *HSM) checkIV(m *ck.Mechanism, u use) error {
 	chosen, ok := m.Param.(interface{ CallersIV() bool })
-	if ok && producing[u] && h.fipsMode.Load() && h.behaviour.Load().ownIV && chosen.CallersIV() {
+	if ok && producing[u] && h.behaviour.Load().ownIV && chosen.CallersIV() {
 		return deny(refuseCallersIV, "in FIPS mode the HSM makes the IV of %v", m.Type)
 	}
 	return nil
@@ -121,10 +128,7 @@ func (h *HSM) checkIV(m *ck.Mechanism, u use) error {
 
 // proven lets a mechanism prove itself before its first use in FIPS mode (FIPS
 // 140-3, conditional self-tests).
-func (h *HSM) proven(row *engine.Mechanism) error {
-	if !h.fipsMode.Load() {
-		return nil
-	}
+func proven(row *engine.Mechanism) error {
 	if err := row.Proven(); err != nil {
 		return fmt.Errorf("%v fails its self-test (%v): %w", row.Type, err, ck.CKR_DEVICE_ERROR)
 	}
@@ -148,7 +152,7 @@ func checkParam(row *engine.Mechanism, param any) error {
 // checkUse is the one check of whether a key may be used, in the order of
 // precedence that section 5.1.6 gives: type before permission. The codes are
 // those of operations; wrapping and unwrapping rename them.
-func (h *HSM) checkUse(row *engine.Mechanism, u use, key *object, param any) error {
+func (h *HSM) checkUse(p *partition, row *engine.Mechanism, u use, key *object, param any) error {
 	rule := &useRules[u]
 	kt := key.keyType()
 	if !row.Takes(key.class, kt) {
@@ -170,7 +174,10 @@ func (h *HSM) checkUse(row *engine.Mechanism, u use, key *object, param any) err
 	if err := checkAllowed(row.Type, key); err != nil {
 		return err
 	}
-	if !h.fipsMode.Load() {
+	if err := h.checkKeyPolicies(p.policies.Load(), u, key); err != nil {
+		return err
+	}
+	if !p.fips() {
 		return checkSize(row, key.key(), row.Min, row.Max)
 	}
 	if err := checkSize(row, key.key(), row.ApprovedMin(producing[u]), row.Max); err != nil {

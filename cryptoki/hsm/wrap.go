@@ -43,7 +43,7 @@ func (h *HSM) handleWrapKey(ctx context.Context, s *session, q *p11.WrapKey, r *
 	if q.Authenticated {
 		u = useWrapAuthenticated
 	}
-	row, err := h.mechanismFor(q.Mechanism, u)
+	row, err := h.mechanismFor(s.part, q.Mechanism, u)
 	if err != nil {
 		return err
 	}
@@ -55,10 +55,14 @@ func (h *HSM) handleWrapKey(ctx context.Context, s *session, q *p11.WrapKey, r *
 	if err != nil {
 		return err
 	}
-	if err := h.checkUse(row, u, wrapping, q.Mechanism.Param); err != nil {
+	if err := h.checkUse(s.part, row, u, wrapping, q.Mechanism.Param); err != nil {
 		return renamed(err, wrappingKeyCodes)
 	}
 	if err := wrappable(row, wrapping, key); err != nil {
+		return err
+	}
+	policies := s.part.policies.Load()
+	if err := policies.mayWrap(key); err != nil {
 		return err
 	}
 	payload, wipe, err := payloadOf(key)
@@ -66,6 +70,9 @@ func (h *HSM) handleWrapKey(ctx context.Context, s *session, q *p11.WrapKey, r *
 		return err
 	}
 	defer wipe()
+	if row.CBCPad && len(payload) <= smallKey && !policies.on(policyCBCPadAny) {
+		return deny(refuseCBCPadWrap, "a key of %d bytes under CBC with padding", len(payload))
+	}
 	if !q.Out.Query {
 		if err := h.countUse(ctx, s, wrapping); err != nil {
 			return err
@@ -166,7 +173,7 @@ func (h *HSM) handleUnwrapKey(ctx context.Context, s *session, q *p11.UnwrapKey,
 	if q.Authenticated {
 		u = useUnwrapAuthenticated
 	}
-	row, err := h.mechanismFor(q.Mechanism, u)
+	row, err := h.mechanismFor(s.part, q.Mechanism, u)
 	if err != nil {
 		return err
 	}
@@ -174,7 +181,7 @@ func (h *HSM) handleUnwrapKey(ctx context.Context, s *session, q *p11.UnwrapKey,
 	if err != nil {
 		return renamed(err, unwrappingKeyCodes)
 	}
-	if err := h.checkUse(row, u, unwrapping, q.Mechanism.Param); err != nil {
+	if err := h.checkUse(s.part, row, u, unwrapping, q.Mechanism.Param); err != nil {
 		return renamed(err, unwrappingKeyCodes)
 	}
 	if alwaysAuthenticate(unwrapping) {
@@ -186,6 +193,13 @@ func (h *HSM) handleUnwrapKey(ctx context.Context, s *session, q *p11.UnwrapKey,
 	}
 	if err := h.behaviour.Load().wantsLength(d, length); err != nil {
 		return err
+	}
+	policies := s.part.policies.Load()
+	if err := policies.mayUnwrap(d.class); err != nil {
+		return err
+	}
+	if row.CBCPad && len(q.Wrapped) <= smallWrapped && !policies.on(policyCBCPadAny) {
+		return deny(refuseCBCPadUnwrap, "a wrapped key of %d bytes under CBC with padding", len(q.Wrapped))
 	}
 	if err := h.precheck(ctx, s, d); err != nil {
 		return err

@@ -41,29 +41,38 @@ func (h *HSM) destroyAll(ctx context.Context, d destruction, change func(*hsmSta
 		if err != nil {
 			return err
 		}
-		if err := h.bury(tx, m); err != nil {
+		if err := h.destroyIn(tx, m, d); err != nil {
 			return err
 		}
-		for i := range m.parts {
-			m.parts[i].Removing = true
-			if err := h.destroyKeys(tx, &m.parts[i]); err != nil {
-				return err
-			}
-		}
-		if err := h.destroyRoles(tx, d); err != nil {
-			return err
-		}
-		d.apply(&m.hsm)
 		if change != nil {
 			change(&m.hsm)
 		}
-		m.hsm.Unclean = randomBytes(8)
 		return h.replaceMeta(tx, 0, kindHSM, &m.hsm.record, &m.hsm)
 	})
 	if err != nil {
 		return storeError(err)
 	}
 	return h.clean(ctx)
+}
+
+// destroyIn destroys all partitions and what else d says in a transaction, which
+// then has to store the record of the HSM.
+func (h *HSM) destroyIn(tx store.Tx, m *metaState, d destruction) error {
+	if err := h.bury(tx, m); err != nil {
+		return err
+	}
+	for i := range m.parts {
+		m.parts[i].Removing = true
+		if err := h.destroyKeys(tx, &m.parts[i]); err != nil {
+			return err
+		}
+	}
+	if err := h.destroyRoles(tx, d); err != nil {
+		return err
+	}
+	d.apply(&m.hsm)
+	m.hsm.Unclean = randomBytes(8)
+	return nil
 }
 
 // destroyRoles deletes those roles of the HSM that d takes away, and with the HSM
@@ -134,16 +143,30 @@ func (h *HSM) handleZeroizePartition(ctx context.Context, s *session, _ *p11.Zer
 }
 
 // destroyKeys makes the contents of a partition unreadable: the roles, which
-// hold the partition key, the logins that processes share, and the salt of the public objects' keys go. The
-// objects themselves are deleted later, by clean.
+// hold the partition key, go, and the keys of objects. The objects themselves
+// are deleted later, by clean.
 func (h *HSM) destroyKeys(tx store.Tx, s *partitionState) error {
-	for _, kind := range []store.Kind{kindRole, kindAccess} {
-		if err := deleteAll(tx, spaceOf(s.Number), kind); err != nil {
-			return err
-		}
+	if err := deleteAll(tx, spaceOf(s.Number), kindRole); err != nil {
+		return err
 	}
-	s.Initialized, s.Label, s.Wiping = false, "", true
-	s.Epoch, s.Salt, s.Domain = randomBytes(16), randomBytes(32), nil
+	s.Initialized, s.Label, s.Domain = false, "", nil
+	return h.eraseObjects(tx, s)
+}
+
+// eraseObjects makes the objects of a partition unreadable, public and private,
+// and leaves the roles: the salts go that the objects' keys are made with, and
+// the logins that processes share, as all sessions end. The objects are deleted
+// later, by clean, which tells them by their references from those that come
+// after.
+func (h *HSM) eraseObjects(tx store.Tx, s *partitionState) (err error) {
+	if err := deleteAll(tx, spaceOf(s.Number), kindAccess); err != nil {
+		return err
+	}
+	if s.WipedTo, err = tx.NewRef(); err != nil {
+		return err
+	}
+	s.Wiping, s.Epoch = true, randomBytes(16)
+	s.Salt, s.ObjectSalt = randomBytes(32), randomBytes(32)
 	return h.replaceMeta(tx, 0, kindPartition, &s.record, s)
 }
 
@@ -237,16 +260,11 @@ func (h *HSM) wipe(ctx context.Context, space store.Space, epoch []byte) error {
 			}
 			left := batch
 			for _, kind := range []store.Kind{kindPrivateObject, kindPublicObject} {
-				recs, err := tx.List(space, kind, 0, left)
+				n, err := wipeSome(tx, s, kind, left)
 				if err != nil {
 					return err
 				}
-				for _, r := range recs {
-					if err := tx.Delete(r.Ref, r.Version); err != nil {
-						return err
-					}
-				}
-				if left -= len(recs); left == 0 {
+				if left -= n; left == 0 {
 					return nil // there may be more
 				}
 			}
@@ -258,6 +276,23 @@ func (h *HSM) wipe(ctx context.Context, space store.Space, epoch []byte) error {
 		}
 	}
 	return nil
+}
+
+// wipeSome deletes some records of a kind, at most limit, and tells how many.
+func wipeSome(tx store.Tx, s *partitionState, kind store.Kind, limit int) (int, error) {
+	recs, err := tx.List(spaceOf(s.Number), kind, 0, limit)
+	if err != nil {
+		return 0, err
+	}
+	for i, r := range recs {
+		if s.WipedTo != 0 && r.Ref > s.WipedTo {
+			return i, nil // it came after
+		}
+		if err := tx.Delete(r.Ref, r.Version); err != nil {
+			return i, err
+		}
+	}
+	return len(recs), nil
 }
 
 // beingWiped reports whether a partition is still as it was when its keys were

@@ -132,6 +132,11 @@ type (
 		// Domain is the cloning domain of the HSM's own administration; nil
 		// for none.
 		Domain []byte
+		// Policies are those of the HSM that are to differ from the
+		// profile's; nil leaves them as they are. A value that destroys the
+		// partitions that an HSM without an SO has needs Destroy.
+		Policies []PolicySetting
+		Destroy  bool
 	}
 	// ZeroizeHSM destroys the HSM SO and all partitions. Policies and the
 	// Auditor stay. Whoever can write the store may call it, for he could
@@ -144,20 +149,72 @@ type (
 	// ZeroizePartition destroys all that is in a partition, its roles included;
 	// its Partition SO asks for it.
 	ZeroizePartition struct{ Session ck.SessionHandle }
-	// ListHSMPolicies asks for the policies of the HSM.
+	// ListHSMPolicies asks for the capabilities and policies of the HSM.
 	ListHSMPolicies struct{}
-	// PolicyList is its reply, in the order of the ids.
+	// ListPartitionPolicies asks for those of the partition in a slot.
+	ListPartitionPolicies struct{ Slot ck.SlotID }
+	// PolicyList is the reply, in the order of the ids.
 	PolicyList struct{ Policies []PolicyInfo }
-	// PolicyInfo is one policy and its setting; off is 0, on is 1.
+	// PolicyInfo is a capability, which is what there can be, with the policy
+	// that says how it is set. Off is 0, on is 1.
 	PolicyInfo struct {
-		ID    uint64
-		Text  string
-		Value uint64
+		ID         uint64
+		Capability string
+		Greatest   uint64 // value of the capability; no policy has a greater one
+		Least      uint64
+		Text       string // of the policy; empty where there is nothing to set
+		Value      uint64 // in force, after whatever else binds it
+		Default    uint64
+		Number     bool // a number rather than off and on
+		Settable   bool // somebody can change it
+		// OffOn and OnOff say that a change in this direction destroys: of the
+		// HSM all partitions, of a partition its objects.
+		OffOn, OnOff bool
 	}
-	// SetHSMPolicy changes a policy of the HSM.
-	SetHSMPolicy struct {
-		Session   ck.SessionHandle
+	// PolicySetting is a value that a policy is to have.
+	PolicySetting struct {
 		ID, Value uint64
+		// OffOn and OnOff make later changes in this direction destructive
+		// where they would not be; at initialisations of partitions only.
+		OffOn, OnOff bool
+	}
+	// SetHSMPolicy changes policies of the HSM: all of them or none. Changes
+	// that destroy need Destroy; without it they are CKR_DATA_INVALID.
+	SetHSMPolicy struct {
+		Session  ck.SessionHandle
+		Policies []PolicySetting
+		Destroy  bool
+	}
+	// SetPartitionPolicy changes policies of the session's partition likewise.
+	// A change that destroys ends all sessions of the partition.
+	SetPartitionPolicy struct {
+		Session  ck.SessionHandle
+		Policies []PolicySetting
+		Destroy  bool
+	}
+	// CheckHSMPolicies asks what SetHSMPolicy would say; with New, what an
+	// initialisation with the profile would.
+	CheckHSMPolicies struct {
+		New      bool
+		Profile  string
+		Policies []PolicySetting
+	}
+	// CheckPartitionPolicies asks the same of a partition.
+	CheckPartitionPolicies struct {
+		Slot     ck.SlotID
+		New      bool
+		Policies []PolicySetting
+	}
+	// PolicyVerdicts is the reply: a verdict for each setting, and whether the
+	// change destroys.
+	PolicyVerdicts struct {
+		Verdicts []PolicyVerdict
+		Destroys bool
+	}
+	// PolicyVerdict is CKR_OK, or why a policy cannot be set so.
+	PolicyVerdict struct {
+		RV   ck.RV
+		Text string
 	}
 	// Storage is an account in bytes, of a partition or of the HSM. Total and
 	// Free are 0 where there is no limit; Overhead is what partitions take

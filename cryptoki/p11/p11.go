@@ -129,6 +129,9 @@ type (
 		PIN    []byte
 		Label  string
 		Domain []byte
+		// Policies are those that are to differ from the profile's; nil leaves
+		// them as they are.
+		Policies []PolicySetting
 	}
 	// InitPIN sets the Crypto Officer's PIN from an SO session.
 	InitPIN struct {

@@ -57,6 +57,10 @@ const (
 	KindZeroizeHSM
 	KindListHSMPolicies
 	KindSetHSMPolicy
+	KindListPartitionPolicies
+	KindSetPartitionPolicy
+	KindCheckHSMPolicies
+	KindCheckPartitionPolicies
 	KindCreatePartition
 	KindDeletePartition
 	KindAcceptRestore
@@ -195,6 +199,11 @@ var Table = [NumKinds]Row{
 	KindBackupArchive:      {KindBackupArchive, "BackupArchive", ChangesNothing},
 	KindRestoreArchive:     {KindRestoreArchive, "RestoreArchive", ChangesToken},
 	KindReadArchive:        {KindReadArchive, "ReadArchive", ChangesNothing},
+
+	KindListPartitionPolicies:  {KindListPartitionPolicies, "ListPartitionPolicies", ChangesNothing},
+	KindSetPartitionPolicy:     {KindSetPartitionPolicy, "SetPartitionPolicy", ChangesToken},
+	KindCheckHSMPolicies:       {KindCheckHSMPolicies, "CheckHSMPolicies", ChangesNothing},
+	KindCheckPartitionPolicies: {KindCheckPartitionPolicies, "CheckPartitionPolicies", ChangesNothing},
 }
 
 // String is the request's name.
@@ -361,6 +370,15 @@ func (*RestoreArchive) returns(ArchiveResult)       {}
 func (*ReadArchive) Kind() Kind                     { return KindReadArchive }
 func (*ReadArchive) returns(ArchiveResult)          {}
 
+func (*ListPartitionPolicies) Kind() Kind              { return KindListPartitionPolicies }
+func (*ListPartitionPolicies) returns(PolicyList)      {}
+func (*SetPartitionPolicy) Kind() Kind                 { return KindSetPartitionPolicy }
+func (*SetPartitionPolicy) returns(None)               {}
+func (*CheckHSMPolicies) Kind() Kind                   { return KindCheckHSMPolicies }
+func (*CheckHSMPolicies) returns(PolicyVerdicts)       {}
+func (*CheckPartitionPolicies) Kind() Kind             { return KindCheckPartitionPolicies }
+func (*CheckPartitionPolicies) returns(PolicyVerdicts) {}
+
 // On is the session of a request that names one: see [OnSession].
 func (q *InitPIN) On() ck.SessionHandle            { return q.Session }
 func (q *SetPIN) On() ck.SessionHandle             { return q.Session }
@@ -418,3 +436,5 @@ func (q *CloneObject) On() ck.SessionHandle        { return q.Session }
 func (q *BackupArchive) On() ck.SessionHandle      { return q.Session }
 func (q *RestoreArchive) On() ck.SessionHandle     { return q.Session }
 func (q *ReadArchive) On() ck.SessionHandle        { return q.Session }
+
+func (q *SetPartitionPolicy) On() ck.SessionHandle { return q.Session }
