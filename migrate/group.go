@@ -3,7 +3,6 @@ package migrate
 import (
 	"bytes"
 	"cmp"
-	"encoding/asn1"
 	"fmt"
 	"slices"
 
@@ -69,8 +68,8 @@ func (o *Object) publicKey() ([]byte, ck.KeyType) {
 			return j.public, j.keyType
 		}
 	case ck.CKO_CERTIFICATE:
-		if c, err := parseCertificate(o.value(ck.CKA_VALUE)); err == nil {
-			return normal(c.TBS.PublicKey.FullBytes)
+		if c, err := ParseCertificate(o.value(ck.CKA_VALUE)); err == nil {
+			return normal(c.PublicKey)
 		}
 	}
 	return nil, 0
@@ -89,25 +88,4 @@ func normal(info []byte) ([]byte, ck.KeyType) {
 		return nil, 0
 	}
 	return same, t
-}
-
-// certificate is RFC 5280, section 4.1. Certificates that break rules of what is
-// in their fields are read all the same: applications may depend on them.
-type certificate struct {
-	TBS struct {
-		Version      int `asn1:"optional,explicit,default:0,tag:0"`
-		SerialNumber asn1.RawValue
-		Algorithm    asn1.RawValue
-		Issuer       asn1.RawValue
-		Validity     asn1.RawValue
-		Subject      asn1.RawValue
-		PublicKey    asn1.RawValue
-	}
-	Algorithm asn1.RawValue
-	Signature asn1.BitString
-}
-
-func parseCertificate(der []byte) (c certificate, err error) {
-	_, err = asn1.Unmarshal(der, &c)
-	return c, err
 }

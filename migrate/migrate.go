@@ -26,6 +26,8 @@ type Object struct {
 	// AnyLabel says that the label does not count when the object is looked for
 	// in the partition.
 	AnyLabel bool
+	// AnyID says the same of the identifier, which was made for the occasion.
+	AnyID bool
 }
 
 // Loss is something that could not be carried.
@@ -176,8 +178,8 @@ func (j *job) present(ctx context.Context) (ck.ObjectHandle, string, error) {
 		return 0, "", err
 	}
 	for _, h := range found {
-		if j.claimed[h] {
-			continue
+		if j.claimed[h] && !j.AnyLabel && !j.AnyID {
+			continue // another object of the source, of which this one is a twin
 		}
 		same, err := j.same(ctx, h)
 		if err != nil {
@@ -202,7 +204,7 @@ func (j *job) likeness() []ck.Attribute {
 		list = append(list, ck.NewULong(ck.CKA_KEY_TYPE, j.keyType))
 	}
 	for _, t := range []ck.AttributeType{ck.CKA_ID, ck.CKA_LABEL, ck.CKA_APPLICATION} {
-		if a := ck.Find(j.Attrs, t); a != nil && !(t == ck.CKA_LABEL && j.AnyLabel) {
+		if a := ck.Find(j.Attrs, t); a != nil && !(t == ck.CKA_LABEL && j.AnyLabel) && !(t == ck.CKA_ID && j.AnyID) {
 			list = append(list, *a)
 		}
 	}

@@ -22,7 +22,7 @@ another copy of it, and the other way round. A key that fails is removed again.
 What is in the partition already is left as it is, so an import that was
 interrupted is simply started again. --dry-run tries everything with objects
 that vanish, and changes nothing.`)
-	cmd.AddCommand(a.importSoftHSMCommand())
+	cmd.AddCommand(a.importSoftHSMCommand(), a.importPKCS12Command(), a.importPEMCommand(), a.importJKSCommand())
 	return cmd
 }
 
@@ -48,6 +48,7 @@ func (a *app) importFlags(cmd *cobra.Command) *importFlags {
 type entry struct {
 	source string // where in the source it is
 	object *migrate.Object
+	of     *migrate.Object // the private key of which it is the public half
 	err    error
 	skip   string
 }
@@ -62,6 +63,7 @@ type importReport struct {
 	Skipped   int             `json:"skipped"`
 	Failed    int             `json:"failed"`
 	Left      int             `json:"left"` // not looked at, after an interruption
+	Remarks   []string        `json:"remarks"`
 	Objects   []importedEntry `json:"objects"`
 }
 
@@ -80,11 +82,15 @@ type importedEntry struct {
 }
 
 // bring imports the entries of a source and reports.
-func (a *app) bring(ctx context.Context, f *importFlags, k *keys, source string, entries []entry) error {
+func (a *app) bring(ctx context.Context, f *importFlags, k *keys, source string, entries []entry, remarks ...string) error {
 	im := &migrate.Importer{Module: k.module, Session: k.session, Rehearse: *f.dry, Mismatched: *f.mismatched}
-	rep := importReport{Source: source, Slot: uint64(k.target.slot), Partition: k.target.info.Label, DryRun: *f.dry, Objects: []importedEntry{}}
+	rep := importReport{Source: source, Slot: uint64(k.target.slot), Partition: k.target.info.Label, DryRun: *f.dry, Objects: []importedEntry{}, Remarks: append([]string{}, remarks...)}
 	p := a.newProgress(*f.shown, "importing")
+	failed := map[*migrate.Object]bool{}
 	for i, e := range entries {
+		if e.of != nil && failed[e.of] {
+			e.skip = "its private key was not imported"
+		}
 		if ctx.Err() != nil {
 			break
 		}
@@ -95,6 +101,7 @@ func (a *app) bring(ctx context.Context, f *importFlags, k *keys, source string,
 			break // what failed may have failed for that; nothing of it is left
 		}
 		rep.add(j)
+		failed[e.object] = j.Status == "failed"
 	}
 	p.stop()
 	rep.Left = len(entries) - len(rep.Objects)
@@ -134,6 +141,11 @@ func (k *keys) carry(ctx context.Context, im *migrate.Importer, e entry, j *impo
 		j.Status, j.Reason = "failed", reason(r.Err)
 	default:
 		j.Status = "imported"
+	}
+	if e.object.AnyID && r.Handle != 0 { // the one it has, not the one it would have got
+		if attrs, err := k.attributes(ctx, r.Handle, ck.CKA_ID); err == nil {
+			j.ID = hex.EncodeToString(value(attrs, ck.CKA_ID))
+		}
 	}
 }
 
@@ -209,6 +221,9 @@ func (a *app) printReport(r *importReport, t target) {
 	a.printEntries("Skipped:", r, "skipped", withReason)
 	a.printEntries("Failed:", r, "failed", withReason)
 	a.printLosses(r)
+	for _, text := range r.Remarks {
+		fmt.Fprintf(a.stdout, "Note: %s.\n", text)
+	}
 	fmt.Fprintf(a.stdout, "%s: %d imported, %d skipped, %d failed.", r.Source, r.Imported, r.Skipped, r.Failed)
 	if r.Left > 0 {
 		fmt.Fprintf(a.stdout, " %d were not looked at.", r.Left)

@@ -24,10 +24,15 @@ func newKeyWishes(cmd *cobra.Command) *keyWishes {
 	w := new(keyWishes)
 	cmd.Flags().StringVar(&w.label, "label", "", "label of the key")
 	cmd.Flags().StringVar(&w.id, "id", "", "identifier of the key (CKA_ID), in `hex`")
+	w.useFlags(cmd)
+	return w
+}
+
+// useFlags adds the flags that say what may be done with keys.
+func (w *keyWishes) useFlags(cmd *cobra.Command) {
 	cmd.Flags().StringSliceVar(&w.usage, "usage", nil, "what the key is for: "+usagesHelp+" (default: as the type suggests)")
 	cmd.Flags().BoolVar(&w.extractable, "extractable", false, "let the key leave the HSM, wrapped under another key")
 	_ = cmd.RegisterFlagCompletionFunc("usage", cobra.FixedCompletions([]string{"sign", "encrypt", "wrap", "derive", "encapsulate"}, cobra.ShellCompDirectiveNoFileComp))
-	return w
 }
 
 // templates are the attributes of long-term keys: kept in the partition, seen

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha1"
-	"crypto/x509"
 	"encoding/asn1"
 	"encoding/base64"
 	"encoding/hex"
@@ -24,6 +23,8 @@ import (
 	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/cryptoki/p11"
 	"github.com/perilune/perilune/engine"
+	"github.com/perilune/perilune/migrate"
+	"github.com/perilune/perilune/migrate/pbe"
 )
 
 // importer is one run of `key import`.
@@ -37,14 +38,21 @@ type importer struct {
 	noPublic bool
 	keyPIN   *pinFlag
 	password []byte // of encrypted keys, once somebody gave it
+	hsm      *migrate.Importer
 }
 
 // importJSON is what `key import --json` tells of a file.
 type importJSON struct {
-	File    string    `json:"file"`
-	Status  string    `json:"status"` // imported, skipped or failed
-	Reason  string    `json:"reason,omitempty"`
-	Objects []keyJSON `json:"objects"`
+	File    string      `json:"file"`
+	Status  string      `json:"status"` // imported, skipped or failed
+	Reason  string      `json:"reason,omitempty"`
+	Objects []provenKey `json:"objects"`
+}
+
+// provenKey is an object that came in; proof says how a key was proven.
+type provenKey struct {
+	keyJSON
+	Proof string `json:"proof,omitempty"`
 }
 
 func (a *app) keyImportCommand() *cobra.Command {
@@ -62,7 +70,8 @@ Encrypted keys must be PKCS #8 with PBES2, as 'openssl pkcs8 -topk8' and
 
 The identifier is the hash of the public key unless --id gives one, so that a
 key, its public half and its certificate find each other. Keys that are in the
-partition already are skipped. The label is the file's name unless --label gives
+partition already are skipped. Each private and secret key is proven by using it,
+and removed again if that fails. The label is the file's name unless --label gives
 one. A private key brings its public half along unless --no-public says not to.`,
 		func(cmd *cobra.Command, args []string) (err error) {
 			ctx := cmd.Context()
@@ -80,6 +89,7 @@ one. A private key brings its public half along unless --no-public says not to.`
 				return err
 			}
 			defer clear(im.password)
+			im.hsm = &migrate.Importer{Module: im.keys.module, Session: im.keys.session}
 			return im.run(ctx, files, *asJSON, *shown)
 		})
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
@@ -203,7 +213,11 @@ func (im *importer) print(list []importJSON) {
 		case "imported":
 			imported = true
 			for _, o := range j.Objects {
-				fmt.Fprintf(im.stdout, "%s: %s\n", printable(j.File), o)
+				line := fmt.Sprintf("%s: %s", printable(j.File), o.keyJSON)
+				if o.Proof != "" {
+					line += ": " + o.Proof
+				}
+				fmt.Fprintln(im.stdout, line)
 			}
 		default:
 			fmt.Fprintf(im.stderr, "%s: %s: %s\n", printable(j.File), j.Status, j.Reason)
@@ -221,28 +235,26 @@ const maxImport = 1 << 20
 var errNoKey = errors.New("there is no key or certificate in it (PEM or DER: PKCS #8, PKCS #1, SEC 1, X.509; for the bytes of a secret key, say its --type)")
 
 func (im *importer) file(ctx context.Context, f importFile) importJSON {
-	j := importJSON{File: f.path, Objects: []keyJSON{}}
+	j := importJSON{File: f.path, Objects: []provenKey{}}
 	items, err := im.load(ctx, f.path)
+	var sets []*objectSet
 	if err == nil {
-		var skipped int
-		for _, item := range items {
-			var made []ck.ObjectHandle
-			if made, err = im.item(ctx, item); err != nil {
+		sets, err = im.objects(items)
+	}
+	if err == nil {
+		j.Status = "skipped"
+		for _, set := range sets {
+			var made []provenKey
+			if made, err = im.set(ctx, set); err != nil {
 				break
 			}
-			if len(made) == 0 {
-				skipped++
+			if len(made) > 0 {
+				j.Status = "imported"
 			}
-			for _, h := range made {
-				o, err := im.keys.described(ctx, h)
-				if err == nil {
-					j.Objects = append(j.Objects, o)
-				}
-			}
+			j.Objects = append(j.Objects, made...)
 		}
-		j.Status = "imported"
-		if err == nil && skipped == len(items) {
-			j.Status, j.Reason = "skipped", "it is in the partition already"
+		if j.Status == "skipped" {
+			j.Reason = "it is in the partition already"
 		}
 	}
 	if errors.Is(err, errNoKey) && !f.listed {
@@ -253,6 +265,35 @@ func (im *importer) file(ctx context.Context, f importFile) importJSON {
 	return j
 }
 
+// set imports an object and what comes with it: all or nothing, so that a file
+// can be tried again. It returns what was not there before.
+func (im *importer) set(ctx context.Context, set *objectSet) (made []provenKey, err error) {
+	for _, o := range set.all() {
+		r := im.hsm.Import(ctx, *o)
+		if err = r.Err; err != nil {
+			break
+		}
+		if r.Status == migrate.Present {
+			continue
+		}
+		var j keyJSON
+		j, err = im.keys.described(ctx, r.Handle)
+		made = append(made, provenKey{j, r.Proof})
+		if err != nil {
+			made[len(made)-1].Handle = uint64(r.Handle)
+			break
+		}
+	}
+	if err == nil {
+		return made, nil
+	}
+	for _, m := range made {
+		_, undo := p11.Call(context.WithoutCancel(ctx), im.keys.module, &p11.DestroyObject{Session: im.keys.session, Object: ck.ObjectHandle(m.Handle)})
+		err = errors.Join(err, undo)
+	}
+	return nil, err
+}
+
 // item is one key or certificate from a file.
 type item struct {
 	class   ck.ObjectClass
@@ -261,6 +302,13 @@ type item struct {
 	values  []ck.Attribute // that make the object
 	public  []ck.Attribute // that make the public half of a private key
 	spki    []byte
+	id      []byte // that the source gives it
+	knot    []byte // ties a key to its certificate, and is no identifier
+	alias   string // its name in the source
+	source  string // where in the source it is
+	trusted bool   // a certificate that the source trusts for itself
+	err     error  // why it cannot be read
+	lost    []migrate.Loss
 }
 
 // load reads what is in a file.
@@ -283,7 +331,7 @@ func (im *importer) load(ctx context.Context, path string) ([]item, error) {
 		return nil, err
 	}
 	for i := range items {
-		items[i].label = label
+		items[i].label, items[i].id = label, im.id
 	}
 	return items, nil
 }
@@ -398,7 +446,7 @@ func (im *importer) der(ctx context.Context, path string, data []byte) (item, er
 	if _, err := engine.PrivateKeyAlgorithm(data); err == nil {
 		return privateItem(data)
 	}
-	if isPBES2(data) {
+	if isEncrypted(data) {
 		return im.encrypted(ctx, path, data)
 	}
 	if der, err := wrapSEC1(data); err == nil {
@@ -416,9 +464,23 @@ func (im *importer) der(ctx context.Context, path string, data []byte) (item, er
 	return item{}, errNoKey
 }
 
+// encryptedKeyInfo is EncryptedPrivateKeyInfo (RFC 5958, section 3).
+type encryptedKeyInfo struct {
+	Algorithm pbe.Algorithm
+	Data      []byte
+}
+
+// isEncrypted tells an encrypted key by its algorithm.
+func isEncrypted(der []byte) bool {
+	var info encryptedKeyInfo
+	rest, err := asn1.Unmarshal(der, &info)
+	return err == nil && len(rest) == 0 && pbe.Known(info.Algorithm.OID)
+}
+
 func (im *importer) encrypted(ctx context.Context, path string, der []byte) (item, error) {
-	if !isPBES2(der) {
-		return item{}, errPBES2
+	var info encryptedKeyInfo
+	if rest, err := asn1.Unmarshal(der, &info); err != nil || len(rest) > 0 {
+		return item{}, pbe.ErrScheme
 	}
 	if im.password == nil {
 		var err error
@@ -427,9 +489,12 @@ func (im *importer) encrypted(ctx context.Context, path string, der []byte) (ite
 			return item{}, err
 		}
 	}
-	plain, err := openPBES2(der, im.password)
+	plain, err := pbe.Open(info.Algorithm, im.password, info.Data)
 	if err != nil {
 		return item{}, err
+	}
+	if _, err := engine.PrivateKeyAlgorithm(plain); err != nil {
+		return item{}, pbe.ErrPassword
 	}
 	return privateItem(plain)
 }
@@ -491,63 +556,87 @@ func hasAlgorithm(oid string) bool {
 }
 
 func certificateItem(der []byte) (item, error) {
-	c, err := x509.ParseCertificate(der)
-	if err != nil {
-		return item{}, fmt.Errorf("the certificate is damaged: %w", err)
-	}
-	serial, err := asn1.Marshal(c.SerialNumber)
+	c, err := migrate.ParseCertificate(der)
 	if err != nil {
 		return item{}, err
 	}
-	return item{class: ck.CKO_CERTIFICATE, spki: c.RawSubjectPublicKeyInfo, values: []ck.Attribute{
+	return item{class: ck.CKO_CERTIFICATE, spki: c.PublicKey, values: []ck.Attribute{
 		ck.NewULong(ck.CKA_CERTIFICATE_TYPE, ck.CKC_X_509),
-		ck.NewBytes(ck.CKA_SUBJECT, c.RawSubject),
-		ck.NewBytes(ck.CKA_ISSUER, c.RawIssuer),
-		ck.NewBytes(ck.CKA_SERIAL_NUMBER, serial),
+		ck.NewBytes(ck.CKA_SUBJECT, c.Subject),
+		ck.NewBytes(ck.CKA_ISSUER, c.Issuer),
+		ck.NewBytes(ck.CKA_SERIAL_NUMBER, c.SerialNumber),
 		ck.NewBytes(ck.CKA_VALUE, der),
 		ck.NewBytes(ck.CKA_START_DATE, []byte(c.NotBefore.UTC().Format("20060102"))),
 		ck.NewBytes(ck.CKA_END_DATE, []byte(c.NotAfter.UTC().Format("20060102"))),
 	}}, nil
 }
 
-// item makes the objects of one key or certificate; none if it is there already.
-func (im *importer) item(ctx context.Context, it item) ([]ck.ObjectHandle, error) {
-	id := im.id
+// objectSet is an object to import, and what comes with it: the public half of a
+// private key, which is made of it.
+type objectSet struct {
+	main, half *migrate.Object
+	source     string
+}
+
+func (s *objectSet) all() []*migrate.Object {
+	if s.half == nil {
+		return []*migrate.Object{s.main}
+	}
+	return []*migrate.Object{s.main, s.half}
+}
+
+// objects are what is to be made of the items of one source, in order.
+func (im *importer) objects(items []item) ([]*objectSet, error) {
+	sets := map[*migrate.Object]*objectSet{}
+	var mains []*migrate.Object
+	for _, it := range items {
+		set, err := im.objectSet(it)
+		if err != nil {
+			return nil, err
+		}
+		mains, sets[set.main] = append(mains, set.main), set
+	}
+	migrate.Arrange(mains)
+	var list []*objectSet
+	for _, o := range mains {
+		list = append(list, sets[o])
+	}
+	return list, nil
+}
+
+func (im *importer) objectSet(it item) (*objectSet, error) {
+	id := it.id
 	if id == nil {
 		id = it.identifier()
 	}
-	if id == nil { // a secret key tells nothing of itself
+	anyID := id == nil
+	if anyID { // a secret key tells nothing of itself
 		id = newID()
-	}
-	if there, err := im.isThere(ctx, it, id); err != nil || there {
-		return nil, err
 	}
 	public, private, err := im.templates(it, id)
 	if err != nil {
 		return nil, err
 	}
+	template := private
 	if it.class == ck.CKO_PUBLIC_KEY || it.class == ck.CKO_CERTIFICATE {
-		h, err := im.create(ctx, it.class, it.keyType, public, it.values)
-		return []ck.ObjectHandle{h}, err
+		template = public
 	}
-	h, err := im.create(ctx, it.class, it.keyType, private, it.values)
-	if err != nil {
-		return nil, err
+	set := &objectSet{main: newObject(it.class, it.keyType, template, it.values), source: it.source}
+	set.main.Lost, set.main.AnyID = it.lost, anyID
+	set.main.AnyLabel = it.class != ck.CKO_SECRET_KEY
+	if it.public != nil && !im.noPublic {
+		set.half = newObject(ck.CKO_PUBLIC_KEY, it.keyType, public, it.public)
+		set.half.AnyLabel = true
 	}
-	made := []ck.ObjectHandle{h}
-	if it.public == nil || im.noPublic {
-		return made, nil
+	return set, nil
+}
+
+func newObject(class ck.ObjectClass, t ck.KeyType, template, values []ck.Attribute) *migrate.Object {
+	all := []ck.Attribute{ck.NewULong(ck.CKA_CLASS, class)}
+	if class != ck.CKO_CERTIFICATE {
+		all = append(all, ck.NewULong(ck.CKA_KEY_TYPE, t))
 	}
-	if there, err := im.isThere(ctx, item{class: ck.CKO_PUBLIC_KEY, keyType: it.keyType}, id); err != nil || there {
-		return made, err
-	}
-	pub, err := im.create(ctx, ck.CKO_PUBLIC_KEY, it.keyType, public, it.public)
-	if err != nil {
-		// All or nothing: a file can be tried again.
-		_, undo := p11.Call(context.WithoutCancel(ctx), im.keys.module, &p11.DestroyObject{Session: im.keys.session, Object: h})
-		return nil, errors.Join(err, undo)
-	}
-	return append(made, pub), nil
+	return &migrate.Object{Attrs: slices.Concat(all, template, values)}
 }
 
 // identifier is the hash of the public key (RFC 5280, section 4.2.1.2); a secret
@@ -559,19 +648,6 @@ func (it item) identifier() []byte {
 	}
 	sum := sha1.Sum(info.Key.Bytes)
 	return sum[:]
-}
-
-// isThere looks for an object of the same class and identifier.
-func (im *importer) isThere(ctx context.Context, it item, id []byte) (bool, error) {
-	if len(id) == 0 {
-		return false, nil
-	}
-	template := []ck.Attribute{ck.NewBool(ck.CKA_TOKEN, true), ck.NewULong(ck.CKA_CLASS, it.class), ck.NewBytes(ck.CKA_ID, id)}
-	if it.class == ck.CKO_CERTIFICATE {
-		template = append(template, ck.NewBytes(ck.CKA_VALUE, value(it.values, ck.CKA_VALUE)))
-	}
-	found, err := im.keys.find(ctx, template)
-	return len(found) > 0, err
 }
 
 // templates are the attributes beside those that make the object.
@@ -587,16 +663,6 @@ func (im *importer) templates(it item, id []byte) (public, private []ck.Attribut
 		return nil, nil, fmt.Errorf("the program does not know keys of type %s", it.keyType)
 	}
 	return im.wishes.templates(*kind, id, it.label)
-}
-
-func (im *importer) create(ctx context.Context, class ck.ObjectClass, t ck.KeyType, template, values []ck.Attribute) (ck.ObjectHandle, error) {
-	all := []ck.Attribute{ck.NewULong(ck.CKA_CLASS, class)}
-	if class != ck.CKO_CERTIFICATE {
-		all = append(all, ck.NewULong(ck.CKA_KEY_TYPE, t))
-	}
-	all = append(append(all, template...), values...)
-	r, err := p11.Call(ctx, im.keys.module, &p11.CreateObject{Session: im.keys.session, Template: all})
-	return r.Object, err
 }
 
 // Forms of private keys that are put into a PKCS #8 envelope. The HSM checks

@@ -92,8 +92,10 @@ func newStory(t *testing.T, e *testscript.Env) error {
 	e.Setenv("PERILUNE_CONF", conf)
 	e.Setenv("PERILUNE_HOME", filepath.Join(e.WorkDir, "home"))
 	e.Setenv("TZ", "UTC")
-	if err := os.CopyFS(filepath.Join(e.WorkDir, "softhsm"), os.DirFS("../../migrate/softhsm2/testdata/tokens")); err != nil {
-		return err
+	for dir, from := range map[string]string{"softhsm": "softhsm2/testdata/tokens", "pkcs12": "pkcs12/testdata", "jks": "jks/testdata"} {
+		if err := os.CopyFS(filepath.Join(e.WorkDir, dir), os.DirFS("../../migrate/"+from)); err != nil {
+			return err
+		}
 	}
 	for name, pin := range scriptPINs {
 		e.Setenv(name, pin)
