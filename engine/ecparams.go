@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"crypto/elliptic"
+	"errors"
 	"fmt"
 	"math"
 	"math/big"
@@ -48,11 +49,14 @@ const (
 	oidEd448      = "1.3.101.113"
 )
 
+// ErrPoint is in errors about points that are on no curve, beside a ck.RV.
+var ErrPoint = errors.New("not a point of the curve")
+
 var (
 	errCurve    = fmt.Errorf("unknown elliptic curve: %w", ck.CKR_CURVE_NOT_SUPPORTED)
 	errECParams = fmt.Errorf("malformed CKA_EC_PARAMS: %w", ck.CKR_ATTRIBUTE_VALUE_INVALID)
 	errDomain   = fmt.Errorf("the explicit curve parameters are not those of a usable curve: %w", ck.CKR_DOMAIN_PARAMS_INVALID)
-	errPoint    = fmt.Errorf("not a point of the curve: %w", ck.CKR_ATTRIBUTE_VALUE_INVALID)
+	errPoint    = fmt.Errorf("%w: %w", ErrPoint, ck.CKR_ATTRIBUTE_VALUE_INVALID)
 )
 
 // parseECParams finds the curve that a CKA_EC_PARAMS of a key of type t means:

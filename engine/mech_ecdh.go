@@ -191,7 +191,7 @@ func (c *curve) ecdh() ecdh.Curve {
 	return nil
 }
 
-var errPublicData = fmt.Errorf("the other party's public key is no point of the curve: %w", ck.CKR_MECHANISM_PARAM_INVALID)
+var errPublicData = fmt.Errorf("the other party's public key: %w: %w", ErrPoint, ck.CKR_MECHANISM_PARAM_INVALID)
 
 // agree returns the shared secret with the point of the other party. The
 // result zero, which X25519 gives for points of small order, is refused.

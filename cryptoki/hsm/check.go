@@ -150,6 +150,9 @@ func (h *HSM) absent(tx store.Tx, space store.Space, role p11.Role) error {
 	if !whole {
 		return errDamagedRole
 	}
+	if role == p11.RoleHSMSO {
+		return deny(refuseNotInitialized, "the %s has no PIN yet", role)
+	}
 	return deny(refuseNoPIN, "the %s has no PIN yet", role)
 }
 

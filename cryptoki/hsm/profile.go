@@ -60,10 +60,11 @@ type profile struct {
 	// secrets.
 	needsLength bool
 
-	// answers are the codes of rules, and renames of codes that no rule
-	// decided, where they are not the standard's.
+	// answers are the codes of rules, where they are not the standard's, renames
+	// those of failures that no rule decided.
 	answers map[refusal]ck.RV
 	renames map[ck.RV]ck.RV
+	causes  map[error]ck.RV // errors of the engine that have a code of their own
 
 	lacking [p11.NumKinds][]*lack // lacks, by kind
 }
@@ -211,6 +212,11 @@ func (p *profile) answered(err error) error {
 	if errors.As(err, &r) {
 		id := refusalNamed(r.Rule)
 		if code, ok := p.answers[id]; ok && rv == refusalTable[id].code {
+			return recoded(err, code)
+		}
+	}
+	for cause, code := range p.causes {
+		if errors.Is(err, cause) {
 			return recoded(err, code)
 		}
 	}

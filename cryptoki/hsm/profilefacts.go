@@ -234,6 +234,7 @@ func (p *profile) codeFacts(l *factList) {
 		}
 		l.add(refusalTable[r].name, "%v", code)
 	}
+	l.add("a point that is not on the curve", "%s", p.pointCode())
 	for _, from := range renamedCodes() {
 		to := from
 		if renamed, ok := p.renames[from]; ok {
@@ -241,6 +242,14 @@ func (p *profile) codeFacts(l *factList) {
 		}
 		l.add(from.String()+", where no rule decides", "%v", to)
 	}
+}
+
+// pointCode is what p answers to a point that is on no curve.
+func (p *profile) pointCode() string {
+	if code, ok := p.causes[engine.ErrPoint]; ok {
+		return code.String()
+	}
+	return "CKR_ATTRIBUTE_VALUE_INVALID, CKR_MECHANISM_PARAM_INVALID"
 }
 
 // renamedCodes are the codes that some profile renames.
@@ -267,7 +276,7 @@ func (p *profile) mechanismFacts(l *factList) {
 }
 
 func mechanismName(m *engine.Mechanism) string {
-	return fmt.Sprintf("%#010x %v", uint64(m.Type), m.Type)
+	return fmt.Sprintf("0x%08x %v", uint64(m.Type), m.Type)
 }
 
 func mechanismFact(m *engine.Mechanism) string {

@@ -3,6 +3,7 @@ package hsm
 import (
 	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/cryptoki/p11"
+	"github.com/perilune/perilune/engine"
 )
 
 // Names of the profiles.
@@ -70,6 +71,7 @@ var profileTable = []*profile{
 			ck.CKR_CURVE_NOT_SUPPORTED: ck.CKR_ECC_UNKNOWN_CURVE,
 			ck.CKR_AEAD_DECRYPT_FAILED: ck.CKR_ENCRYPTED_DATA_INVALID,
 		},
+		causes: map[error]ck.RV{engine.ErrPoint: ck.CKR_ECC_POINT_INVALID},
 	},
 }
 

@@ -222,7 +222,7 @@ var refusalTable = [numRefusals]refusalRow{
 	refuseTrusted: {name: "trusted-certificate", code: ck.CKR_ACTION_PROHIBITED,
 		remedy: "Let the Partition SO set CKA_TRUSTED to false first"},
 	refusePlaintextFIPS: {name: "plaintext-key-fips", code: ck.CKR_TEMPLATE_INCONSISTENT, policy: hsmPolicy(policyNonFIPS),
-		remedy: "Wrap the key and unwrap it in the HSM, which the tools do for imports, or generate it there"},
+		remedy: "Unwrap the key in the HSM instead (C_UnwrapKey), or generate it there"},
 	refusePlaintextSilent: {name: "plaintext-key-silent", code: ck.CKR_TEMPLATE_INCOMPLETE,
 		remedy: "Add CKA_SENSITIVE true to the template, or make a session object"},
 	refusePlaintextOpen: {name: "plaintext-key-open", code: ck.CKR_ATTRIBUTE_VALUE_INVALID,
