@@ -87,7 +87,7 @@ var accessTable = [p11.NumKinds]string{
 	p11.KindResizePartition:    "LL AA AA AA A A L.A",
 	p11.KindRenamePartition:    "LL AA AA AA A A L.A",
 	p11.KindLabelPartition:     "RL RA RA RA . X NNN",
-	p11.KindClearPartition:     "RL R. R. R. . X NNN",
+	p11.KindClearPartition:     "RL R. R. R. a X NNN",
 	p11.KindInitRole:           "RL R. RA RA . X NNN",
 	p11.KindResetRole:          "RL R. RA RA . X NNN",
 	p11.KindZeroizePartition:   "RL RA RA RA . X NNN",

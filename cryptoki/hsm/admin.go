@@ -217,8 +217,11 @@ func (h *HSM) initialized() bool {
 
 func (h *HSM) mayReinit(handle ck.SessionHandle) error {
 	s, err := h.session(handle)
-	if err != nil || s.role() != p11.RoleHSMSO {
-		return fmt.Errorf("the HSM has an SO, who must be logged in to initialise it anew: %w", ck.CKR_USER_NOT_LOGGED_IN)
+	switch {
+	case err != nil || s.role() == p11.RoleNone:
+		return deny(refuseNotLoggedIn, "the HSM has an SO, who must be logged in to initialise it anew")
+	case s.role() != p11.RoleHSMSO:
+		return deny(refuseRole, "the HSM has an SO, who alone initialises it anew, not the %s", s.role())
 	}
 	return nil
 }

@@ -190,8 +190,8 @@ func (s *session) mayMake(from origin, class ck.ObjectClass, token, private bool
 		return deny(refuseReadOnlySession, "a token object is not made in a R/O session")
 	case private && (role == p11.RoleNone || role == p11.RolePartitionSO):
 		return denyFor(refuseNotLoggedIn, ck.CKA_PRIVATE, "private objects need the Crypto Officer")
-	case role == p11.RoleHSMSO, role == p11.RolePartitionSO && isKey(class):
-		return deny(refuseRole, "the %s makes no keys", role)
+	case role == p11.RolePartitionSO && isSecretKind(class):
+		return deny(refuseRole, "the %s makes no secret or private keys", role)
 	case role == p11.RoleCryptoUser && from.derives() && !token:
 		return nil
 	case role == p11.RoleCryptoUser && (private || isSecretKind(class)):
@@ -208,8 +208,8 @@ func (s *session) mayDestroy(o *object) error {
 		return deny(refuseBuiltin, "an object of the HSM stays as it is")
 	case o.token() && !s.rw:
 		return deny(refuseReadOnlySession, "a token object does not change in a R/O session")
-	case role == p11.RoleHSMSO, role == p11.RolePartitionSO && isKey(o.class):
-		return deny(refuseRole, "the %s destroys no keys", role)
+	case role == p11.RolePartitionSO && isSecretKind(o.class):
+		return deny(refuseRole, "the %s destroys no secret or private keys", role)
 	case role == p11.RoleCryptoUser && o.token() && (o.private() || isSecretKind(o.class)):
 		return deny(refuseRole, "the Crypto User destroys public objects and session objects only")
 	case role == p11.RoleLimitedCryptoOfficer && o.token() && o.guarded() && !o.madeByLimitedOfficer():
@@ -250,7 +250,7 @@ func limitedMay(from origin, o *object, template []ck.Attribute) error {
 }
 
 // mayModify says whether the session's state and role may make the changes. Of
-// keys, the Partition SO sets CKA_TRUSTED only. A trusted certificate can be
+// secret and private keys, the Partition SO sets CKA_TRUSTED only. A trusted certificate can be
 // modified by nobody else (section 4.6.2).
 func (s *session) mayModify(role p11.Role, o *object, template []ck.Attribute) error {
 	switch {
@@ -258,12 +258,12 @@ func (s *session) mayModify(role p11.Role, o *object, template []ck.Attribute) e
 		return deny(refuseBuiltin, "an object of the HSM stays as it is")
 	case o.token() && !s.rw:
 		return deny(refuseReadOnlySession, "a token object does not change in a R/O session")
-	case role == p11.RoleHSMSO, role == p11.RoleCryptoUser:
+	case role == p11.RoleCryptoUser:
 		return deny(refuseRole, "the %s modifies nothing", role)
-	case role == p11.RolePartitionSO && isKey(o.class):
+	case role == p11.RolePartitionSO && isSecretKind(o.class):
 		for _, a := range template {
 			if a.Type != ck.CKA_TRUSTED {
-				return denyFor(refuseRole, a.Type, "of keys, the Partition SO changes CKA_TRUSTED only")
+				return denyFor(refuseRole, a.Type, "of secret and private keys, the Partition SO changes CKA_TRUSTED only")
 			}
 		}
 	case role != p11.RolePartitionSO && o.class == ck.CKO_CERTIFICATE && o.bool(ck.CKA_TRUSTED):

@@ -80,7 +80,7 @@ func TestWhoMayMakeWhat(t *testing.T) {
 		{p11.RoleNone, true, true, true, [4]ck.RV{nl, nl, nl, nl}, [4]ck.RV{no, no, no, no}, [4]ck.RV{no, no, no, no}},
 		{p11.RoleNone, true, true, false, [4]ck.RV{nl, nl, nl, nl}, [4]ck.RV{no, no, no, no}, [4]ck.RV{no, no, no, no}},
 
-		{p11.RolePartitionSO, true, false, true, [4]ck.RV{ok, ok, na, na}, [4]ck.RV{ok, ok, na, na}, [4]ck.RV{ok, ok, na, na}},
+		{p11.RolePartitionSO, true, false, true, [4]ck.RV{ok, ok, ok, na}, [4]ck.RV{ok, ok, ok, na}, [4]ck.RV{ok, ok, ok, na}},
 		{p11.RolePartitionSO, true, true, true, [4]ck.RV{nl, nl, nl, nl}, [4]ck.RV{no, no, no, no}, [4]ck.RV{no, no, no, no}},
 
 		{p11.RoleCryptoOfficer, true, true, true, [4]ck.RV{}, [4]ck.RV{}, [4]ck.RV{}},
@@ -172,12 +172,15 @@ func TestTrusted(t *testing.T) {
 	}
 	want(t, h, ck.CKR_ATTRIBUTE_READ_ONLY, trust(co, public, true))
 	must(t, h, trust(co, public, false))
+	secret := must(t, h, &p11.CreateObject{Session: co, Template: append(roleTemplates["secret"], tmpl(ck.CKA_TOKEN, true, ck.CKA_PRIVATE, false)...)}).Object
 	must(t, h, &p11.CloseSession{Session: co})
 
 	so := roleSession(t, h, p11.RolePartitionSO, true)
 	must(t, h, trust(so, public, true))
 	must(t, h, trust(so, cert, true))
-	want(t, h, ck.CKR_USER_NOT_AUTHORIZED, &p11.SetAttributeValue{Session: so, Object: public, Template: tmpl(ck.CKA_TRUSTED, true, ck.CKA_LABEL, "x")})
+	must(t, h, trust(so, secret, true))
+	want(t, h, ck.CKR_USER_NOT_AUTHORIZED, &p11.SetAttributeValue{Session: so, Object: secret, Template: tmpl(ck.CKA_TRUSTED, true, ck.CKA_LABEL, "x")})
+	must(t, h, &p11.SetAttributeValue{Session: so, Object: public, Template: tmpl(ck.CKA_LABEL, "x")})
 	must(t, h, &p11.SetAttributeValue{Session: so, Object: cert, Template: tmpl(ck.CKA_LABEL, "x")})
 	own := must(t, h, &p11.CreateObject{Session: so, Template: append(roleTemplates["cert"], tmpl(ck.CKA_TRUSTED, true, ck.CKA_TOKEN, true)...)}).Object
 	check(t, h, so, own, ck.CKA_TRUSTED, true)

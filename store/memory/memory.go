@@ -42,6 +42,21 @@ func New() *Place {
 	return p
 }
 
+// Copy returns another place with the same records.
+func (p *Place) Copy() *Place {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	c := New()
+	for _, entries := range []map[store.Ref]*entry{p.base.entries, p.base.tombs} {
+		for ref, e := range entries {
+			same := *e
+			c.base.put(ref, &same)
+		}
+	}
+	c.base.forgotten, c.state = p.base.forgotten, p.state
+	return c
+}
+
 // Open returns one more handle on the place.
 func (p *Place) Open() store.Store {
 	return &handle{place: p, held: map[*func()]struct{}{}, done: make(chan struct{})}
