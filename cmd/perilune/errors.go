@@ -47,6 +47,9 @@ func describe(err error) string {
 	if rv := ck.RV(0); fix == "" && errors.As(p.err, &rv) {
 		fix = remedies[rv]
 	}
+	if r := (*p11.Refusal)(nil); fix == "" && errors.As(p.err, &r) {
+		fix = r.Remedy
+	}
 	if fix != "" {
 		text += "\n  " + fix + "."
 	}

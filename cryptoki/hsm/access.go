@@ -179,8 +179,13 @@ func (h *HSM) mayCall(s *session, kind p11.Kind) error {
 		return nil
 	}
 	role, _ := s.acting()
-	if role == p11.RoleNone {
+	switch {
+	case role == p11.RoleNone:
 		return deny(r, "%v with nobody logged in", kind)
+	case r == refusePINExpired:
+		return deny(r, "the %v has to change its PIN before %v", role, kind)
+	case r == refuseRole:
+		return deny(r, "%v is not for the %v", kind, role)
 	}
 	return deny(r, "%v by the %v", kind, role)
 }
