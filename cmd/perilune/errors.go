@@ -113,20 +113,23 @@ var reasons = map[ck.RV]string{
 
 // remedies says what to do about return codes, where no command knows better.
 var remedies = map[ck.RV]string{
-	ck.CKR_PIN_LEN_RANGE:                 "Choose a PIN of 4 to 255 bytes",
-	ck.CKR_USER_PIN_NOT_INITIALIZED:      "`perilune role list` shows which roles have a PIN; `perilune partition init` and `perilune role init` give them one",
-	ck.CKR_SO_LOGIN_FAILURE_THRESHOLD:    "All partitions and keys are destroyed. `perilune hsm init` begins anew",
-	ck.CKR_SESSION_EXISTS:                "Stop the programs that use the slot, `logout` in a shell that is logged in to it, and try again",
-	ck.CKR_SLOT_ID_INVALID:               "`perilune slot list` shows the slots there are",
-	ck.CKR_DEVICE_REMOVED:                "`perilune partition list` shows how things are now",
-	ck.CKR_TOKEN_NOT_RECOGNIZED:          "`perilune partition init` initialises the partition",
-	ck.CKR_TOKEN_WRITE_PROTECTED:         "Run the command as the user who owns the HSM's directory; `perilune doctor` shows its state",
-	ck.CKR_DEVICE_MEMORY:                 "Free some space on the file system of the HSM; `perilune doctor` shows how much there is",
-	ck.CKR_DEVICE_ERROR:                  "`perilune doctor` looks for the cause",
-	ck.CKR_GENERAL_ERROR:                 "`perilune doctor` looks for the cause",
-	ck.CKR_CONTAINER_OBJECT_STORAGE_FULL: "Delete what is no longer needed, or let the HSM SO give the partition more: `perilune partition resize`",
-	ck.CKR_HSM_STORAGE_FULL:              "`perilune partition list` shows what each partition has; `perilune partition resize` takes some back",
-	ck.CKR_LICENSE_CAPACITY_EXCEEDED:     "Delete a partition that is no longer needed: `perilune partition delete`",
+	ck.CKR_PIN_LEN_RANGE:                    "Choose a PIN of 4 to 255 bytes",
+	ck.CKR_USER_PIN_NOT_INITIALIZED:         "`perilune role list` shows which roles have a PIN; `perilune partition init` and `perilune role init` give them one",
+	ck.CKR_SO_LOGIN_FAILURE_THRESHOLD:       "All partitions and keys are destroyed. `perilune hsm init` begins anew",
+	ck.CKR_SESSION_EXISTS:                   "Stop the programs that use the slot, `logout` in a shell that is logged in to it, and try again",
+	ck.CKR_SLOT_ID_INVALID:                  "`perilune slot list` shows the slots there are",
+	ck.CKR_DEVICE_REMOVED:                   "`perilune partition list` shows how things are now",
+	ck.CKR_TOKEN_NOT_RECOGNIZED:             "`perilune partition init` initialises the partition",
+	ck.CKR_TOKEN_WRITE_PROTECTED:            "Run the command as the user who owns the HSM's directory; `perilune doctor` shows its state",
+	ck.CKR_DEVICE_MEMORY:                    "Free some space on the file system of the HSM; `perilune doctor` shows how much there is",
+	ck.CKR_DEVICE_ERROR:                     "`perilune doctor` looks for the cause",
+	ck.CKR_GENERAL_ERROR:                    "`perilune doctor` looks for the cause",
+	ck.CKR_CONTAINER_OBJECT_STORAGE_FULL:    "Delete what is no longer needed, or let the HSM SO give the partition more: `perilune partition resize`",
+	ck.CKR_HSM_STORAGE_FULL:                 "`perilune partition list` shows what each partition has; `perilune partition resize` takes some back",
+	ck.CKR_CLONING_PARAMETER_MISSING:        "`perilune partition set-domain` gives the partition its cloning domain",
+	ck.CKR_CLONING_PARAMETER_ALREADY_EXISTS: "`perilune partition init` gives a partition another domain, and destroys what is in it",
+	ck.CKR_UNWRAPPING_ERROR:                 "Use a partition with the same cloning domain",
+	ck.CKR_LICENSE_CAPACITY_EXCEEDED:        "Delete a partition that is no longer needed: `perilune partition delete`",
 }
 
 // consequences is what the last wrong PIN of each role does.

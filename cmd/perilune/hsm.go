@@ -31,6 +31,7 @@ type hsmJSON struct {
 	MaxPartitions  int         `json:"max_partitions"`
 	Created        string      `json:"created"`
 	Home           string      `json:"home"`
+	HasDomain      bool        `json:"has_domain"`
 	FIPSMode       bool        `json:"fips_mode"`
 	Cryptography   string      `json:"cryptography"`
 	Storage        storageJSON `json:"storage"`
@@ -63,7 +64,7 @@ func (a *app) hsmShowCommand() *cobra.Command {
 				Initialized: info.Initialized, Zeroized: info.Zeroized, Label: info.Label, Serial: fmt.Sprint(info.Serial),
 				Profile: info.Profile, Model: token.Model, Version: version, SOAttemptsLeft: info.SOAttemptsLeft,
 				Partitions: info.Partitions, MaxPartitions: info.MaxPartitions, Created: info.Created, Home: info.StorageLocation,
-				FIPSMode: info.FIPSMode, Cryptography: info.Cryptography, Storage: newStorageJSON(info.Storage), Restored: newRestoredJSON(info.Restored),
+				HasDomain: info.HasDomain, FIPSMode: info.FIPSMode, Cryptography: info.Cryptography, Storage: newStorageJSON(info.Storage), Restored: newRestoredJSON(info.Restored),
 			})
 		}
 		a.showHSM(info, token.Model, parts.Partitions)
@@ -92,6 +93,7 @@ func (a *app) showHSM(info p11.HSMInfo, model string, parts []p11.PartitionInfo)
 		{"HSM SO login attempts left", attempts},
 		{"Profile", info.Profile},
 		{"Created", info.Created},
+		{"Cloning domain", domainWord(info.HasDomain)},
 		{"FIPS mode", onOffWord(info.FIPSMode)},
 		{"Cryptography", info.Cryptography},
 	})
@@ -124,8 +126,9 @@ func (a *app) hsmInitCommand() *cobra.Command {
 	var (
 		label, profile, storage, policies string
 
-		so    *pinFlag
-		force *bool
+		so     *pinFlag
+		domain *pinFlag
+		force  *bool
 	)
 	cmd := a.command("init", "Initialise the HSM: label it and give it an HSM SO", `Initialises the HSM: gives it a label and its HSM SO a PIN. From then on only
 the HSM SO makes and deletes partitions. Partitions that were made through the
@@ -160,6 +163,10 @@ policies stay; after `+"`perilune hsm zeroize`"+` there is a new HSM SO, too.`,
 				return err
 			}
 			defer clear(q.PIN)
+			if q.Domain, err = a.domain(ctx, domain); err != nil {
+				return err
+			}
+			defer clear(q.Domain)
 			if _, err := p11.Call(ctx, m, q); err != nil {
 				return failing(err, "cannot initialise the HSM")
 			}
@@ -172,6 +179,7 @@ policies stay; after `+"`perilune hsm zeroize`"+` there is a new HSM SO, too.`,
 	policiesFlag(cmd, &policies)
 	cmd.Flags().StringVar(&storage, "storage", "", "`bytes` that the HSM has for partitions, or unlimited (default: what the profile says)")
 	so = pin(cmd, "so-pin", "PIN of the HSM SO")
+	domain = domainFlag(cmd, "cloning domain of the HSM's administration (default: none)")
 	force = forceFlag(cmd)
 	return cmd
 }

@@ -424,6 +424,7 @@ func (a *app) printKeys(list []keyJSON) error {
 type keyDetailsJSON struct {
 	keyJSON
 	UniqueID         string `json:"unique_id"`
+	OUID             string `json:"ouid"`
 	Local            bool   `json:"local"`
 	NeverExtractable bool   `json:"never_extractable"`
 	AlwaysSensitive  bool   `json:"always_sensitive"`
@@ -437,7 +438,7 @@ type keyDetailsJSON struct {
 
 func (k *keys) details(ctx context.Context, j keyJSON) (keyDetailsJSON, error) {
 	h := ck.ObjectHandle(j.Handle)
-	attrs, err := k.attributes(ctx, h, ck.CKA_UNIQUE_ID, ck.CKA_LOCAL, ck.CKA_NEVER_EXTRACTABLE, ck.CKA_ALWAYS_SENSITIVE,
+	attrs, err := k.attributes(ctx, h, ck.CKA_UNIQUE_ID, ck.CKA_OUID, ck.CKA_LOCAL, ck.CKA_NEVER_EXTRACTABLE, ck.CKA_ALWAYS_SENSITIVE,
 		ck.CKA_MODIFIABLE, ck.CKA_KEY_GEN_MECHANISM, ck.CKA_CHECK_VALUE, ck.CKA_PUBLIC_KEY_INFO)
 	if err != nil {
 		return keyDetailsJSON{}, err
@@ -447,7 +448,7 @@ func (k *keys) details(ctx context.Context, j keyJSON) (keyDetailsJSON, error) {
 		return keyDetailsJSON{}, err
 	}
 	d := keyDetailsJSON{
-		keyJSON: j, UniqueID: string(value(attrs, ck.CKA_UNIQUE_ID)), Local: truth(attrs, ck.CKA_LOCAL),
+		keyJSON: j, UniqueID: string(value(attrs, ck.CKA_UNIQUE_ID)), OUID: hex.EncodeToString(value(attrs, ck.CKA_OUID)), Local: truth(attrs, ck.CKA_LOCAL),
 		NeverExtractable: truth(attrs, ck.CKA_NEVER_EXTRACTABLE), AlwaysSensitive: truth(attrs, ck.CKA_ALWAYS_SENSITIVE),
 		Modifiable: truth(attrs, ck.CKA_MODIFIABLE), CheckValue: hex.EncodeToString(value(attrs, ck.CKA_CHECK_VALUE)),
 		Bytes: size.Bytes, URI: k.uri(j),
@@ -543,6 +544,7 @@ func (a *app) printKey(d keyDetailsJSON) {
 		{"Object Label", or(d.Label, "no label")},
 		{"Object Handle", fmt.Sprint(d.Handle)},
 		{"Object UID", d.UniqueID},
+		{"OUID", or(d.OUID, "-")},
 		{"ID", or(d.ID, "-")},
 		{"Class", d.Class},
 		{"Type", or(d.Type, "-")},

@@ -14,7 +14,8 @@ import (
 func (a *app) partitionCommand() *cobra.Command {
 	cmd := a.group("partition", "Partitions: where keys are kept", "")
 	cmd.AddCommand(a.partitionCreateCommand(), a.partitionInitCommand(), a.partitionListCommand(),
-		a.partitionShowCommand(), a.partitionResizeCommand(), a.partitionRenameCommand(), a.partitionLabelCommand(),
+		a.partitionShowCommand(), a.partitionSetDomainCommand(), a.partitionCloneCommand(), a.partitionArchiveCommand(),
+		a.partitionResizeCommand(), a.partitionRenameCommand(), a.partitionLabelCommand(),
 		a.partitionClearCommand(), a.partitionCheckCommand(), a.partitionDeleteCommand(), a.partitionPolicyCommand())
 	return cmd
 }
@@ -99,6 +100,7 @@ func (a *app) partitionInitCommand() *cobra.Command {
 		at              *targetFlags
 		label, policies string
 		so              *pinFlag
+		domain          *pinFlag
 		force           *bool
 	)
 	cmd := a.command("init", "Initialise a partition: label it and give it a Partition SO", `Initialises a partition: gives it a label and its Partition SO a PIN. On an HSM
@@ -121,7 +123,12 @@ destroyed. --so-pin must then be the PIN that its Partition SO has.`,
 				return err
 			}
 			defer clear(pin)
-			_, err = p11.Call(ctx, a.module, &p11.InitToken{Slot: t.slot, PIN: pin, Label: label, Policies: first})
+			text, err := a.domain(ctx, domain)
+			if err != nil {
+				return err
+			}
+			defer clear(text)
+			_, err = p11.Call(ctx, a.module, &p11.InitToken{Slot: t.slot, PIN: pin, Label: label, Policies: first, Domain: text})
 			if err != nil {
 				return a.loginProblem(ctx, err, "cannot initialise "+t.String(), t, p11.RolePartitionSO)
 			}
@@ -134,6 +141,7 @@ destroyed. --so-pin must then be the PIN that its Partition SO has.`,
 	policiesFlag(cmd, &policies)
 	_ = cmd.MarkFlagRequired("label")
 	so = pin(cmd, "so-pin", "PIN of the Partition SO")
+	domain = domainFlag(cmd, "cloning domain of the partition (default: none yet)")
 	force = forceFlag(cmd)
 	return cmd
 }
@@ -188,6 +196,8 @@ func (a *app) partitionListCommand() *cobra.Command {
 // partitionDetailsJSON is what `partition show --json` prints.
 type partitionDetailsJSON struct {
 	partitionJSON
+	OUID         string     `json:"ouid"`
+	HasDomain    bool       `json:"has_domain"`
 	Model        string     `json:"model"`
 	Manufacturer string     `json:"manufacturer"`
 	TokenFlags   []string   `json:"token_flags"`
@@ -214,7 +224,7 @@ func (a *app) partitionShowCommand() *cobra.Command {
 			return err
 		}
 		if *asJSON {
-			return a.printJSON(partitionDetailsJSON{newPartitionJSON(t.info), token.Model, token.ManufacturerID, tokenFlags(token.Flags), roles})
+			return a.printJSON(partitionDetailsJSON{newPartitionJSON(t.info), fmt.Sprintf("%x", t.info.UID), t.info.HasDomain, token.Model, token.ManufacturerID, tokenFlags(token.Flags), roles})
 		}
 		details(a.stdout, "Partition Details", []field{
 			{"Partition Name", t.info.Name},
@@ -225,6 +235,8 @@ func (a *app) partitionShowCommand() *cobra.Command {
 			{"Slot Id", fmt.Sprint(uint64(t.slot))},
 			{"Initialized", yesNo(t.info.Initialized)},
 			{"Created", t.info.Created},
+			{"Partition OUID", fmt.Sprintf("%x", t.info.UID)},
+			{"Cloning Domain", domainWord(t.info.HasDomain)},
 			{"Object Count", fmt.Sprint(t.info.Objects)},
 			{"Storage (Bytes)", storageLine(t.info.Storage)},
 			{"Storage Overhead (Bytes)", fmt.Sprint(t.info.Storage.Overhead)},
@@ -239,6 +251,13 @@ func (a *app) partitionShowCommand() *cobra.Command {
 	at = a.targetFlags(cmd)
 	asJSON = jsonFlag(cmd)
 	return cmd
+}
+
+func domainWord(has bool) string {
+	if has {
+		return "set"
+	}
+	return "none"
 }
 
 // tokenFlags are the names of CK_TOKEN_INFO's flags.

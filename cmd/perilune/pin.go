@@ -19,7 +19,10 @@ import (
 )
 
 // pinFlag is a flag that says where a PIN comes from.
-type pinFlag struct{ source string }
+type pinFlag struct {
+	source  string
+	prompts bool // it is of a domain: "prompt" asks, and nothing means none
+}
 
 // String is empty so that no text of the program can show what was given.
 func (f *pinFlag) String() string { return "" }
@@ -55,7 +58,7 @@ const pinSources = "env:NAME, file:PATH, fd:N or stdin"
 func (f *pinFlag) check(flag string) error {
 	kind, rest, _ := strings.Cut(f.source, ":")
 	switch {
-	case f.source == "stdin":
+	case f.source == "stdin", f.source == "prompt" && f.prompts:
 		return nil
 	case kind == "env" && rest != "", kind == "file" && rest != "":
 		return nil
@@ -66,6 +69,10 @@ func (f *pinFlag) check(flag string) error {
 		return usagef("%s: fd: takes the number of an open file descriptor, as in fd:3", flag)
 	case kind == "env" || kind == "file":
 		return usagef("%s: %s: needs a name after the colon", flag, kind)
+	}
+	if f.prompts {
+		return usagef(`%s takes the place of a domain, not the domain: on the command line every user of this machine could read it.
+  Give %s, or prompt to be asked. If that was a domain, choose another one.`, flag, pinSources)
 	}
 	return usagef(`%s takes the place of a PIN, not the PIN: on the command line every user of this machine could read it.
   Leave %s out to be asked, or give %s. If that was a PIN, choose a new one.`, flag, flag, pinSources)

@@ -54,7 +54,7 @@ func TestScripts(t *testing.T) {
 var scriptPINs = map[string]string{
 	"HSM_SO": "Very-Secret-1-hsm-so", "AUDITOR": "Very-Secret-2-auditor", "SO": "Very-Secret-3-partition-so",
 	"CO": "Very-Secret-4-officer", "LCO": "Very-Secret-5-limited", "CU": "Very-Secret-6-user",
-	"NEW": "Very-Secret-7-new", "WRONG": "Very-Secret-8-nobody",
+	"NEW": "Very-Secret-7-new", "WRONG": "Very-Secret-8-nobody", "DOMAIN": "Very-Secret-9-domain", "OTHER_DOMAIN": "Very-Secret-10-domain",
 }
 
 const scriptPIN = "Very-Secret-"
@@ -209,9 +209,10 @@ var unsteady = []struct {
 	{"time", regexp.MustCompile(`\b(20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)\b`), func(int, string) string { return "2026-01-02T03:04:05Z" }},
 	{"uuid", regexp.MustCompile(`\b([0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12})\b`), numbered("00000000-0000-4000-8000-%012d")},
 	{"hash", regexp.MustCompile(`\b([0-9a-f]{64})\b`), numbered("HASH-%d")},
+	{"ouid", regexp.MustCompile(`\b([0-9a-f]{24})\b`), numbered("OUID-%019d")},
 	{"id", regexp.MustCompile(`\b([0-9a-f]{16})\b`), numbered("RANDOM-ID-%06d")},
 	{"check", regexp.MustCompile(`(?:"check_value": "|Check value: +)([0-9a-f]{6})\b`), numbered("CHECK%d")},
-	{"handle", regexp.MustCompile(`(?m)(?:handle"?:? |Object Handle: +)(\d+)\b`), numbered("H%d")},
+	{"handle", regexp.MustCompile(`(?m)(?:handle"?:? |"clone": |Object Handle: +)(\d+)\b`), numbered("H%d")},
 	{"handle", regexp.MustCompile(`(?m)^(\d+) +(?:private|public|secret|cert|data) `), func(n int, v string) string { return pad(fmt.Sprintf("H%d", n), len(v)) }},
 	{"go", regexp.MustCompile(`\b(go1\.\d+(?:\.\d+)?(?:[-a-zA-Z0-9.]*))`), numbered("go1.99")},
 	{"sqlite", regexp.MustCompile(`(?:SQLite |"sqlite": ")(3\.\d+\.\d+)`), numbered("3.99.9")},

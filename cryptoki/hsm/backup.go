@@ -221,7 +221,7 @@ func (b *backup) run(ctx context.Context, tx store.Tx) error {
 			return err
 		}
 	}
-	b.r.Objects = b.w.Count()
+	b.r.Objects, b.r.Added = b.w.Count(), b.r.Added-b.r.Replaced
 	return b.w.Close()
 }
 

@@ -170,7 +170,7 @@ func TestAppendAndReplaceInArchives(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantResult(t, r, 4, 3, 0, 2)
+	wantResult(t, r, 4, 1, 0, 2)
 	if got := labels(replaced); !slices.Equal(got, []string{"added", "gone", "kept", "new label"}) {
 		t.Errorf("replaced: %q", got)
 	}
