@@ -259,6 +259,8 @@ func worker(role string) error {
 		return work(p)
 	case "verify":
 		return verifyAll(p)
+	case "many":
+		return many(p)
 	case "fill":
 		return fill(p)
 	}

@@ -6,7 +6,9 @@ package upgrade
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"flag"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -88,8 +90,11 @@ func TestOldHomes(t *testing.T) {
 
 func copyHome(t *testing.T, from, to string) {
 	t.Helper()
-	for _, name := range []string{"perilune.db", "root.key"} {
+	for _, name := range []string{"perilune.db", "root.key", "perilune.mark"} {
 		data, err := os.ReadFile(filepath.Join(from, name))
+		if name == "perilune.mark" && errors.Is(err, fs.ErrNotExist) {
+			continue // homes of before marks
+		}
 		must(t, err)
 		must(t, os.WriteFile(filepath.Join(to, name), data, 0o600))
 	}
