@@ -273,11 +273,11 @@ func use(h *hsm.HSM, s ck.SessionHandle, key ck.ObjectHandle, encrypt bool) erro
 
 // examine opens a damaged home as programs and doctor do. Why it does not open,
 // and what was found, is returned.
-func (b *damageHome) examine(dir string, but thing, hurts bool) (opening error, found []string) {
+func (b *damageHome) examine(dir string, but thing, hurts bool) (found []string, opening error) {
 	t := b.t
 	h, err := openAt(dir)
 	if err != nil {
-		return err, nil
+		return nil, err
 	}
 	defer h.Close()
 	if !hurts {
@@ -307,7 +307,7 @@ func (b *damageHome) examine(dir string, but thing, hurts bool) (opening error, 
 		}
 		found = append(found, p.What)
 	}
-	return nil, found
+	return found, nil
 }
 
 func lostSlots(t *testing.T, h *hsm.HSM) (list []ck.SlotID) {
@@ -325,7 +325,7 @@ func (b *damageHome) judge(statement string, r thing, hurts bool) {
 	t.Helper()
 	dir := b.damaged(statement)
 	before := b.rows(dir)
-	opening, found := b.examine(dir, r, hurts)
+	found, opening := b.examine(dir, r, hurts)
 	switch {
 	case opening != nil && r.kind != 1:
 		t.Errorf("%v, %s: the HSM does not open: %v", r, statement, opening)
@@ -361,7 +361,7 @@ func TestEveryRecordDamaged(t *testing.T) {
 // judgeSound makes sure that the tests can tell: nothing is found in a sound home.
 func (b *damageHome) judgeSound() {
 	b.t.Helper()
-	opening, found := b.examine(b.damaged("PRAGMA user_version"), thing{}, false)
+	found, opening := b.examine(b.damaged("PRAGMA user_version"), thing{}, false)
 	if opening != nil || len(found) > 0 {
 		b.t.Fatalf("a sound home: %v, %v", opening, found)
 	}
