@@ -33,6 +33,12 @@ static void *member(void *list, int i)
 
 enum { FUNCTIONS_OLD = (sizeof(CK_FUNCTION_LIST) - offsetof(CK_FUNCTION_LIST, C_Initialize)) / sizeof(void *) };
 
+static void *vendor(const char *path, const char *name)
+{
+	void *so = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	return so ? dlsym(so, name) : NULL;
+}
+
 static void *open_old(const char *path, char **err)
 {
 	void *so = dlopen(path, RTLD_NOW | RTLD_LOCAL);
@@ -111,6 +117,17 @@ func OpenOld(path string) (*Module, error) {
 	}
 	// The shorter list is the beginning of the longer one.
 	return &Module{(*C.CK_FUNCTION_LIST_3_2)(list)}, nil
+}
+
+// Vendor is the address of a function of perilune.h, for CallAt.
+func Vendor(path, name string) (unsafe.Pointer, error) {
+	p, n := C.CString(path), C.CString(name)
+	defer C.free(unsafe.Pointer(p))
+	defer C.free(unsafe.Pointer(n))
+	if f := C.vendor(p, n); f != nil {
+		return f, nil
+	}
+	return nil, fmt.Errorf("%s has no function %s", path, name)
 }
 
 // Call calls the function of that name with any arguments: numbers, truth
