@@ -51,7 +51,7 @@ func (j *job) agree(ctx context.Context, h ck.ObjectHandle, m ck.MechanismType) 
 	}
 	pair, err := j.newPair(ctx, &a, values)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errRefused, err)
+		return refusal{err}
 	}
 	err = j.agreeWith(ctx, h, pair, &a, m, values)
 	return errors.Join(err, j.destroy(ctx, pair.Public), j.destroy(ctx, pair.Private))

@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -105,15 +106,16 @@ func lastOnes(list []ck.Attribute) (out []ck.Attribute) {
 	return out
 }
 
-// gate is a key pair of the HSM, for the session, under which keys come in.
+// gate is an AES key, known here and in the HSM, under which keys come in.
 type gate struct {
-	private ck.ObjectHandle
-	public  *engine.Key
+	inside ck.ObjectHandle
+	value  []byte
 }
 
-var gateParams = &engine.RSAAESKeyWrapParams{AESKeyBits: 256, OAEP: oaep}
-
-var oaep = &engine.OAEPParams{HashAlg: ck.CKM_SHA256, MGF: ck.CKG_MGF1_SHA256, Source: ck.CKZ_DATA_SPECIFIED}
+var (
+	oaep     = &engine.OAEPParams{HashAlg: ck.CKM_SHA256, MGF: ck.CKG_MGF1_SHA256, Source: ck.CKZ_DATA_SPECIFIED}
+	oaepSHA1 = &engine.OAEPParams{HashAlg: ck.CKM_SHA_1, MGF: ck.CKG_MGF1_SHA1, Source: ck.CKZ_DATA_SPECIFIED}
+)
 
 // unwrap wraps the key here and has it unwrapped in the HSM.
 func (j *job) unwrap(ctx context.Context, attrs []ck.Attribute) (ck.ObjectHandle, error) {
@@ -128,47 +130,91 @@ func (j *job) unwrap(ctx context.Context, attrs []ck.Attribute) (ck.ObjectHandle
 	if err != nil {
 		return 0, err
 	}
-	op, err := engine.Find(ck.CKM_RSA_AES_KEY_WRAP).Wrap(j.gate.public, gateParams)
+	if j.class == ck.CKO_SECRET_KEY {
+		attrs = append(slices.Clone(attrs), ck.NewULong(ck.CKA_VALUE_LEN, uint64(len(encoded))))
+	}
+	inner := &engine.Key{Class: ck.CKO_SECRET_KEY, Type: ck.CKK_AES, Attrs: []ck.Attribute{ck.NewBytes(ck.CKA_VALUE, j.gate.value)}}
+	return j.unwrapWith(ctx, ck.CKM_AES_KEY_WRAP_KWP, nil, inner, j.gate.inside, encoded, attrs)
+}
+
+// unwrapWith wraps bytes with outer, a key known here, and has them unwrapped with
+// its other half in the HSM.
+func (im *Importer) unwrapWith(ctx context.Context, m ck.MechanismType, param any, outer *engine.Key, inside ck.ObjectHandle, data []byte, attrs []ck.Attribute) (ck.ObjectHandle, error) {
+	op, err := engine.Find(m).Wrap(outer, param)
 	if err != nil {
 		return 0, err
 	}
-	n, _ := op.FinishLen(len(encoded))
+	n, _ := op.FinishLen(len(data))
 	wrapped := make([]byte, n)
-	if n, err = op.Finish(wrapped, encoded); err != nil {
+	if n, err = op.Finish(wrapped, data); err != nil {
 		return 0, err
 	}
-	r, err := p11.Call(ctx, j.Module, &p11.UnwrapKey{Session: j.Session, UnwrappingKey: j.gate.private, Wrapped: wrapped[:n],
-		Mechanism: &ck.Mechanism{Type: ck.CKM_RSA_AES_KEY_WRAP, Param: gateParams}, Template: attrs})
+	var r p11.Handle
+	for _, t := range numbers(m) {
+		r, err = p11.Call(ctx, im.Module, &p11.UnwrapKey{Session: im.Session, UnwrappingKey: inside, Wrapped: wrapped[:n],
+			Mechanism: &ck.Mechanism{Type: t, Param: param}, Template: attrs})
+		if ck.RVOf(err) != ck.CKR_MECHANISM_INVALID {
+			break
+		}
+	}
 	return r.Object, err
 }
 
+// numbers are those of a mechanism: the standard's, and those that devices gave it
+// before. A profile may have the one or the other.
+func numbers(m ck.MechanismType) []ck.MechanismType {
+	list := []ck.MechanismType{m}
+	if row := engine.Find(m); row != nil {
+		list = append(list, row.Aliases...)
+	}
+	return list
+}
+
+// openGate brings an AES key in, under a key pair that the HSM makes for that.
 func (im *Importer) openGate(ctx context.Context) (*gate, error) {
-	no, yes := func(t ck.AttributeType) ck.Attribute { return ck.NewBool(t, false) }, func(t ck.AttributeType) ck.Attribute { return ck.NewBool(t, true) }
+	pair, public, err := im.gatePair(ctx)
+	if err != nil {
+		return nil, err
+	}
+	g := &gate{value: make([]byte, 32)}
+	rand.Read(g.value)
+	attrs := []ck.Attribute{ck.NewULong(ck.CKA_CLASS, ck.CKO_SECRET_KEY), ck.NewULong(ck.CKA_KEY_TYPE, ck.CKK_AES), ck.NewULong(ck.CKA_VALUE_LEN, uint64(32)),
+		ck.NewBool(ck.CKA_TOKEN, false), ck.NewBool(ck.CKA_PRIVATE, true), ck.NewBool(ck.CKA_SENSITIVE, true), ck.NewBool(ck.CKA_EXTRACTABLE, false)}
+	attrs = append(attrs, onlyFor(ck.CKO_SECRET_KEY, ck.CKA_UNWRAP)...)
+	for _, p := range []*engine.OAEPParams{oaep, oaepSHA1} {
+		if g.inside, err = im.unwrapWith(ctx, ck.CKM_RSA_PKCS_OAEP, p, public, pair.Private, g.value, attrs); err == nil {
+			break
+		}
+	}
+	return g, errors.Join(err, im.destroy(ctx, pair.Public), im.destroy(ctx, pair.Private))
+}
+
+func (im *Importer) gatePair(ctx context.Context) (p11.KeyPair, *engine.Key, error) {
+	session := ck.NewBool(ck.CKA_TOKEN, false)
 	q := &p11.GenerateKeyPair{Session: im.Session, Mechanism: &ck.Mechanism{Type: ck.CKM_RSA_PKCS_KEY_PAIR_GEN},
-		Public: []ck.Attribute{no(ck.CKA_TOKEN), no(ck.CKA_ENCRYPT), no(ck.CKA_VERIFY), no(ck.CKA_VERIFY_RECOVER), yes(ck.CKA_WRAP),
-			ck.NewULong(ck.CKA_MODULUS_BITS, uint64(3072)), ck.NewBytes(ck.CKA_PUBLIC_EXPONENT, []byte{1, 0, 1})},
-		Private: []ck.Attribute{no(ck.CKA_TOKEN), yes(ck.CKA_PRIVATE), yes(ck.CKA_SENSITIVE), no(ck.CKA_EXTRACTABLE),
-			no(ck.CKA_DECRYPT), no(ck.CKA_SIGN), no(ck.CKA_SIGN_RECOVER), yes(ck.CKA_UNWRAP)}}
+		Public: append(onlyFor(ck.CKO_PUBLIC_KEY, ck.CKA_WRAP), session,
+			ck.NewULong(ck.CKA_MODULUS_BITS, uint64(3072)), ck.NewBytes(ck.CKA_PUBLIC_EXPONENT, []byte{1, 0, 1})),
+		Private: append(onlyFor(ck.CKO_PRIVATE_KEY, ck.CKA_UNWRAP), session,
+			ck.NewBool(ck.CKA_PRIVATE, true), ck.NewBool(ck.CKA_SENSITIVE, true), ck.NewBool(ck.CKA_EXTRACTABLE, false))}
 	pair, err := p11.Call(ctx, im.Module, q)
 	if ck.RVOf(err) == ck.CKR_MECHANISM_INVALID { // FIPS mode
 		q.Mechanism = &ck.Mechanism{Type: ck.CKM_RSA_FIPS_186_3_PRIME_KEY_PAIR_GEN}
 		pair, err = p11.Call(ctx, im.Module, q)
 	}
-	if err != nil {
-		return nil, err
-	}
-	g := &gate{private: pair.Private, public: &engine.Key{Class: ck.CKO_PUBLIC_KEY, Type: ck.CKK_RSA}}
+	public := &engine.Key{Class: ck.CKO_PUBLIC_KEY, Type: ck.CKK_RSA}
 	for _, t := range []ck.AttributeType{ck.CKA_MODULUS, ck.CKA_PUBLIC_EXPONENT} {
-		a, err := im.attribute(ctx, pair.Public, t)
 		if err != nil {
-			return nil, err
+			return pair, nil, err
 		}
-		if a == nil {
-			return nil, fmt.Errorf("the HSM does not show %v of a public key", t)
+		var a *ck.Attribute
+		if a, err = im.attribute(ctx, pair.Public, t); err == nil && a == nil {
+			err = fmt.Errorf("the HSM does not show %v of a public key", t)
 		}
-		g.public.Attrs = append(g.public.Attrs, *a)
+		if err == nil {
+			public.Attrs = append(public.Attrs, *a)
+		}
 	}
-	return g, nil
+	return pair, public, err
 }
 
 // encoded is the key as it is wrapped.

@@ -121,8 +121,6 @@ var trials = map[ck.KeyType][]trial{
 
 var rc5 = &engine.RC5CBCParams{WordSize: 4, Rounds: 12, IV: make([]byte, 8)}
 
-var oaepSHA1 = &engine.OAEPParams{HashAlg: ck.CKM_SHA_1, MGF: ck.CKG_MGF1_SHA1, Source: ck.CKZ_DATA_SPECIFIED}
-
 // blockTrials are those of a block cipher.
 func blockTrials(cbcPad, cbc, ecb, mac, encryptData ck.MechanismType, size int, more ...trial) []trial {
 	iv := make([]byte, size)
@@ -141,7 +139,7 @@ func (j *job) prove(ctx context.Context, h ck.ObjectHandle) (string, error) {
 	why := j.cannotBeUsed(ctx, h)
 	if why == nil {
 		said, err := j.try(ctx, h)
-		if err != nil || said != "" {
+		if !errors.Is(err, errRefused) {
 			return said, err
 		}
 		why = errors.New("the key may not be used for any of what could prove it")
@@ -169,27 +167,32 @@ func (j *job) proveCopy(ctx context.Context, h ck.ObjectHandle) (string, error) 
 	if j.class == ck.CKO_SECRET_KEY {
 		t = ck.CKA_CHECK_VALUE
 	}
-	last := errors.New("the HSM has no mechanism for it")
+	first := errRefused
+	note := func(err error) {
+		if first == errRefused {
+			first = err
+		}
+	}
 	for _, w := range waysOf(j.keyType) {
 		dup, err := j.copyFor(ctx, w.own)
 		if err != nil {
-			last = err
+			note(err)
 			continue
 		}
 		said, err := j.tried(ctx, h, dup, t)
-		if err := errors.Join(err, j.destroy(ctx, dup)); err != nil {
-			return "", err
+		gone := j.destroy(ctx, dup)
+		if gone == nil && errors.Is(err, errRefused) {
+			note(err)
+			continue
 		}
-		if said != "" {
-			return said, nil
-		}
+		return said, errors.Join(err, gone)
 	}
-	return "", fmt.Errorf("the key could not be tried: %w", last)
+	return "", fmt.Errorf("the key could not be proven, and so is not kept: %w", first)
 }
 
 func (j *job) tried(ctx context.Context, h, dup ck.ObjectHandle, t ck.AttributeType) (string, error) {
 	said, err := j.try(ctx, dup)
-	if err != nil || said == "" {
+	if err != nil {
 		return "", err
 	}
 	a, err := j.attribute(ctx, h, t)
@@ -237,12 +240,19 @@ func onlyFor(class ck.ObjectClass, use ...ck.AttributeType) (list []ck.Attribute
 	return list
 }
 
-// errRefused says that the HSM did not let something be tried.
-var errRefused = errors.New("not tried")
+// errRefused says that the HSM did not let something be tried; a refusal is that,
+// with its reason.
+var errRefused = errors.New("the HSM has nothing to try it with")
 
-// try proves a key by the first trial that the HSM lets happen, and says which; ""
-// if there is none.
+type refusal struct{ why error }
+
+func (r refusal) Error() string        { return r.why.Error() }
+func (r refusal) Unwrap() error        { return r.why }
+func (r refusal) Is(target error) bool { return target == errRefused }
+
+// try proves a key by the first trial that the HSM lets happen, and says which.
 func (j *job) try(ctx context.Context, h ck.ObjectHandle) (string, error) {
+	first := errRefused // the first of the reasons tells most
 	for _, t := range trials[j.keyType] {
 		for _, use := range []ck.AttributeType{t.way.own, t.way.other} {
 			may, err := j.flag(ctx, h, use)
@@ -252,19 +262,33 @@ func (j *job) try(ctx context.Context, h ck.ObjectHandle) (string, error) {
 			if !may {
 				continue
 			}
-			err = j.against(ctx, h, &t, use)
-			if err == nil {
-				return j.says(&t), nil
-			}
+			said, err := j.byAnyNumber(ctx, h, t, use)
 			if !errors.Is(err, errRefused) {
-				return "", err
+				return said, err
+			}
+			if first == errRefused {
+				first = err
 			}
 			if ctx.Err() != nil {
 				return "", ctx.Err()
 			}
 		}
 	}
-	return "", nil
+	return "", first
+}
+
+// byAnyNumber runs a trial by the number of the mechanism that the HSM knows.
+func (j *job) byAnyNumber(ctx context.Context, h ck.ObjectHandle, t trial, use ck.AttributeType) (string, error) {
+	var err error
+	for _, t.m.Type = range numbers(t.m.Type) {
+		if err = j.against(ctx, h, &t, use); err == nil {
+			return j.says(&t), nil
+		}
+		if ck.RVOf(err) != ck.CKR_MECHANISM_INVALID {
+			break
+		}
+	}
+	return "", err
 }
 
 func (j *job) says(t *trial) string {
@@ -287,7 +311,7 @@ func (j *job) against(ctx context.Context, h ck.ObjectHandle, t *trial, use ck.A
 	}
 	peer, err := j.peer(ctx, other)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errRefused, err)
+		return refusal{err}
 	}
 	maker, checker := h, peer
 	if use != t.way.maker {
@@ -326,7 +350,7 @@ func genericSecret() []ck.Attribute {
 func (im *Importer) begin(ctx context.Context, op p11.Operation, m *ck.Mechanism, key ck.ObjectHandle) error {
 	_, err := p11.Call(ctx, im.Module, &p11.Begin{Session: im.Session, Op: op, Mechanism: m, Key: key})
 	if err != nil {
-		return fmt.Errorf("%w: %w", errRefused, err)
+		return refusal{err}
 	}
 	return nil
 }
@@ -357,7 +381,7 @@ func signAndVerify(ctx context.Context, im *Importer, m *ck.Mechanism, maker, ch
 	}
 	signature, err := im.oneShot(ctx, p11.OpSign, m, maker, text, nil)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errRefused, err)
+		return refusal{err}
 	}
 	_, err = im.oneShot(ctx, p11.OpVerify, m, checker, text, signature)
 	return mismatch(err)
@@ -367,7 +391,7 @@ func encryptAndDecrypt(ctx context.Context, im *Importer, m *ck.Mechanism, maker
 	text := sample()
 	ciphertext, err := im.oneShot(ctx, p11.OpEncrypt, m, maker, text, nil)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errRefused, err)
+		return refusal{err}
 	}
 	plain, err := im.oneShot(ctx, p11.OpDecrypt, m, checker, ciphertext, nil)
 	if err == nil && !bytes.HasSuffix(plain, text) { // raw RSA has zeros before it
@@ -385,51 +409,56 @@ func mismatch(err error) error {
 }
 
 func wrapAndUnwrap(ctx context.Context, im *Importer, m *ck.Mechanism, maker, checker ck.ObjectHandle) error {
-	text := sample()
-	r, err := p11.Call(ctx, im.Module, &p11.CreateObject{Session: im.Session, Template: append(genericSecret(), ck.NewBytes(ck.CKA_VALUE, text))})
+	r, err := p11.Call(ctx, im.Module, &p11.GenerateKey{Session: im.Session, Mechanism: &ck.Mechanism{Type: ck.CKM_AES_KEY_GEN},
+		Template: newSecret(ck.NewULong(ck.CKA_VALUE_LEN, uint64(32)))})
 	if err != nil {
-		return fmt.Errorf("%w: %w", errRefused, err)
+		return refusal{err}
 	}
-	defer im.destroy(ctx, r.Object)
+	err = im.wrapIt(ctx, r.Object, m, maker, checker)
+	return errors.Join(err, im.destroy(ctx, r.Object))
+}
+
+// wrapIt wraps an AES key of 32 bytes and compares what is unwrapped.
+func (im *Importer) wrapIt(ctx context.Context, key ck.ObjectHandle, m *ck.Mechanism, maker, checker ck.ObjectHandle) error {
 	out := make([]byte, maxResult)
-	w, err := p11.Call(ctx, im.Module, &p11.WrapKey{Session: im.Session, Mechanism: m, WrappingKey: maker, Key: r.Object, Out: p11.Output{Buf: out}})
+	w, err := p11.Call(ctx, im.Module, &p11.WrapKey{Session: im.Session, Mechanism: m, WrappingKey: maker, Key: key, Out: p11.Output{Buf: out}})
 	if err != nil {
-		return fmt.Errorf("%w: %w", errRefused, err)
+		return refusal{err}
 	}
 	u, err := p11.Call(ctx, im.Module, &p11.UnwrapKey{Session: im.Session, Mechanism: m, UnwrappingKey: checker, Wrapped: out[:w.N],
-		Template: append(genericSecret(), ck.NewULong(ck.CKA_VALUE_LEN, uint64(len(text))))})
+		Template: newSecret(ck.NewULong(ck.CKA_CLASS, ck.CKO_SECRET_KEY), ck.NewULong(ck.CKA_KEY_TYPE, ck.CKK_AES), ck.NewULong(ck.CKA_VALUE_LEN, uint64(32)))})
 	switch ck.RVOf(err) {
 	case ck.CKR_OK:
 	case ck.CKR_WRAPPED_KEY_INVALID, ck.CKR_WRAPPED_KEY_LEN_RANGE, ck.CKR_ENCRYPTED_DATA_INVALID:
 		return errors.Join(errMismatch, err)
 	default:
-		return fmt.Errorf("%w: %w", errRefused, err)
+		return refusal{err}
 	}
-	return errors.Join(im.hasValue(ctx, u.Object, text), im.destroy(ctx, u.Object))
-}
-
-func (im *Importer) hasValue(ctx context.Context, h ck.ObjectHandle, want []byte) error {
-	a, err := im.attribute(ctx, h, ck.CKA_VALUE)
+	want, err := im.shown(ctx, key)
 	if err != nil {
-		return err
+		return errors.Join(err, im.destroy(ctx, u.Object))
 	}
-	if a == nil {
-		return fmt.Errorf("%w: the HSM does not show what was unwrapped", errRefused)
+	got, err := im.value(ctx, u.Object)
+	if err == nil && !bytes.Equal(got, want) {
+		err = errMismatch
 	}
-	if !bytes.Equal(a.Value, want) {
-		return errMismatch
-	}
-	return nil
+	return err
 }
 
 // value reads a new secret and destroys it.
 func (im *Importer) value(ctx context.Context, h ck.ObjectHandle) ([]byte, error) {
+	b, err := im.shown(ctx, h)
+	return b, errors.Join(err, im.destroy(ctx, h))
+}
+
+// shown is the value of a new secret.
+func (im *Importer) shown(ctx context.Context, h ck.ObjectHandle) ([]byte, error) {
 	a, err := im.attribute(ctx, h, ck.CKA_VALUE)
-	if err := errors.Join(err, im.destroy(ctx, h)); err != nil {
-		return nil, err
+	if err == nil && a == nil {
+		err = refusal{errors.New("the HSM does not show what was made")}
 	}
-	if a == nil {
-		return nil, fmt.Errorf("%w: the HSM does not show what was derived", errRefused)
+	if err != nil {
+		return nil, err
 	}
 	return a.Value, nil
 }
@@ -438,7 +467,7 @@ func (im *Importer) derive(ctx context.Context, m *ck.Mechanism, base ck.ObjectH
 	r, err := p11.Call(ctx, im.Module, &p11.DeriveKey{Session: im.Session, Mechanism: m, BaseKey: base,
 		Template: append(genericSecret(), ck.NewULong(ck.CKA_VALUE_LEN, uint64(16)))})
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errRefused, err)
+		return nil, refusal{err}
 	}
 	return im.value(ctx, r.Object)
 }
@@ -459,7 +488,7 @@ func encapsulateAndDecapsulate(ctx context.Context, im *Importer, m *ck.Mechanis
 	out := make([]byte, maxResult)
 	r, err := p11.Call(ctx, im.Module, &p11.EncapsulateKey{Session: im.Session, Mechanism: m, PublicKey: maker, Template: genericSecret(), Out: p11.Output{Buf: out}})
 	if err != nil {
-		return fmt.Errorf("%w: %w", errRefused, err)
+		return refusal{err}
 	}
 	a, err := im.value(ctx, r.Object)
 	if err != nil {
@@ -467,7 +496,7 @@ func encapsulateAndDecapsulate(ctx context.Context, im *Importer, m *ck.Mechanis
 	}
 	d, err := p11.Call(ctx, im.Module, &p11.DecapsulateKey{Session: im.Session, Mechanism: m, PrivateKey: checker, Ciphertext: out[:r.N], Template: genericSecret()})
 	if err != nil {
-		return fmt.Errorf("%w: %w", errRefused, err)
+		return refusal{err}
 	}
 	b, err := im.value(ctx, d.Object)
 	if err == nil && !bytes.Equal(a, b) {

@@ -286,3 +286,48 @@ func size(t *testing.T, path string) int64 {
 	}
 	return info.Size()
 }
+
+// Where the HSM takes no keys in the clear, as devices in FIPS mode, they come all
+// the same, and are as locked up as they were.
+func TestImportWhereNothingComesInTheClear(t *testing.T) {
+	h := newHost(t)
+	old, store := h.newToken()
+	old.pair(pkcs11.CKM_RSA_PKCS_KEY_PAIR_GEN, shown("rsa", 1, attr(pkcs11.CKA_MODULUS_BITS, 2048), attr(pkcs11.CKA_PUBLIC_EXPONENT, []byte{1, 0, 1})), locked("rsa", 1))
+	old.pair(pkcs11.CKM_EC_KEY_PAIR_GEN, shown("ec", 2, attr(pkcs11.CKA_EC_PARAMS, oid(1, 2, 840, 10045, 3, 1, 7))), locked("ec", 2))
+	old.secret(pkcs11.CKM_AES_KEY_GEN, locked("aes", 3, attr(pkcs11.CKA_VALUE_LEN, 32)))
+	old.secret(pkcs11.CKM_AES_KEY_GEN, locked("wraps", 4, attr(pkcs11.CKA_VALUE_LEN, 16), attr(pkcs11.CKA_ENCRYPT, false), attr(pkcs11.CKA_DECRYPT, false),
+		attr(pkcs11.CKA_SIGN, false), attr(pkcs11.CKA_VERIFY, false)))
+
+	h.env = append(h.env, "HSM_SO=very secret of hsm", "NEW=very Secret1 new")
+	h.must("hsm init --label lab --profile luna-7.2 --so-pin env:HSM_SO")
+	h.must("hsm policy set --id 12 --value off --hsm-so-pin env:HSM_SO --force")
+	h.must("partition create --name app --hsm-so-pin env:HSM_SO")
+	h.must("partition init --partition app --label app --so-pin env:SO")
+	h.must("role init --partition app --role co --so-pin env:SO --new-pin env:CO")
+	h.must("role changepw --partition app --role co --pin env:CO --new-pin env:NEW")
+	h.env = append(h.env, "CO=very Secret1 new")
+
+	app := connect(t, h.module, "app", "very Secret1 new")
+	clear := []*pkcs11.Attribute{attr(pkcs11.CKA_CLASS, pkcs11.CKO_SECRET_KEY), attr(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_AES), attr(pkcs11.CKA_TOKEN, true),
+		attr(pkcs11.CKA_SENSITIVE, true), attr(pkcs11.CKA_PRIVATE, true), attr(pkcs11.CKA_VALUE, make([]byte, 16))}
+	if _, err := app.m.CreateObject(app.s, clear); err == nil {
+		t.Fatal("this HSM takes keys in the clear, so nothing is tested")
+	}
+	r := h.imports("import softhsm2 " + store + " --source-pin env:SOURCE")
+	h.expect(r, 6, 0, 0)
+	for _, o := range r.Objects {
+		if strings.Contains(o.Proof, "copy") {
+			t.Errorf("%s: %s", o.Label, o.Proof)
+		}
+	}
+	h.expect(h.imports("import softhsm2 "+store+" --source-pin env:SOURCE"), 0, 6, 0)
+	text := []byte("twenty bytes of text")
+	key := app.key(pkcs11.CKO_PRIVATE_KEY, "rsa")
+	old.verify(pkcs11.CKM_SHA256_RSA_PKCS, old.key(pkcs11.CKO_PUBLIC_KEY, "rsa"), text, app.sign(pkcs11.CKM_SHA256_RSA_PKCS, key, text))
+	for _, label := range []string{"aes", "wraps"} {
+		o := app.key(pkcs11.CKO_SECRET_KEY, label)
+		if v := app.read(o, pkcs11.CKA_VALUE); v != nil || app.read(o, pkcs11.CKA_EXTRACTABLE)[0] != 0 || app.read(o, pkcs11.CKA_SENSITIVE)[0] != 1 {
+			t.Errorf("%s is not as locked up as it was", label)
+		}
+	}
+}
