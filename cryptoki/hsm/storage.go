@@ -30,11 +30,16 @@ const (
 // the pair is charged already, is free up to a length that follows from the
 // material.
 func (o *object) charge() uint64 {
-	var material, text, repeated int
+	var material, text, repeated, start int
+	rows := o.schema.rows // both are in rising order of type
 	for i := range o.attrs.count() {
-		t, _ := o.attrs.entry(i)
-		n := len(o.attrs.value(i))
-		switch o.accountOf(t) {
+		t, end := o.attrs.entry(i)
+		n := end - start
+		start = end
+		for len(rows) > 0 && rows[0].t < t {
+			rows = rows[1:]
+		}
+		switch o.accountOf(t, rows) {
 		case accountMaterial:
 			material += charged(n)
 		case accountRepeated:
@@ -66,19 +71,21 @@ const (
 	accountText                    // everything else of any length
 )
 
-func (o *object) accountOf(t ck.AttributeType) account {
-	r := o.schema.row(t)
+// accountOf is how attribute t counts, whose row is the first if it has one.
+func (o *object) accountOf(t ck.AttributeType, rows []row) account {
 	switch {
 	case t == ck.CKA_UNIQUE_ID, t == ck.CKA_OUID:
 		return accountFixed
 	case isKey(o.class) && (t == ck.CKA_PUBLIC_KEY_INFO || t == ck.CKA_EC_POINT && o.class == ck.CKO_PRIVATE_KEY):
 		return accountRepeated
-	case r == nil:
+	case len(rows) == 0 || rows[0].t != t:
 		return accountText
-	case r.shape == shapeBool, r.shape == shapeULong, r.shape == shapeDate:
-		return accountFixed
-	case r.rules&material != 0:
+	case rows[0].rules&material != 0 && rows[0].shape == shapeBytes:
 		return accountMaterial
+	}
+	switch rows[0].shape {
+	case shapeBool, shapeULong, shapeDate:
+		return accountFixed
 	}
 	return accountText
 }
