@@ -804,6 +804,25 @@ typedef CK_APPLICATION_ID CK_PTR CK_APPLICATION_ID_PTR;
  */
 #define CA_OBJECT_TYPE_CRYPTOKI 0UL
 
+/*
+ * Capabilities and policies, by number. Functions with Destructive in their
+ * name make every change; the others of the HSM refuse what would erase
+ * partitions, with CKR_DATA_INVALID. A change of a partition's policies erases
+ * its objects where the policy says so: ask for the description first.
+ */
+typedef struct CK_POLICY_INFO {
+  CK_ULONG ulId;
+  CK_ULONG ulValue;
+  CK_ULONG ulOffToOnDestructive;
+  CK_ULONG ulOnToOffDestructive;
+} CK_POLICY_INFO;
+
+typedef CK_POLICY_INFO CK_PTR CK_POLICY_INFO_PTR;
+
+/* CA_GetConfigurationElementDescription */
+#define CA_DESTRUCTIVE_OFF_TO_ON 1UL
+#define CA_DESTRUCTIVE_ON_TO_OFF 2UL
+
 typedef struct CK_CA_FUNCTION_LIST CK_CA_FUNCTION_LIST;
 typedef CK_CA_FUNCTION_LIST CK_PTR CK_CA_FUNCTION_LIST_PTR;
 typedef CK_CA_FUNCTION_LIST_PTR CK_PTR CK_CA_FUNCTION_LIST_PTR_PTR;
@@ -988,6 +1007,112 @@ typedef CK_CA_FUNCTION_LIST_PTR CK_PTR CK_CA_FUNCTION_LIST_PTR_PTR;
     (CK_SESSION_HANDLE hSession, CK_UTF8CHAR_PTR pText, \
      CK_ULONG_PTR pulTextLen), \
     (hSession, pText, pulTextLen)) \
+  X(CA_GetHSMCapabilitySet, \
+    (CK_SLOT_ID slotID, CK_ULONG_PTR pulIds, \
+     CK_ULONG_PTR pulIdCount, CK_ULONG_PTR pulValues, \
+     CK_ULONG_PTR pulValueCount), \
+    (slotID, pulIds, pulIdCount, pulValues, pulValueCount)) \
+  X(CA_GetHSMCapabilitySetting, \
+    (CK_SLOT_ID slotID, CK_ULONG ulId, \
+     CK_ULONG_PTR pulValue), \
+    (slotID, ulId, pulValue)) \
+  X(CA_GetHSMPolicySet, \
+    (CK_SLOT_ID slotID, CK_ULONG_PTR pulIds, \
+     CK_ULONG_PTR pulIdCount, CK_ULONG_PTR pulValues, \
+     CK_ULONG_PTR pulValueCount), \
+    (slotID, pulIds, pulIdCount, pulValues, pulValueCount)) \
+  X(CA_GetHSMPolicySetting, \
+    (CK_SLOT_ID slotID, CK_ULONG ulId, \
+     CK_ULONG_PTR pulValue), \
+    (slotID, ulId, pulValue)) \
+  X(CA_GetContainerCapabilitySet, \
+    (CK_SLOT_ID slotID, CK_ULONG ulContainerNumber, CK_ULONG_PTR pulIds, \
+     CK_ULONG_PTR pulIdCount, CK_ULONG_PTR pulValues, \
+     CK_ULONG_PTR pulValueCount), \
+    (slotID, ulContainerNumber, pulIds, pulIdCount, pulValues, pulValueCount)) \
+  X(CA_GetContainerCapabilitySetting, \
+    (CK_SLOT_ID slotID, CK_ULONG ulContainerNumber, CK_ULONG ulId, \
+     CK_ULONG_PTR pulValue), \
+    (slotID, ulContainerNumber, ulId, pulValue)) \
+  X(CA_GetContainerPolicySet, \
+    (CK_SLOT_ID slotID, CK_ULONG ulContainerNumber, CK_ULONG_PTR pulIds, \
+     CK_ULONG_PTR pulIdCount, CK_ULONG_PTR pulValues, \
+     CK_ULONG_PTR pulValueCount), \
+    (slotID, ulContainerNumber, pulIds, pulIdCount, pulValues, pulValueCount)) \
+  X(CA_GetContainerPolicySetting, \
+    (CK_SLOT_ID slotID, CK_ULONG ulContainerNumber, CK_ULONG ulId, \
+     CK_ULONG_PTR pulValue), \
+    (slotID, ulContainerNumber, ulId, pulValue)) \
+  X(CA_GetTokenCapabilities, \
+    (CK_SLOT_ID slotID, CK_ULONG_PTR pulIds, CK_ULONG_PTR pulIdCount, \
+     CK_ULONG_PTR pulValues, CK_ULONG_PTR pulValueCount), \
+    (slotID, pulIds, pulIdCount, pulValues, pulValueCount)) \
+  X(CA_GetTokenPolicies, \
+    (CK_SLOT_ID slotID, CK_ULONG_PTR pulIds, CK_ULONG_PTR pulIdCount, \
+     CK_ULONG_PTR pulValues, CK_ULONG_PTR pulValueCount), \
+    (slotID, pulIds, pulIdCount, pulValues, pulValueCount)) \
+  X(CA_SetHSMPolicy, \
+    (CK_SESSION_HANDLE hSession, CK_ULONG ulId, CK_ULONG ulValue), \
+    (hSession, ulId, ulValue)) \
+  X(CA_SetHSMPolicies, \
+    (CK_SESSION_HANDLE hSession, CK_ULONG ulCount, CK_ULONG_PTR pulIds, \
+     CK_ULONG_PTR pulValues), \
+    (hSession, ulCount, pulIds, pulValues)) \
+  X(CA_SetDestructiveHSMPolicy, \
+    (CK_SESSION_HANDLE hSession, CK_ULONG ulId, CK_ULONG ulValue), \
+    (hSession, ulId, ulValue)) \
+  X(CA_SetDestructiveHSMPolicies, \
+    (CK_SESSION_HANDLE hSession, CK_ULONG ulCount, CK_ULONG_PTR pulIds, \
+     CK_ULONG_PTR pulValues), \
+    (hSession, ulCount, pulIds, pulValues)) \
+  X(CA_SetContainerPolicy, \
+    (CK_SESSION_HANDLE hSession, CK_ULONG ulContainerNumber, CK_ULONG ulId, \
+     CK_ULONG ulValue), \
+    (hSession, ulContainerNumber, ulId, ulValue)) \
+  X(CA_SetContainerPolicies, \
+    (CK_SESSION_HANDLE hSession, CK_ULONG ulContainerNumber, \
+     CK_ULONG ulCount, CK_ULONG_PTR pulIds, CK_ULONG_PTR pulValues), \
+    (hSession, ulContainerNumber, ulCount, pulIds, pulValues)) \
+  X(CA_SetTokenPolicies, \
+    (CK_SESSION_HANDLE hSession, CK_SLOT_ID slotID, CK_ULONG ulCount, \
+     CK_ULONG_PTR pulIds, CK_ULONG_PTR pulValues), \
+    (hSession, slotID, ulCount, pulIds, pulValues)) \
+  X(CA_GetDefaultHSMPolicyValue, \
+    (CK_SLOT_ID slotID, CK_ULONG ulId, CK_ULONG_PTR pulValue), \
+    (slotID, ulId, pulValue)) \
+  X(CA_GetDefaultPartitionPolicyValue, \
+    (CK_SLOT_ID slotID, CK_ULONG ulId, CK_ULONG_PTR pulValue), \
+    (slotID, ulId, pulValue)) \
+  X(CA_ValidateHSMPolicySet, \
+    (CK_SLOT_ID slotID, CK_ULONG ulCount, CK_POLICY_INFO_PTR pPolicies, \
+     CK_RV CK_PTR pResults), \
+    (slotID, ulCount, pPolicies, pResults)) \
+  X(CA_ValidateContainerPolicySet, \
+    (CK_SLOT_ID slotID, CK_ULONG ulCount, CK_POLICY_INFO_PTR pPolicies, \
+     CK_RV CK_PTR pResults), \
+    (slotID, ulCount, pPolicies, pResults)) \
+  X(CA_GetConfigurationElementDescription, \
+    (CK_SLOT_ID slotID, CK_ULONG ulIsContainer, CK_ULONG ulIsCapability, \
+     CK_ULONG ulId, CK_ULONG_PTR pulBitLength, CK_ULONG_PTR pulDestructive, \
+     CK_ULONG_PTR pulWriteRestricted, CK_UTF8CHAR_PTR pDescription, \
+     CK_ULONG_PTR pulDescriptionLen), \
+    (slotID, ulIsContainer, ulIsCapability, ulId, pulBitLength, \
+     pulDestructive, pulWriteRestricted, pDescription, pulDescriptionLen)) \
+  X(CA_InitToken, \
+    (CK_SLOT_ID slotID, CK_UTF8CHAR_PTR pPin, CK_ULONG ulPinLen, \
+     CK_UTF8CHAR_PTR pLabel, CK_BYTE_PTR pDomain, CK_ULONG ulDomainLen, \
+     CK_ULONG ulPolicyCount, CK_POLICY_INFO_PTR pPolicies, \
+     CK_ULONG ulHSMPolicyCount, CK_POLICY_INFO_PTR pHSMPolicies), \
+    (slotID, pPin, ulPinLen, pLabel, pDomain, ulDomainLen, ulPolicyCount, \
+     pPolicies, ulHSMPolicyCount, pHSMPolicies)) \
+  X(CA_DeriveKeyAndWrap, \
+    (CK_SESSION_HANDLE hSession, CK_MECHANISM_PTR pDeriving, \
+     CK_OBJECT_HANDLE hBaseKey, CK_ATTRIBUTE_PTR pTemplate, \
+     CK_ULONG ulAttributeCount, CK_MECHANISM_PTR pWrapping, \
+     CK_OBJECT_HANDLE hWrappingKey, CK_BYTE_PTR pWrappedKey, \
+     CK_ULONG_PTR pulWrappedKeyLen), \
+    (hSession, pDeriving, hBaseKey, pTemplate, ulAttributeCount, pWrapping, \
+     hWrappingKey, pWrappedKey, pulWrappedKeyLen)) \
   X(CA_GetObjectUID, \
     (CK_SLOT_ID slotID, CK_ULONG ulContainerNumber, CK_ULONG ulType, \
      CK_ULONG ulHandle, CK_BYTE_PTR pUID), \

@@ -14,6 +14,8 @@ const (
 	CA_OPERATION_VERIFY      = 0x3
 	CA_OPERATION_DIGEST      = 0x4
 	CA_OBJECT_TYPE_CRYPTOKI  = 0x0
+	CA_DESTRUCTIVE_OFF_TO_ON = 0x1
+	CA_DESTRUCTIVE_ON_TO_OFF = 0x2
 )
 
 // CAF constants.
@@ -3275,6 +3277,30 @@ var VendorFunctionNames = []string{
 	"CA_GetTokenStorageInformation",
 	"CA_GetContainerStorageInformation",
 	"CA_ExplainRefusal",
+	"CA_GetHSMCapabilitySet",
+	"CA_GetHSMCapabilitySetting",
+	"CA_GetHSMPolicySet",
+	"CA_GetHSMPolicySetting",
+	"CA_GetContainerCapabilitySet",
+	"CA_GetContainerCapabilitySetting",
+	"CA_GetContainerPolicySet",
+	"CA_GetContainerPolicySetting",
+	"CA_GetTokenCapabilities",
+	"CA_GetTokenPolicies",
+	"CA_SetHSMPolicy",
+	"CA_SetHSMPolicies",
+	"CA_SetDestructiveHSMPolicy",
+	"CA_SetDestructiveHSMPolicies",
+	"CA_SetContainerPolicy",
+	"CA_SetContainerPolicies",
+	"CA_SetTokenPolicies",
+	"CA_GetDefaultHSMPolicyValue",
+	"CA_GetDefaultPartitionPolicyValue",
+	"CA_ValidateHSMPolicySet",
+	"CA_ValidateContainerPolicySet",
+	"CA_GetConfigurationElementDescription",
+	"CA_InitToken",
+	"CA_DeriveKeyAndWrap",
 	"CA_GetObjectUID",
 	"CA_GetTokenObjectUID",
 	"CA_GetObjectHandle",
