@@ -187,3 +187,14 @@ func checkForkSign(workers int) func(o output) {
 		o.verifyECDSA("the parent's own", o.one("the parent's own"))
 	}
 }
+
+func checkGovern(o output) {
+	o.contains(
+		"Crypto Officer: has a PIN, 10 wrong PINs more lock it\n", "Crypto User: has no PIN, 10 ",
+		"policy 18: Allow raw RSA operations: 1 (switching it on erases the objects)\n",
+		"the key takes 156 bytes", "found by its identity: yes\n",
+		"signing with a key that may not: CKR_KEY_FUNCTION_NOT_PERMITTED\n",
+		"\ncode: CKR_KEY_FUNCTION_NOT_PERMITTED\n", "\nrule: ", "\nattribute: CKA_SIGN\n", "\nremedy: ",
+		"logged in without a login: yes\n",
+	)
+}

@@ -56,6 +56,7 @@ var examples = map[string]example{
 	"fork-sign": {
 		check: checkForkSign(3), softCheck: checkForkSign(1), softFlags: []string{"-DWORKERS=1"}, forks: true,
 	},
+	"govern":      {check: checkGovern, softRefuses: "this module has no CA_GetFunctionList"},
 	"message-gcm": {check: checkMessageGCM, softRefuses: "this module has no C_GetInterface"},
 }
 
