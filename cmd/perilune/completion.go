@@ -36,7 +36,7 @@ For every one, add that line to the profile.`,
 
 func (a *app) completionCommand() *cobra.Command {
 	cmd := a.group("completion", "Completion of command lines, for shells",
-		"Prints a script that teaches a shell to complete commands, flags, partitions, roles and keys of perilune.")
+		"Prints a script that teaches a shell to complete the commands and flags of\nperilune, and the partitions, roles and keys of the HSM.")
 	for _, shell := range shells {
 		cmd.AddCommand(a.command(shell.name, "Print the completion script for "+shell.title, "Prints the completion script for "+shell.title+".\n\n"+shell.use,
 			func(cmd *cobra.Command, _ []string) error { return shell.write(cmd.Root(), a.stdout) }))

@@ -30,7 +30,7 @@ func newKeyWishes(cmd *cobra.Command) *keyWishes {
 
 // useFlags adds the flags that say what may be done with keys.
 func (w *keyWishes) useFlags(cmd *cobra.Command) {
-	cmd.Flags().StringSliceVar(&w.usage, "usage", nil, "what the key is for: "+usagesHelp+" (default: as the type suggests)")
+	cmd.Flags().StringSliceVar(&w.usage, "usage", nil, "what the key is for, as `uses`: "+usagesHelp+" (default: as the type suggests)")
 	cmd.Flags().BoolVar(&w.extractable, "extractable", false, "let the key leave the HSM, wrapped under another key")
 	_ = cmd.RegisterFlagCompletionFunc("usage", cobra.FixedCompletions([]string{"sign", "encrypt", "wrap", "derive", "encapsulate"}, cobra.ShellCompDirectiveNoFileComp))
 }

@@ -6,13 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/spf13/cobra"
 
 	"github.com/perilune/perilune/config"
 	"github.com/perilune/perilune/cryptoki/ck"
@@ -496,29 +493,4 @@ func TestCompletion(t *testing.T) {
 			t.Errorf("%s: %q, want %q", line, out, want)
 		}
 	}
-}
-
-// Every command explains itself, and whatever lists or shows has --json.
-func TestCommands(t *testing.T) {
-	a := &app{env: func(string) string { return "" }, stdout: io.Discard, stderr: io.Discard}
-	var walk func(*cobra.Command)
-	walk = func(c *cobra.Command) {
-		if c.Short == "" {
-			t.Errorf("%s: no description", c.CommandPath())
-		}
-		switch c.Name() {
-		case "list", "show", "doctor", "version":
-			if c.Flags().Lookup("json") == nil {
-				t.Errorf("%s: no --json", c.CommandPath())
-			}
-		case "delete", "zeroize":
-			if c.Flags().Lookup("force") == nil {
-				t.Errorf("%s: no --force", c.CommandPath())
-			}
-		}
-		for _, sub := range c.Commands() {
-			walk(sub)
-		}
-	}
-	walk(a.rootCommand())
 }

@@ -199,7 +199,7 @@ counted; --section mechanisms lists them.`,
 const manySection = "mechanisms"
 
 func sectionFlag(cmd *cobra.Command) *[]string {
-	return cmd.Flags().StringSlice("section", nil, "only this section (can be given more than once)")
+	return cmd.Flags().StringSlice("section", nil, "only this `section` (can be given more than once)")
 }
 
 func profileNamed(list []p11.Profile, name string) (p11.Profile, error) {
