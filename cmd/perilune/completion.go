@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/cryptoki/p11"
 )
 
 // shells are those that completion is made for, and how its script is used.
@@ -42,6 +43,21 @@ func (a *app) completionCommand() *cobra.Command {
 			func(cmd *cobra.Command, _ []string) error { return shell.write(cmd.Root(), a.stdout) }))
 	}
 	return cmd
+}
+
+// completePolicies completes the number of a policy that can be changed.
+func (a *app) completePolicies(known func(context.Context) ([]p11.PolicyInfo, error)) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, _ []string, _ string) (list []string, _ cobra.ShellCompDirective) {
+		if a.homeExists() {
+			policies, _ := known(cmd.Context())
+			for _, p := range policies {
+				if p.Settable {
+					list = append(list, fmt.Sprintf("%d\t%s", p.ID, p.Text))
+				}
+			}
+		}
+		return list, cobra.ShellCompDirectiveNoFileComp
+	}
 }
 
 // maxCompleted bounds the keys that completion reads: it must be quick.

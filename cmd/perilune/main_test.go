@@ -486,6 +486,8 @@ func TestCompletion(t *testing.T) {
 		"__complete key list --pin e":                "env:",
 		"__complete key gen":                         "generate",
 		"__complete key show --label s":              "signer\tec:P-256 public signer",
+		"__complete hsm policy set --id 1":           "12\tAllow non-FIPS algorithms",
+		"__complete partition policy set --id 1":     "17\tAllow signing",
 		"__complete key delete --id 0":               "01\tec:P-256 public signer",
 		"__complete key delete --class c":            "cert",
 	} {

@@ -70,7 +70,7 @@ an HSM without a total has no limit.`,
 				info.Name, info.Serial, uint64(info.Slot), uint64(info.Slot))
 			return nil
 		})
-	cmd.Flags().StringVar(&name, "name", "", "name of the partition, unique on the HSM (required)")
+	cmd.Flags().StringVar(&name, "name", "", "`name` of the partition, unique on the HSM (required)")
 	_ = cmd.MarkFlagRequired("name")
 	size = newSizeFlags(cmd)
 	so = pin(cmd, "hsm-so-pin", "PIN of the HSM SO")

@@ -189,12 +189,14 @@ func (a *app) partitionPolicyListCommand() *cobra.Command {
 // one change.
 type policyFlags struct{ ids, values []string }
 
-func newPolicyFlags(cmd *cobra.Command) *policyFlags {
+func (a *app) policyFlags(cmd *cobra.Command, known func(context.Context) ([]p11.PolicyInfo, error)) *policyFlags {
 	f := new(policyFlags)
 	cmd.Flags().StringSliceVar(&f.ids, "id", nil, "`number` of the policy, or several with commas between (required)")
 	cmd.Flags().StringSliceVar(&f.values, "value", nil, "`value`: on, off, or a number; as many as there are numbers of policies (required)")
 	_ = cmd.MarkFlagRequired("id")
 	_ = cmd.MarkFlagRequired("value")
+	_ = cmd.RegisterFlagCompletionFunc("id", a.completePolicies(known))
+	_ = cmd.RegisterFlagCompletionFunc("value", cobra.FixedCompletions([]string{"on", "off"}, cobra.ShellCompDirectiveNoFileComp))
 	return f
 }
 
@@ -318,7 +320,7 @@ algorithms", switched off, is FIPS mode.`,
 			}
 			return nil
 		})
-	flags = newPolicyFlags(cmd)
+	flags = a.policyFlags(cmd, a.hsmPolicies)
 	so = pin(cmd, "hsm-so-pin", "PIN of the HSM SO")
 	force = forceFlag(cmd)
 	return cmd
@@ -396,7 +398,13 @@ must open it anew.`,
 			return nil
 		})
 	at = a.targetFlags(cmd)
-	flags = newPolicyFlags(cmd)
+	flags = a.policyFlags(cmd, func(ctx context.Context) ([]p11.PolicyInfo, error) {
+		t, err := a.theMade(ctx, at)
+		if err != nil {
+			return nil, err
+		}
+		return a.partitionPolicies(ctx, t)
+	})
 	so = pin(cmd, "so-pin", "PIN of the Partition SO")
 	force = forceFlag(cmd)
 	return cmd

@@ -140,7 +140,7 @@ is changed by 'perilune partition changelabel'.`,
 			return nil
 		})
 	at = a.targetFlags(cmd)
-	cmd.Flags().StringVar(&name, "name", "", "the new name, unique on the HSM (required)")
+	cmd.Flags().StringVar(&name, "name", "", "the new `name`, unique on the HSM (required)")
 	_ = cmd.MarkFlagRequired("name")
 	so = pin(cmd, "hsm-so-pin", "PIN of the HSM SO")
 	return cmd

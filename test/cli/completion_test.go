@@ -55,10 +55,11 @@ func TestCompletionInBash(t *testing.T) {
 		"perilune ke":                             {"key"},
 		"perilune key li":                         {"list"},
 		"perilune key list --rol":                 {"--role"},
-		"perilune key list --role ":               {"co", "cu"},
+		"perilune key list --role ":               {"co", "lco", "cu"},
 		"perilune role list --partition ":         {"partition1"},
 		"perilune key show --public --label si":   {"signer"},
 		"perilune key generate --type ec:P-5":     {"ec:P-521", "P-521"}, // bash takes : for a separator
+		"perilune hsm policy set --id 12":         {"12"},
 		"perilune shell --no":                     {"--no-history"},
 		"perilune partition show --slot 0 --json": {"--json"},
 	} {
