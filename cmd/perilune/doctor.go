@@ -323,7 +323,7 @@ func (d *doctor) state(ctx context.Context, info p11.HSMInfo, parts []p11.Partit
 // leftovers looks for files that do not belong there.
 func (d *doctor) leftovers(c *config.Config) {
 	const name = "leftovers"
-	known := []string{"perilune.db", "perilune.db-wal", "perilune.db-shm", "perilune.lock", "perilune.gen", "perilune.mark", "root.key", "perilune.toml", "archives"}
+	known := []string{"perilune.db", "perilune.db-wal", "perilune.db-shm", "perilune.lock", "perilune.gen", "perilune.mark", "root.key", "perilune.toml", "archives", "audit"}
 	entries, err := os.ReadDir(c.Home)
 	if err != nil {
 		d.fail(name, "Run this program as the user who owns the HSM", "%v", err)

@@ -153,7 +153,7 @@ func TestLineVector(t *testing.T) {
 		Mechanic: true, Mechanism: uint64(ck.CKM_ECDSA), Key: 12, KeyID: "0102"}
 	r := Record{Sequence: 1, Time: e.Time, Message: e.message("so"), Event: e.Event, Role: 1, Spool: 5, Index: 9}
 	line, link := c.Append(nil, &r, Link{})
-	want := "0000000001,26/11/22 10:20:30,S/N 77 session 3 Access 1:2 operation SIGN_SINGLEPART returned RC_OK(0x00000000) role so key 12 ouid 0102 CKM_ECDSA"
+	want := "0000000001,26/11/22 10:20:30,S/N 77 session 3 Access 1:2 operation SIGN_SINGLEPART returned RC_OK(0x00000000) role so key 12 id 0102 CKM_ECDSA"
 	if got := strings.TrimRight(string(line[:linkAt-1]), " "); got != want {
 		t.Errorf("line %q", got)
 	}

@@ -105,6 +105,8 @@ const (
 	LogRemove
 	LogRepair
 
+	AcceptRestore // management
+
 	NumEvents int = iota
 )
 
@@ -313,6 +315,8 @@ var events = [NumEvents]eventRow{
 	LogRotate:       {"LOG_ROTATE", LogManage, administrative | exempt},
 	LogRemove:       {"LOG_REMOVE", LogManage, administrative | exempt},
 	LogRepair:       {"LOG_REPAIR", LogManage, administrative | always | exempt},
+
+	AcceptRestore: {"ACCEPT_RESTORE", Manage, administrative},
 }
 
 // String is the name that records show.

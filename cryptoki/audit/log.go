@@ -19,6 +19,7 @@ var ErrFull = errors.New("the audit log is full")
 type log struct {
 	dir    string
 	serial string
+	secret []byte
 	chain  *Chain
 	head   headFile
 	seen   Head // the newest head that this process saw: it never goes back
@@ -27,7 +28,7 @@ type log struct {
 }
 
 func newLog(dir, serial string, secret, headKey []byte) *log {
-	return &log{dir: dir, serial: serial, chain: NewChain(secret), head: newHeadFile(dir, headKey)}
+	return &log{dir: dir, serial: serial, secret: secret, chain: NewChain(secret), head: newHeadFile(dir, headKey)}
 }
 
 // position is where the next record goes.

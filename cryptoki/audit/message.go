@@ -33,7 +33,7 @@ func (e *Entry) message(role string) string {
 		b = strconv.AppendUint(b, e.Key, 10)
 	}
 	if e.KeyID != "" {
-		b = append(b, " ouid "...)
+		b = append(b, " id "...)
 		b = append(b, e.KeyID...)
 	}
 	if e.Mechanic {

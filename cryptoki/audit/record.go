@@ -39,8 +39,6 @@ const (
 	// is its tag.
 	plainSize = 32
 	tagSize   = rawSize - plainSize
-
-	maxSequence = 9_999_999_999
 )
 
 const timeLayout = "06/01/02 15:04:05"

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -675,4 +676,128 @@ func (r *Recorder) isOwn(name string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.spool != nil && r.spool.name == name
+}
+
+// Snapshot brings everything into the log that waits anywhere, and returns the
+// newest record and the files as they are then.
+func (r *Recorder) Snapshot(ctx context.Context) (h Head, files []File, err error) {
+	if err := r.AdoptOrphans(ctx, time.Second); err != nil {
+		return Head{}, nil, err
+	}
+	err = r.exclusively(ctx, func(p *position) error {
+		h = p.Head
+		files, err = Files(r.opts.Dir, r.opts.Serial)
+		return err
+	})
+	return h, files, err
+}
+
+// exclusively runs fn at the end of the log, when all of this process is in it.
+func (r *Recorder) exclusively(ctx context.Context, fn func(p *position) error) error {
+	r.drainMu.Lock()
+	defer r.drainMu.Unlock()
+	err := r.locked(ctx, func(p *position) error {
+		if err := r.drainOwn(ctx, p, true); err != nil {
+			return err
+		}
+		return fn(p)
+	})
+	if err != nil {
+		return r.classify(err)
+	}
+	return nil
+}
+
+// Rotate ends the current file, if there is anything in it.
+func (r *Recorder) Rotate(ctx context.Context) error {
+	return r.exclusively(ctx, func(p *position) error {
+		if p.Size == 0 {
+			return nil
+		}
+		if err := r.log.rotate(p, r.opts.Now()); err != nil {
+			return err
+		}
+		return r.opts.Keeper.Settle(ctx, p.Head)
+	})
+}
+
+// ErrNotOldest says that files are missing from a list of the oldest.
+var ErrNotOldest = errors.New("only the oldest files can be removed, and only archived ones")
+
+// Remove deletes archived files, which must be the oldest. Before it does, note
+// is told the number of the last record that goes.
+func (r *Recorder) Remove(ctx context.Context, names []string, note func(last uint64) error) error {
+	return r.exclusively(ctx, func(*position) error {
+		files, err := Files(r.opts.Dir, r.opts.Serial)
+		if err != nil {
+			return err
+		}
+		gone := files[:min(len(names), len(files))]
+		for _, f := range gone {
+			if !f.Archived || !slices.Contains(names, f.Name) {
+				return fmt.Errorf("%s: %w", f.Name, ErrNotOldest)
+			}
+		}
+		if len(gone) == 0 || len(gone) < len(names) {
+			return ErrNotOldest
+		}
+		last, err := r.lastRecord(gone)
+		if err != nil {
+			return err
+		}
+		if err := note(last); err != nil {
+			return err
+		}
+		r.sizes.known = false
+		for _, f := range gone {
+			if err := os.Remove(f.Path); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// lastRecord is the number of the last record in files, 0 if none is right.
+func (r *Recorder) lastRecord(files []File) (last uint64, err error) {
+	v := NewVerifier(r.log.secret, 0, 0)
+	for _, f := range files {
+		if err := v.ReadFile(f, 0); err != nil {
+			return 0, err
+		}
+	}
+	return v.End(Head{}).Last, nil
+}
+
+// Status is how the log is.
+type Status struct {
+	Newest  uint64
+	Files   []File
+	Waiting uint64
+	Trouble error
+}
+
+// Status looks at the log without changing anything.
+func (r *Recorder) Status(ctx context.Context) (s Status, err error) {
+	h, _, _, err := newHeadFile(r.opts.Dir, r.opts.HeadKey).read()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return s, err
+	}
+	settled, err := r.opts.Keeper.Settled(ctx)
+	if err != nil {
+		return s, err
+	}
+	s.Newest = newer(h, settled).Sequence
+	if s.Files, err = Files(r.opts.Dir, r.opts.Serial); err != nil {
+		return s, err
+	}
+	if t := r.trouble.Load(); t != nil {
+		s.Trouble = *t
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.spool != nil {
+		s.Waiting = r.spool.written - r.spool.drained
+	}
+	return s, nil
 }

@@ -81,6 +81,7 @@ type Verifier struct {
 	next  uint64 // number of the record that comes next; 0 before the first
 	link  Link   // of the record before, if known
 	known bool
+	begun bool
 	bad   uint64 // how many lines were no records since the last that was one
 	gaps  []gap
 	until uint64 // records after this are not looked at; 0 for no limit
@@ -93,7 +94,8 @@ type gap struct {
 }
 
 // NewVerifier verifies a log under its secret. first is the number of the
-// first record that must be there, 0 if it may begin anywhere. Records after
+// first record that must be there, 0 if it may begin anywhere; it may begin
+// before. Records after
 // until are not looked at, if that is not 0: somebody may be writing them.
 func NewVerifier(secret []byte, first, until uint64) *Verifier {
 	v := &Verifier{chain: NewChain(secret), until: until}
@@ -147,6 +149,10 @@ func (v *Verifier) line(name string, n int, text []byte) {
 		v.inserted(l.Sequence)
 	}
 	v.bad = 0
+	if !v.begun && l.Sequence < v.next {
+		v.next, v.known = l.Sequence, false
+	}
+	v.begun = true
 	switch {
 	case v.next == 0, l.Sequence == v.next:
 	case l.Sequence > v.next:

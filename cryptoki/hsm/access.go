@@ -103,6 +103,18 @@ var accessTable = [p11.NumKinds]string{
 	p11.KindReadArchive:        "LL .. AA AA A X NNN",
 
 	p11.KindSetPartitionPolicy: "LL AA AA AA . X NNN",
+	// The audit log is the Auditor's.
+	p11.KindSetAuditDomain:     "AA AA AA AA A A LA.",
+	p11.KindGetAuditConfig:     "AA AA AA AA A A LA.",
+	p11.KindSetAuditConfig:     "AA AA AA AA A A LA.",
+	p11.KindListAuditFiles:     "AA AA AA AA A A LA.",
+	p11.KindRotateAuditLog:     "AA AA AA AA A A LA.",
+	p11.KindRemoveAuditFiles:   "AA AA AA AA A A LA.",
+	p11.KindVerifyAuditFiles:   "AA AA AA AA A A LA.",
+	p11.KindVerifyAuditRecords: "AA AA AA AA A A LA.",
+	p11.KindExportAuditSecret:  "AA AA AA AA A A LA.",
+	p11.KindImportAuditSecret:  "AA AA AA AA A A LA.",
+	p11.KindLogExternal:        "AA AA AA AA A A LA.",
 }
 
 // access is the table in the form that a call looks at: what the wide roles of

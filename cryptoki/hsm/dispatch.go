@@ -41,7 +41,7 @@ func onSlot[Q p11.Request, R any](fn func(*HSM, context.Context, Q, *R) error) h
 		if err != nil {
 			return err
 		}
-		return fn(h, ctx, q, r)
+		return h.audited(ctx, nil, q, r, func() error { return fn(h, ctx, q, r) })
 	}
 }
 
@@ -61,10 +61,12 @@ func onSession[Q p11.OnSession, R any](fn func(*HSM, context.Context, *session, 
 		if s.closed {
 			return ck.CKR_SESSION_HANDLE_INVALID
 		}
-		if err := h.mayCall(s, q.Kind()); err != nil {
-			return err
-		}
-		return fn(h, ctx, s, q, r)
+		return h.audited(ctx, s, q, r, func() error {
+			if err := h.mayCall(s, q.Kind()); err != nil {
+				return err
+			}
+			return fn(h, ctx, s, q, r)
+		})
 	}
 }
 
@@ -80,10 +82,12 @@ func onUnlockedSession[Q p11.OnSession, R any](fn func(*HSM, context.Context, *s
 		if err != nil {
 			return err
 		}
-		if err := h.mayCall(s, q.Kind()); err != nil {
-			return err
-		}
-		return fn(h, ctx, s, q, r)
+		return h.audited(ctx, s, q, r, func() error {
+			if err := h.mayCall(s, q.Kind()); err != nil {
+				return err
+			}
+			return fn(h, ctx, s, q, r)
+		})
 	}
 }
 
@@ -188,4 +192,18 @@ var handlers = [p11.NumKinds]handler{
 	p11.KindSetPartitionPolicy:     onUnlockedSession((*HSM).handleSetPartitionPolicy),
 	p11.KindCheckHSMPolicies:       onSlot((*HSM).handleCheckHSMPolicies),
 	p11.KindCheckPartitionPolicies: onSlot((*HSM).handleCheckPartitionPolicies),
+	// The audit log.
+	p11.KindInitAuditor:        onSlot((*HSM).handleInitAuditor),
+	p11.KindSetAuditDomain:     onSession((*HSM).handleSetAuditDomain),
+	p11.KindGetAuditConfig:     onSession((*HSM).handleGetAuditConfig),
+	p11.KindSetAuditConfig:     onSession((*HSM).handleSetAuditConfig),
+	p11.KindGetAuditStatus:     onSlot((*HSM).handleGetAuditStatus),
+	p11.KindListAuditFiles:     onSession((*HSM).handleListAuditFiles),
+	p11.KindRotateAuditLog:     onSession((*HSM).handleRotateAuditLog),
+	p11.KindRemoveAuditFiles:   onSession((*HSM).handleRemoveAuditFiles),
+	p11.KindVerifyAuditFiles:   onSession((*HSM).handleVerifyAuditFiles),
+	p11.KindVerifyAuditRecords: onSession((*HSM).handleVerifyAuditRecords),
+	p11.KindExportAuditSecret:  onSession((*HSM).handleExportAuditSecret),
+	p11.KindImportAuditSecret:  onSession((*HSM).handleImportAuditSecret),
+	p11.KindLogExternal:        onSession((*HSM).handleLogExternal),
 }

@@ -31,6 +31,7 @@ const maxDomain = 128
 // is neither the first nor the last.
 const domainChars = `!@#$%^*-_=+[]{}/:',.~ `
 
+// checkDomain is for audit domains too.
 func checkDomain(domain []byte) error {
 	ok := len(domain) >= 1 && len(domain) <= maxDomain && len(bytes.Trim(domain, " ")) == len(domain)
 	for _, c := range domain {
@@ -38,7 +39,7 @@ func checkDomain(domain []byte) error {
 		ok = ok && (letter || c >= '0' && c <= '9' || bytes.IndexByte([]byte(domainChars), c) >= 0)
 	}
 	if !ok {
-		return fmt.Errorf("a cloning domain has 1 to %d letters, digits, inner spaces and %s: %w",
+		return fmt.Errorf("a domain has 1 to %d letters, digits, inner spaces and %s: %w",
 			maxDomain, domainChars[:len(domainChars)-1], ck.CKR_ARGUMENTS_BAD)
 	}
 	return nil

@@ -12,10 +12,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/perilune/perilune/cryptoki/audit"
 	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/cryptoki/p11"
 	"github.com/perilune/perilune/store"
@@ -32,6 +34,8 @@ type Options struct {
 	Mark MarkPlace
 	// Location names the place of the store to people.
 	Location string
+	// AuditDir is where the audit log is kept; "" for no log.
+	AuditDir string
 	// Password is the cost of password hashing for PINs set from now on; the
 	// zero value means DefaultPasswordCost.
 	Password PasswordCost
@@ -58,6 +62,8 @@ type HSM struct {
 	damaged  sync.Map // the refs of damaged records that were logged; check.go
 	sessions sessionTable
 	objects  sessionObjects // objectstore.go
+
+	audit *audit.Recorder // nil if there is no place for a log; auditstate.go
 
 	life   sync.RWMutex // held for reading by every call, for writing by Close
 	closed bool
@@ -112,6 +118,9 @@ func (h *HSM) open(ctx context.Context) error {
 		return err
 	}
 	if err := h.refresh(ctx); err != nil {
+		return err
+	}
+	if err := h.startAudit(ctx); err != nil {
 		return err
 	}
 	h.checkMark(ctx)
@@ -178,6 +187,9 @@ func (h *HSM) Close() error {
 	for _, s := range h.sessions.all() {
 		h.closeSession(s)
 	}
+	if h.audit != nil {
+		h.audit.Close()
+	}
 	h.raiseMark(context.Background())
 	return h.store.Close()
 }
@@ -215,6 +227,7 @@ func (h *HSM) readChanges(ctx context.Context) error {
 		now     uint64
 		known   bool
 		meta    *metaState
+		log     *auditState
 	)
 	err := h.store.View(ctx, func(tx store.Tx) (err error) {
 		if h.moment == 0 { // nothing is cached yet
@@ -225,8 +238,13 @@ func (h *HSM) readChanges(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if !known || touchesMeta(changes) {
+		if !known || touches(changes, kindHSM, kindPartition) {
 			if meta, err = h.readMeta(tx); err != nil {
+				return err
+			}
+		}
+		if !known || touches(changes, kindAuditConfig) {
+			if log, err = h.readAuditState(tx); err != nil {
 				return err
 			}
 		}
@@ -234,6 +252,9 @@ func (h *HSM) readChanges(ctx context.Context) error {
 	})
 	if err != nil {
 		return err
+	}
+	if log != nil {
+		h.configureAudit(log)
 	}
 	h.moment = now
 	h.forget(changes, known)
@@ -288,13 +309,8 @@ func (h *HSM) checkLogins(tx store.Tx, changes []store.Change, known bool) error
 	return nil
 }
 
-func touchesMeta(changes []store.Change) bool {
-	for _, c := range changes {
-		if c.Kind == kindHSM || c.Kind == kindPartition {
-			return true
-		}
-	}
-	return false
+func touches(changes []store.Change, kinds ...store.Kind) bool {
+	return slices.ContainsFunc(changes, func(c store.Change) bool { return slices.Contains(kinds, c.Kind) })
 }
 
 // forget drops cached objects that changed.

@@ -19,6 +19,8 @@ var cheap = PasswordCost{Passes: 1, MemoryKiB: 8, Threads: 1}
 type testHost struct {
 	place *memory.Place
 	root  RootKeyBytes
+	// auditDir is where the audit log is; "" for none.
+	auditDir string
 }
 
 func newTestHost() *testHost {
@@ -30,7 +32,7 @@ func (host *testHost) process(t *testing.T) *HSM {
 	t.Helper()
 	h, err := Open(t.Context(), Options{
 		Store: host.place.Open(), RootKey: host.root, Location: "memory", Password: cheap,
-		Log: slog.New(slog.DiscardHandler),
+		Log: slog.New(slog.DiscardHandler), AuditDir: host.auditDir,
 		Now: func() time.Time { return time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC) },
 	})
 	if err != nil {

@@ -17,7 +17,12 @@ const (
 	kindRole          store.Kind = 3 // one per role, in the space of its partition
 	kindPublicObject  store.Kind = 4 // token objects with CKA_PRIVATE false
 	kindPrivateObject store.Kind = 5 // token objects with CKA_PRIVATE true
-	kindAccess        store.Kind = 9 // one per application id that is open on a partition
+
+	// The audit log, in space 0; auditstate.go.
+	kindAuditConfig store.Kind = 16
+	kindAuditSecret store.Kind = 17
+	kindAuditMark   store.Kind = 18
+	kindAccess      store.Kind = 9 // one per application id that is open on a partition
 )
 
 // partition is a slot with its token, as this process knows it. The HSM's own
@@ -104,6 +109,7 @@ type object struct {
 	isPrivate bool // CKA_PRIVATE
 
 	parsed atomic.Pointer[engine.Key] // the key material, made when first used
+	used   atomic.Bool                // its first use is in the audit log
 }
 
 // origin tells how an object comes into being; defaults and computed attributes

@@ -27,7 +27,8 @@ type operation struct {
 
 	signature []byte // what OpVerifySignature verifies
 
-	mode mode
+	mode     mode
+	recorded bool // its use is in the audit log
 
 	// A key with CKA_ALWAYS_AUTHENTICATE must not be used before a login of
 	// its own (section 4.9); contextLogin sets authenticated.

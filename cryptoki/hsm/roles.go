@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/crypto/argon2"
 
+	"github.com/perilune/perilune/cryptoki/audit"
 	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/cryptoki/p11"
 	"github.com/perilune/perilune/store"
@@ -388,11 +389,17 @@ func (h *HSM) failed(ctx context.Context, p *partition, r *roleState) error {
 func (h *HSM) punish(ctx context.Context, p *partition, role p11.Role) error {
 	switch {
 	case role == p11.RoleHSMSO:
-		return h.zeroizeHSM(ctx, false)
+		return h.auditAct(ctx, audit.Zeroize, "the HSM, after too many wrong PINs of the HSM SO", func() error {
+			return h.zeroizeHSM(ctx, false)
+		})
 	case role == p11.RolePartitionSO:
-		return h.zeroizePartition(ctx, p.space, false)
+		return h.auditAct(ctx, audit.Zeroize, "partition "+h.serial(p)+", after too many wrong PINs of its SO", func() error {
+			return h.zeroizePartition(ctx, p.space, false)
+		})
 	case role == p11.RoleCryptoOfficer && !h.policies().on(policySOResetsPIN):
-		return h.destroyWraps(ctx, p.space)
+		return h.auditAct(ctx, audit.Zeroize, "private keys of partition "+h.serial(p)+", after too many wrong PINs of the Crypto Officer", func() error {
+			return h.destroyWraps(ctx, p.space)
+		})
 	}
 	return nil
 }

@@ -78,6 +78,11 @@ func (h *HSM) destroyIn(tx store.Tx, m *metaState, d destruction) error {
 // destroyRoles deletes those roles of the HSM that d takes away, and with the HSM
 // SO all whose records are damaged: one may be his.
 func (h *HSM) destroyRoles(tx store.Tx, d destruction) error {
+	if d.auditor {
+		if err := h.forgetAudit(tx); err != nil {
+			return err
+		}
+	}
 	if d.so {
 		if _, err := h.deleteDamagedRoles(tx, 0); err != nil {
 			return err

@@ -30,6 +30,7 @@ func Open(ctx context.Context, c *config.Config) (*hsm.HSM, error) {
 		RootKey:  RootKey(c),
 		Mark:     Mark(c),
 		Location: c.Home,
+		AuditDir: hsm.AuditDir(c.Home),
 		Password: hsm.PasswordCost(c.Password),
 		Log:      log,
 

@@ -94,6 +94,19 @@ const (
 	KindBackupArchive
 	KindRestoreArchive
 	KindReadArchive
+	KindInitAuditor
+	KindSetAuditDomain
+	KindGetAuditConfig
+	KindSetAuditConfig
+	KindGetAuditStatus
+	KindListAuditFiles
+	KindRotateAuditLog
+	KindRemoveAuditFiles
+	KindVerifyAuditFiles
+	KindVerifyAuditRecords
+	KindExportAuditSecret
+	KindImportAuditSecret
+	KindLogExternal
 	NumKinds int = iota
 )
 
@@ -204,6 +217,20 @@ var Table = [NumKinds]Row{
 	KindSetPartitionPolicy:     {KindSetPartitionPolicy, "SetPartitionPolicy", ChangesToken},
 	KindCheckHSMPolicies:       {KindCheckHSMPolicies, "CheckHSMPolicies", ChangesNothing},
 	KindCheckPartitionPolicies: {KindCheckPartitionPolicies, "CheckPartitionPolicies", ChangesNothing},
+	// The audit log.
+	KindInitAuditor:        {KindInitAuditor, "InitAuditor", ChangesToken},
+	KindSetAuditDomain:     {KindSetAuditDomain, "SetAuditDomain", ChangesToken},
+	KindGetAuditConfig:     {KindGetAuditConfig, "GetAuditConfig", ChangesNothing},
+	KindSetAuditConfig:     {KindSetAuditConfig, "SetAuditConfig", ChangesToken},
+	KindGetAuditStatus:     {KindGetAuditStatus, "GetAuditStatus", ChangesNothing},
+	KindListAuditFiles:     {KindListAuditFiles, "ListAuditFiles", ChangesNothing},
+	KindRotateAuditLog:     {KindRotateAuditLog, "RotateAuditLog", ChangesToken},
+	KindRemoveAuditFiles:   {KindRemoveAuditFiles, "RemoveAuditFiles", ChangesToken},
+	KindVerifyAuditFiles:   {KindVerifyAuditFiles, "VerifyAuditFiles", ChangesNothing},
+	KindVerifyAuditRecords: {KindVerifyAuditRecords, "VerifyAuditRecords", ChangesNothing},
+	KindExportAuditSecret:  {KindExportAuditSecret, "ExportAuditSecret", ChangesToken},
+	KindImportAuditSecret:  {KindImportAuditSecret, "ImportAuditSecret", ChangesToken},
+	KindLogExternal:        {KindLogExternal, "LogExternal", ChangesToken},
 }
 
 // String is the request's name.

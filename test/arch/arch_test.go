@@ -33,8 +33,9 @@ var rules = map[string]rule{
 	"engine/internal/...": {may: []string{"engine/internal/..."}},
 	"store":               {},
 	"store/...":           {may: []string{"store", "store/..."}, raw: true},
-	"cryptoki/archive":    {}, // bytes of backups in a file; what they mean is hsm's
-	"cryptoki/hsm":        {may: []string{"cryptoki/archive", "cryptoki/ck", "cryptoki/p11", "engine", "store"}},
+	"cryptoki/archive":    {},                             // bytes of backups in a file; what they mean is hsm's
+	"cryptoki/audit":      {may: []string{"cryptoki/ck"}}, // chains, files and spools; what there is to record, hsm knows
+	"cryptoki/hsm":        {may: []string{"cryptoki/archive", "cryptoki/audit", "cryptoki/ck", "cryptoki/p11", "engine", "store"}},
 	"cryptoki/capi":       {may: []string{"cryptoki/ck", "cryptoki/cmem", "cryptoki/p11"}, cgo: true, raw: true},
 	"cryptoki/capi/...":   {may: []string{"*"}, cgo: true, raw: true},
 	"config":              {},
