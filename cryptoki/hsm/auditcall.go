@@ -122,6 +122,7 @@ var auditTable = [p11.NumKinds]auditRow{
 	p11.KindBackupArchive:      {event: audit.Extract},
 	p11.KindRestoreArchive:     {event: audit.Insert},
 	p11.KindReadArchive:        {silent: reads},
+	p11.KindModifyUsageCount:   {event: audit.ModifyUsageCount},
 
 	p11.KindInitAuditor:        {event: audit.InitAuditor},
 	p11.KindSetAuditDomain:     {event: audit.SetDomain},
@@ -465,6 +466,8 @@ func (c *auditCall) describe(ctx context.Context) {
 	case *p11.DecapsulateKey:
 		c.mechanism(q.Mechanism)
 		e.Detail = fmt.Sprintf("by key %d", q.PrivateKey)
+	case *p11.ModifyUsageCount:
+		c.named(ctx, q.Key)
 	case *p11.CloneAsSource:
 		c.named(ctx, q.Object)
 	case *p11.CloneObject:
