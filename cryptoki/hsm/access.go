@@ -104,17 +104,17 @@ var accessTable = [p11.NumKinds]string{
 
 	p11.KindSetPartitionPolicy: "LL AA AA AA . X NNN",
 	// The audit log is the Auditor's.
-	p11.KindSetAuditDomain:     "AA AA AA AA A A LA.",
-	p11.KindGetAuditConfig:     "AA AA AA AA A A LA.",
-	p11.KindSetAuditConfig:     "AA AA AA AA A A LA.",
-	p11.KindListAuditFiles:     "AA AA AA AA A A LA.",
-	p11.KindRotateAuditLog:     "AA AA AA AA A A LA.",
-	p11.KindRemoveAuditFiles:   "AA AA AA AA A A LA.",
-	p11.KindVerifyAuditFiles:   "AA AA AA AA A A LA.",
-	p11.KindVerifyAuditRecords: "AA AA AA AA A A LA.",
-	p11.KindExportAuditSecret:  "AA AA AA AA A A LA.",
-	p11.KindImportAuditSecret:  "AA AA AA AA A A LA.",
-	p11.KindLogExternal:        "AA AA AA AA A A LA.",
+	p11.KindSetAuditDomain:     "LL AA AA AA A A LA.",
+	p11.KindGetAuditConfig:     "LL AA AA AA A A LA.",
+	p11.KindSetAuditConfig:     "LL AA AA AA A A LA.",
+	p11.KindListAuditFiles:     "LL AA AA AA A A LA.",
+	p11.KindRotateAuditLog:     "LL AA AA AA A A LA.",
+	p11.KindRemoveAuditFiles:   "LL AA AA AA A A LA.",
+	p11.KindVerifyAuditFiles:   "LL AA AA AA A A LA.",
+	p11.KindVerifyAuditRecords: "LL AA AA AA A A LA.",
+	p11.KindExportAuditSecret:  "LL AA AA AA A A LA.",
+	p11.KindImportAuditSecret:  "LL AA AA AA A A LA.",
+	p11.KindLogExternal:        "LL AA AA AA A A LA.",
 }
 
 // access is the table in the form that a call looks at: what the wide roles of

@@ -15,14 +15,11 @@ import (
 )
 
 // errNoAudit is for an HSM without a place for a log.
-var errNoAudit = fmt.Errorf("this HSM keeps no audit log: %w", ck.CKR_FUNCTION_NOT_SUPPORTED)
+var errNoAudit = fmt.Errorf("this HSM keeps no audit log: %w", ck.CKR_LOG_FILE_NOT_OPEN)
 
 // handleInitAuditor makes the Auditor. His secret, which his PIN opens, seals
 // the audit domain.
 func (h *HSM) handleInitAuditor(ctx context.Context, q *p11.InitAuditor, _ *p11.None) error {
-	if h.audit == nil {
-		return errNoAudit
-	}
 	p, err := h.partition(p11.AdminSlot)
 	if err != nil {
 		return err

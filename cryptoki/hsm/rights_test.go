@@ -280,13 +280,7 @@ func (b *rightsBench) makeHSM(h *HSM, profile string) {
 // giveAuditor makes an Auditor.
 func giveAuditor(t *testing.T, h *HSM, pin string) {
 	t.Helper()
-	p, err := h.partition(p11.AdminSlot)
-	if err == nil {
-		err = h.setPIN(t.Context(), p, p11.RoleAuditor, []byte(pin), nil, false)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, h, &p11.InitAuditor{PIN: []byte(pin), Domain: []byte("audit domain")})
 }
 
 // makeRoles makes the roles of the partition, each with a PIN of its own choice.
@@ -551,6 +545,25 @@ var rightsActions = []action{
 	}),
 	act("create partition", func(b *rightsBench) *p11.CreatePartition { return &p11.CreatePartition{Session: b.s, Name: "p2"} }),
 	act("delete partition", func(b *rightsBench) *p11.DeletePartition { return &p11.DeletePartition{Session: b.s} }),
+	act("init Auditor anew", func(b *rightsBench) *p11.InitAuditor {
+		return &p11.InitAuditor{Session: b.s, PIN: rightsPIN(p11.RoleAuditor)}
+	}),
+	act("set audit domain", func(b *rightsBench) *p11.SetAuditDomain {
+		return &p11.SetAuditDomain{Session: b.s, Domain: []byte("another domain")}
+	}),
+	act("get audit configuration", func(b *rightsBench) *p11.GetAuditConfig { return &p11.GetAuditConfig{Session: b.s} }),
+	act("set audit configuration", func(b *rightsBench) *p11.SetAuditConfig { return &p11.SetAuditConfig{Session: b.s} }),
+	act("get audit status", func(*rightsBench) *p11.GetAuditStatus { return &p11.GetAuditStatus{} }),
+	act("list audit files", func(b *rightsBench) *p11.ListAuditFiles { return &p11.ListAuditFiles{Session: b.s} }),
+	act("rotate audit log", func(b *rightsBench) *p11.RotateAuditLog { return &p11.RotateAuditLog{Session: b.s} }),
+	act("remove audit files", func(b *rightsBench) *p11.RemoveAuditFiles { return &p11.RemoveAuditFiles{Session: b.s} }),
+	act("verify audit files", func(b *rightsBench) *p11.VerifyAuditFiles { return &p11.VerifyAuditFiles{Session: b.s} }),
+	act("verify audit records", func(b *rightsBench) *p11.VerifyAuditRecords { return &p11.VerifyAuditRecords{Session: b.s} }),
+	act("export audit secret", func(b *rightsBench) *p11.ExportAuditSecret { return &p11.ExportAuditSecret{Session: b.s} }),
+	act("import audit secret", func(b *rightsBench) *p11.ImportAuditSecret { return &p11.ImportAuditSecret{Session: b.s} }),
+	act("log a message", func(b *rightsBench) *p11.LogExternal {
+		return &p11.LogExternal{Session: b.s, Message: "message"}
+	}),
 	act("resize partition", func(b *rightsBench) *p11.ResizePartition {
 		return &p11.ResizePartition{Session: b.s, Size: 1_000_000}
 	}),
