@@ -186,7 +186,7 @@ func (b *backup) held(tx store.Tx, kind store.Kind, class ck.ObjectClass, held *
 	}
 	keys := b.p.keysOf(kind)
 	if keys == nil {
-		return ck.CKR_USER_NOT_LOGGED_IN
+		return deny(refuseNotLoggedIn, "nobody is logged in")
 	}
 	term := keys.term(ck.CKA_CLASS, ck.PutULong(class))
 	for after := store.Ref(0); ; {
@@ -281,7 +281,7 @@ const pageOfBackup = 64
 // copyAll copies the objects of one kind, but for what the archive has already.
 func (b *backup) copyAll(ctx context.Context, tx store.Tx, kind store.Kind) error {
 	if b.p.keysOf(kind) == nil {
-		return ck.CKR_USER_NOT_LOGGED_IN
+		return deny(refuseNotLoggedIn, "nobody is logged in")
 	}
 	for after := store.Ref(0); ; {
 		recs, err := tx.List(b.p.space, kind, after, pageOfBackup)

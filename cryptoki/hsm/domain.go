@@ -117,7 +117,7 @@ func (p *partition) domain() ([]byte, error) {
 	case len(wrap) == 0:
 		return nil, deny(refuseDomainMissing, "partition %q has no cloning domain", p.name())
 	case len(secret) == 0:
-		return nil, ck.CKR_USER_NOT_LOGGED_IN
+		return nil, deny(refuseNotLoggedIn, "nobody is logged in")
 	}
 	aead, err := domainAEAD(secret)
 	if err != nil {

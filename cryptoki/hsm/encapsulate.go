@@ -112,7 +112,7 @@ func (w wishes) newLength(kt ck.KeyType) (int, error) {
 	case err != nil:
 		return 0, err
 	case !lengthFits(kt, length):
-		return 0, fmt.Errorf("CKA_VALUE_LEN %d: no length of %v: %w", length, kt, ck.CKR_ATTRIBUTE_VALUE_INVALID)
+		return 0, refuse(ck.CKA_VALUE_LEN, ck.CKR_ATTRIBUTE_VALUE_INVALID, "%d: no length of %v", length, kt)
 	case length == 0:
 		return fixedLength(kt), nil
 	}

@@ -115,7 +115,7 @@ func (h *HSM) contextLogin(ctx context.Context, s *session, q *p11.Login) error 
 	defer s.mu.Unlock()
 	role := s.role()
 	if role == p11.RoleNone {
-		return ck.CKR_USER_NOT_LOGGED_IN
+		return deny(refuseNotLoggedIn, "nobody is logged in")
 	}
 	op := s.contextOperation()
 	if op == nil {
@@ -133,7 +133,7 @@ func (h *HSM) handleLogout(ctx context.Context, s *session, _ *p11.Logout, _ *p1
 	p.mu.Lock()
 	if p.role == p11.RoleNone {
 		p.mu.Unlock()
-		return ck.CKR_USER_NOT_LOGGED_IN
+		return deny(refuseNotLoggedIn, "nobody is logged in")
 	}
 	shared := p.shared
 	h.forgetLogin(p)

@@ -13,7 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/cryptoki/p11"
 	"github.com/perilune/perilune/store"
 )
@@ -297,7 +296,7 @@ func (h *HSM) restored() *p11.Restored {
 // is an HSM SO, it is up to him.
 func (h *HSM) handleAcceptRestore(ctx context.Context, s *session, _ *p11.AcceptRestore, _ *p11.None) error {
 	if h.initialized() && s.role() != p11.RoleHSMSO {
-		return fmt.Errorf("the HSM has an SO, who must be logged in to accept a copy: %w", ck.CKR_USER_NOT_LOGGED_IN)
+		return deny(refuseNotLoggedIn, "the HSM has an SO, who must be logged in to accept a copy")
 	}
 	if h.mark.place == nil {
 		return nil

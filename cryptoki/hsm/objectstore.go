@@ -197,7 +197,7 @@ func (h *HSM) insert(ctx context.Context, p *partition, condition func(store.Tx)
 	terms := make([][]store.Term, len(objs))
 	for i, o := range objs {
 		if keys[i] = p.keysOf(kindOf(o.private())); keys[i] == nil {
-			return ck.CKR_USER_NOT_LOGGED_IN
+			return deny(refuseNotLoggedIn, "the role logged out meanwhile")
 		}
 		terms[i] = o.terms(keys[i])
 	}
@@ -356,7 +356,7 @@ func (t *sessionObjects) add(p *partition, objs ...*object) error {
 	defer p.mu.RUnlock()
 	for _, o := range objs {
 		if o.private() && p.keys == nil {
-			return ck.CKR_USER_NOT_LOGGED_IN
+			return deny(refuseNotLoggedIn, "the role logged out meanwhile")
 		}
 	}
 	t.mu.Lock()

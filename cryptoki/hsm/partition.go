@@ -384,8 +384,8 @@ func (p *partition) stateNow() partitionState {
 // createPartition adds an empty, uninitialised partition.
 func (h *HSM) createPartition(tx store.Tx, m *metaState, name string, w wish) (*partitionState, error) {
 	if licensed := m.hsm.licensed(); len(m.parts) >= licensed {
-		return nil, fmt.Errorf("the HSM may have %d partitions (HSM policy %d), and has %d: %w",
-			licensed, policyMaxPartitions, len(m.parts), ck.CKR_LICENSE_CAPACITY_EXCEEDED)
+		return nil, deny(refusePartitions, "the HSM may have %d partitions (HSM policy %d), and has %d",
+			licensed, policyMaxPartitions, len(m.parts))
 	}
 	size, err := m.sizeOf(w, 0)
 	if err != nil {

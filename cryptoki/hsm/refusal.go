@@ -29,6 +29,8 @@ const (
 	refuseNoKey
 	refuseReadOnlyExists
 	refuseSOExists
+	refuseParallel
+	refuseSessionsOpen
 	refuseContextLogin
 	refuseNoContextLogin
 
@@ -111,6 +113,11 @@ const (
 	refuseCBCPadUnwrap
 	refuseDates
 
+	// Storage.
+	refusePartitionFull
+	refuseHSMFull
+	refusePartitions
+
 	numRefusals
 )
 
@@ -173,6 +180,10 @@ var refusalTable = [numRefusals]refusalRow{
 		remedy: "Close the application's R/O sessions on the slot before an SO logs in"},
 	refuseSOExists: {name: "so-logged-in", code: ck.CKR_SESSION_READ_WRITE_SO_EXISTS,
 		remedy: "Open a R/W session, or log the SO out first"},
+	refuseParallel: {name: "parallel-session", code: ck.CKR_SESSION_PARALLEL_NOT_SUPPORTED,
+		remedy: "Open the session with CKF_SERIAL_SESSION"},
+	refuseSessionsOpen: {name: "sessions-open", code: ck.CKR_SESSION_EXISTS,
+		remedy: "Close the sessions on the slot first, or stop the programs that have them"},
 	refuseContextLogin: {name: "always-authenticate", code: ck.CKR_USER_NOT_LOGGED_IN,
 		remedy: "Call C_Login with CKU_CONTEXT_SPECIFIC after starting the operation and before using it"},
 	refuseNoContextLogin: {name: "no-place-to-authenticate", code: ck.CKR_USER_NOT_LOGGED_IN,
@@ -317,6 +328,13 @@ var refusalTable = [numRefusals]refusalRow{
 		remedy: "Wrap small keys with CKM_AES_KEY_WRAP_KWP or another mechanism that authenticates"},
 	refuseDates: {name: "key-dates", code: ck.CKR_KEY_NOT_ACTIVE, policy: partitionPolicy(policyDates),
 		remedy: "Use the key from its CKA_START_DATE to its CKA_END_DATE, in UTC, or change the dates"},
+
+	refusePartitionFull: {name: "partition-full", code: ck.CKR_CONTAINER_OBJECT_STORAGE_FULL,
+		remedy: "Delete what is no longer needed, or let the HSM SO give the partition more: perilune partition resize"},
+	refuseHSMFull: {name: "hsm-full", code: ck.CKR_HSM_STORAGE_FULL,
+		remedy: "Make other partitions smaller or delete them: perilune partition resize, perilune partition delete"},
+	refusePartitions: {name: "too-many-partitions", code: ck.CKR_LICENSE_CAPACITY_EXCEEDED, policy: hsmPolicy(policyMaxPartitions),
+		remedy: "Delete a partition that is no longer needed, or raise the policy"},
 }
 
 // deny is the error of a rule; the text says what was refused, to whom.

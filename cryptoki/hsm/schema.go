@@ -60,7 +60,7 @@ type row struct {
 	// have attributes that were neither given nor computed and have no
 	// default.
 	def func(origin) []byte
-	// check refuses values of the right shape that are no values.
+	// check says why a value of the right shape is none.
 	check func(value []byte) error
 	// derived is the value of an attribute that follows from others and is not
 	// kept; nil for none.

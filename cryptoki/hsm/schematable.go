@@ -1,6 +1,7 @@
 package hsm
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/perilune/perilune/cryptoki/ck"
@@ -416,7 +417,7 @@ var profileRows = []row{
 func atMost(limit uint64) func([]byte) error {
 	return func(v []byte) error {
 		if n, _ := ck.ULong(v); n > limit {
-			return fmt.Errorf("%d is no value of it: %w", n, ck.CKR_ATTRIBUTE_VALUE_INVALID)
+			return fmt.Errorf("%d is no value of it", n)
 		}
 		return nil
 	}
@@ -424,7 +425,7 @@ func atMost(limit uint64) func([]byte) error {
 
 func notEmpty(v []byte) error {
 	if len(v) == 0 {
-		return fmt.Errorf("it must not be empty: %w", ck.CKR_ATTRIBUTE_VALUE_INVALID)
+		return errors.New("it must not be empty")
 	}
 	return nil
 }

@@ -129,7 +129,7 @@ func (h *HSM) handleOpenSession(ctx context.Context, q *p11.OpenSession, r *p11.
 		return err
 	}
 	if q.Flags&ck.CKF_SERIAL_SESSION == 0 {
-		return ck.CKR_SESSION_PARALLEL_NOT_SUPPORTED
+		return deny(refuseParallel, "CKF_SERIAL_SESSION is missing")
 	}
 	s := &session{part: p, rw: q.Flags&ck.CKF_RW_SESSION != 0}
 	if q.App != nil {

@@ -107,8 +107,8 @@ func within(tx store.Tx, space store.Space, size uint64, fn func(store.Tx) error
 	if err != nil || after <= before || after <= size {
 		return err
 	}
-	return fmt.Errorf("the partition has %d bytes for objects, %d of them used, and %d more were asked for: %w",
-		size, before, after-before, ck.CKR_CONTAINER_OBJECT_STORAGE_FULL)
+	return deny(refusePartitionFull, "the partition has %d bytes for objects, %d of them used, and %d more were asked for",
+		size, before, after-before)
 }
 
 // wish is how large a partition shall be.
@@ -150,15 +150,15 @@ func (m *metaState) sizeOf(w wish, number uint64) (uint64, error) {
 	size := free
 	switch {
 	case w.bytes != 0 && w.bytes > free-min(free, PartitionOverhead):
-		return 0, fmt.Errorf("the HSM has %d bytes free, %d of which a partition takes for itself; %d do not fit: %w",
-			free, PartitionOverhead, w.bytes, ck.CKR_HSM_STORAGE_FULL)
+		return 0, deny(refuseHSMFull, "the HSM has %d bytes free, %d of which a partition takes for itself; %d do not fit",
+			free, PartitionOverhead, w.bytes)
 	case w.bytes != 0:
 		return w.bytes, nil
 	case !w.all:
 		size = free / uint64(max(1, m.hsm.licensed()-m.count(number)))
 	}
 	if size <= PartitionOverhead {
-		return 0, fmt.Errorf("the HSM has %d bytes free, which is too little for a partition: %w", free, ck.CKR_HSM_STORAGE_FULL)
+		return 0, deny(refuseHSMFull, "the HSM has %d bytes free, which is too little for a partition", free)
 	}
 	return size - PartitionOverhead, nil
 }
@@ -193,7 +193,7 @@ func (h *HSM) limitAll(tx store.Tx, m *metaState) error {
 		sum += charged + PartitionOverhead
 	}
 	if sum >= m.hsm.Storage {
-		return fmt.Errorf("the partitions that exist take %d bytes, and the HSM would have %d: %w", sum, m.hsm.Storage, ck.CKR_HSM_STORAGE_FULL)
+		return deny(refuseHSMFull, "the partitions that exist take %d bytes, and the HSM would have %d", sum, m.hsm.Storage)
 	}
 	spare := m.hsm.Storage - sum
 	share := m.hsm.Storage / uint64(max(len(m.parts), m.hsm.licensed()))

@@ -192,7 +192,7 @@ func (s *schema) admits(o origin, l attrList, role p11.Role) error {
 		}
 		if r.check != nil {
 			if err := r.check(a.Value); err != nil {
-				return fmt.Errorf("%v: %w", a.Type, err)
+				return refuse(a.Type, ck.CKR_ATTRIBUTE_VALUE_INVALID, "%v", err)
 			}
 		}
 	}

@@ -179,7 +179,7 @@ func (h *HSM) handleInitToken(ctx context.Context, q *p11.InitToken, _ *p11.None
 	open := p.nSessions
 	p.mu.RUnlock()
 	if open > 0 {
-		return fmt.Errorf("%d sessions are open on the slot: %w", open, ck.CKR_SESSION_EXISTS)
+		return deny(refuseSessionsOpen, "%d sessions are open on the slot", open)
 	}
 	release, err := h.lockRole(ctx, p.space, p11.RolePartitionSO)
 	if err != nil {

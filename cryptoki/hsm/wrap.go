@@ -2,7 +2,6 @@ package hsm
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/perilune/perilune/cryptoki/ck"
@@ -162,7 +161,7 @@ func payloadOf(key *object) (payload []byte, wipe func(), err error) {
 		return nil, nil, denyFor(refuseNotWrappable, ck.CKA_KEY_TYPE, "keys of type %v have no PKCS #8 form", key.keyType())
 	}
 	if payload, err = kt.MarshalPKCS8(k); err != nil {
-		return nil, nil, fmt.Errorf("no PKCS #8 form (%v): %w", err, ck.CKR_KEY_NOT_WRAPPABLE)
+		return nil, nil, deny(refuseNotWrappable, "no PKCS #8 form (%v)", err)
 	}
 	return payload, func() { clear(payload) }, nil
 }
@@ -340,13 +339,13 @@ func secretFrom(rule engine.Wrapped, kt ck.KeyType, length int, plain []byte) ([
 	rest := len(plain) - length
 	switch {
 	case rest < 0 || length == 0 || !lengthFits(kt, length):
-		return nil, ck.CKR_WRAPPED_KEY_LEN_RANGE
+		return nil, refuse(ck.CKA_VALUE_LEN, ck.CKR_WRAPPED_KEY_LEN_RANGE, "the wrapped key has another length")
 	case rule.Last:
 		return plain[rest:], nil
 	case rest <= rule.Zeros:
 		return plain[:length], nil
 	}
-	return nil, ck.CKR_WRAPPED_KEY_LEN_RANGE
+	return nil, refuse(ck.CKA_VALUE_LEN, ck.CKR_WRAPPED_KEY_LEN_RANGE, "the wrapped key has another length")
 }
 
 // renamedUnwrapped gives whatever is wrong with an unwrapped private key the
