@@ -1,10 +1,10 @@
 package hsm
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 
-	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/cryptoki/p11"
 )
 
@@ -63,7 +63,7 @@ func (m *metaState) firstPolicies(prof *profile, list []p11.PolicySetting) *poli
 func (c *policyChange) boundPartitions(have int) {
 	for i, s := range c.list {
 		if s.ID == policyMaxPartitions && s.Value < uint64(have) && c.verdicts[i] == nil {
-			c.verdicts[i] = c.refuse(s, ck.CKR_CONFIG_FAILS_DEPENDENCIES, "the HSM has %d partitions", have)
+			c.verdicts[i] = c.refuse(refusePolicyDepends, s, "the HSM has %d partitions", have)
 		}
 	}
 }
@@ -90,8 +90,8 @@ func (c *policyChange) judge() {
 	seen := map[uint64]bool{}
 	for i, s := range c.list {
 		c.verdicts[i] = c.alone(s)
-		if seen[s.ID] {
-			c.verdicts[i] = c.refuse(s, ck.CKR_CONFIG_FAILS_DEPENDENCIES, "it is set twice")
+		if seen[s.ID] && c.verdicts[i] == nil {
+			c.verdicts[i] = c.refuse(refusePolicyDepends, s, "it is set twice")
 		}
 		seen[s.ID] = true
 	}
@@ -112,19 +112,19 @@ func (c *policyChange) alone(s p11.PolicySetting) error {
 	p := findPolicy(c.table, s.ID)
 	switch {
 	case p == nil:
-		return fmt.Errorf("there is no %s policy %d: %w", c.of, s.ID, ck.CKR_POLICY_ID_INVALID)
+		return deny(refusePolicyUnknown, "there is no %s policy %d", c.of, s.ID)
 	case !p.settable() && s.Value == c.before[s.ID] && !s.OffOn && !s.OnOff:
 		return nil // as it is: templates list what is fixed, too
 	case !p.settable():
-		return c.refuse(s, ck.CKR_CONFIG_CHANGE_ILLEGAL, "nobody can change it")
+		return c.refuse(refusePolicyFixed, s, "nobody can change it")
 	case s.Value > p.cap || s.Value < p.min:
-		return c.refuse(s, ck.CKR_CONFIG_ILLEGAL, "it takes %s", p.values())
+		return c.refuse(refusePolicyValue, s, "it takes %s", p.values())
 	case p.onlyDown && s.Value > c.before[s.ID]:
-		return c.refuse(s, ck.CKR_CONFIG_CHANGE_ILLEGAL, "it is %d and can only become less", c.before[s.ID])
+		return c.refuse(refusePolicyFixed, s, "it is %d and can only become less", c.before[s.ID])
 	case p.needs != 0 && s.Value != 0 && !c.hsm.on(p.needs):
-		return c.refuse(s, ck.CKR_CONFIG_FAILS_DEPENDENCIES, "HSM policy %d, %q, is off", p.needs, findPolicy(hsmPolicies, p.needs).text)
+		return c.refuse(refusePolicyDepends, s, "HSM policy %d, %q, is off", p.needs, findPolicy(hsmPolicies, p.needs).text)
 	case (s.OffOn || s.OnOff) && (!c.first || c.hsm == nil || p.number):
-		return c.refuse(s, ck.CKR_CONFIG_CHANGE_ILLEGAL, "only the initialisation of a partition says what else destroys, and of policies that are on or off")
+		return c.refuse(refusePolicyFixed, s, "only the initialisation of a partition says what else destroys, and of policies that are on or off")
 	}
 	return nil
 }
@@ -137,15 +137,16 @@ func (p *policy) values() string {
 	return "off and on"
 }
 
-func (c *policyChange) refuse(s p11.PolicySetting, rv ck.RV, format string, args ...any) error {
-	name := ""
-	if p := findPolicy(c.table, s.ID); p != nil {
-		if name = p.text; name == "" {
-			name = p.capability
-		}
-	}
-	return fmt.Errorf("%s policy %d, %q, cannot be %d: %s: %w", c.of, s.ID, name, s.Value, fmt.Sprintf(format, args...), rv)
+// refuse is the error of a rule about one setting.
+func (c *policyChange) refuse(r refusal, s p11.PolicySetting, format string, args ...any) error {
+	p := findPolicy(c.table, s.ID)
+	err := deny(r, "%s policy %d, %q, cannot be %d: %s", c.of, s.ID, p.name(), s.Value, fmt.Sprintf(format, args...)).(*p11.Refusal)
+	err.Policy = policyRef{c.table, s.ID}.String()
+	return err
 }
+
+// name is the text of the policy, or of the capability where there is none.
+func (p *policy) name() string { return cmp.Or(p.text, p.capability) }
 
 // blame refuses the settings of the list that make a conflict. Without one
 // there the conflict was there before, and is not this change's.
@@ -153,7 +154,7 @@ func (c *policyChange) blame(x conflict, after *settings) {
 	for i, s := range c.list {
 		if s.ID == x.a || s.ID == x.b {
 			other := x.a + x.b - s.ID
-			c.verdicts[i] = c.refuse(s, ck.CKR_CONFIG_FAILS_DEPENDENCIES, "%s, and policy %d, %q, is %d",
+			c.verdicts[i] = c.refuse(refusePolicyDepends, s, "%s, and policy %d, %q, is %d",
 				x.why, other, findPolicy(c.table, other).text, after[other])
 		}
 	}
@@ -201,7 +202,7 @@ func (c *policyChange) agreed(destroy bool) error {
 	if c.hsm != nil {
 		what = "all objects of the partition"
 	}
-	return fmt.Errorf("the change destroys %s, and nobody agreed to that: %w", what, ck.CKR_DATA_INVALID)
+	return deny(refusePolicyDestroys, "the change destroys %s, and nobody agreed to that", what)
 }
 
 // merged are the settings to be stored after the change.

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/perilune/perilune/cryptoki/ck"
@@ -154,8 +155,16 @@ func TestPolicyRefusals(t *testing.T) {
 		t.Errorf("refused changes left %v of %v", now, beforeHSM)
 	}
 
+	// A refusal says which policy it is about.
+	s := g.so(slot)
+	want(t, g.h, ck.CKR_CONFIG_FAILS_DEPENDENCIES, &p11.SetPartitionPolicy{Session: s, Policies: []p11.PolicySetting{set(policyPrivateWrap, 1)}})
+	if e := explain(t, g.h, s); e.Rule != "policy-dependency" || e.Policy != "partition policy 1 (Allow private key wrapping)" || e.Remedy == "" {
+		t.Errorf("%+v", e)
+	}
+	must(t, g.h, &p11.CloseSession{Session: s})
+
 	// Only the roles that rule may ask.
-	s := open(t, g.h, slot, true)
+	s = open(t, g.h, slot, true)
 	want(t, g.h, ck.CKR_USER_NOT_LOGGED_IN, &p11.SetPartitionPolicy{Session: s, Policies: []p11.PolicySetting{set(policyKeyManagement, 0)}})
 	login(t, g.h, s)
 	want(t, g.h, ck.CKR_USER_NOT_AUTHORIZED, &p11.SetPartitionPolicy{Session: s, Policies: []p11.PolicySetting{set(policyKeyManagement, 0)}})
@@ -666,4 +675,59 @@ func (m *policyModel) compare(step int) {
 	if n := m.g.objects(h, m.slot); n != m.objects {
 		m.g.t.Fatalf("step %d: %d objects, the model has %d", step, n, m.objects)
 	}
+}
+
+// Programs at work while another process changes policies: what they use ends,
+// and nothing hangs or comes back.
+func TestPolicyChangesUnderLoad(t *testing.T) {
+	g := newGoverned(t, "", 1)
+	worker := g.host.process(t)
+	stop := make(chan struct{})
+	var done sync.WaitGroup
+	for range 4 {
+		done.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					workOnce(worker)
+				}
+			}
+		})
+	}
+	const changes = 15
+	for i := range changes {
+		// On to off destroys, off to on does not.
+		if err := g.set(0, true, set(policyDates, uint64(i+1)%2)); err != nil {
+			t.Error(err)
+		}
+	}
+	close(stop)
+	done.Wait()
+	if err := g.set(0, false, set(policyDates, 0)); changes%2 == 1 && ck.RVOf(err) != ck.CKR_DATA_INVALID {
+		t.Errorf("the policy is not as it was set last: %v", err)
+	}
+	fresh := g.host.process(t)
+	if n, m := g.objects(fresh, 0), len(g.records(0)); n != m {
+		t.Errorf("%d objects are found, and there are %d records", n, m)
+	}
+}
+
+// workOnce makes an object and uses it, whatever becomes of that.
+func workOnce(h *HSM) {
+	ctx := context.Background()
+	s, err := p11.Call(ctx, h, &p11.OpenSession{Flags: ck.CKF_SERIAL_SESSION | ck.CKF_RW_SESSION})
+	if err != nil {
+		return
+	}
+	defer h.Do(ctx, &p11.CloseSession{Session: s.Session}, new(p11.None))
+	_, _ = p11.Call(ctx, h, &p11.Login{Session: s.Session, User: ck.CKU_USER, PIN: []byte(userPIN)})
+	key, err := p11.Call(ctx, h, &p11.GenerateKey{Session: s.Session, Mechanism: mech(ck.CKM_AES_KEY_GEN), Template: []ck.Attribute{
+		ck.NewULong(ck.CKA_VALUE_LEN, uint64(16)), ck.NewBool(ck.CKA_TOKEN, true)}})
+	if err != nil {
+		return
+	}
+	_, _ = p11.Call(ctx, h, &p11.Begin{Session: s.Session, Op: p11.OpEncrypt, Mechanism: mech(ck.CKM_AES_ECB), Key: key.Object})
+	_, _ = p11.Call(ctx, h, &p11.Finish{Session: s.Session, Op: p11.OpEncrypt, Single: true, In: make([]byte, 16), Out: p11.Output{Buf: make([]byte, 16)}})
 }

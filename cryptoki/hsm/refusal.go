@@ -118,6 +118,13 @@ const (
 	refuseHSMFull
 	refusePartitions
 
+	// Changes of policies. Each names the policy in question.
+	refusePolicyUnknown
+	refusePolicyValue
+	refusePolicyFixed
+	refusePolicyDepends
+	refusePolicyDestroys
+
 	numRefusals
 )
 
@@ -335,6 +342,17 @@ var refusalTable = [numRefusals]refusalRow{
 		remedy: "Make other partitions smaller or delete them: perilune partition resize, perilune partition delete"},
 	refusePartitions: {name: "too-many-partitions", code: ck.CKR_LICENSE_CAPACITY_EXCEEDED, policy: hsmPolicy(policyMaxPartitions),
 		remedy: "Delete a partition that is no longer needed, or raise the policy"},
+
+	refusePolicyUnknown: {name: "policy-unknown", code: ck.CKR_POLICY_ID_INVALID,
+		remedy: "Use a number that perilune hsm policy list, or partition policy list, shows"},
+	refusePolicyValue: {name: "policy-value", code: ck.CKR_CONFIG_ILLEGAL,
+		remedy: "Give the policy a value that its capability allows"},
+	refusePolicyFixed: {name: "policy-fixed", code: ck.CKR_CONFIG_CHANGE_ILLEGAL,
+		remedy: "Leave the policy as it is"},
+	refusePolicyDepends: {name: "policy-dependency", code: ck.CKR_CONFIG_FAILS_DEPENDENCIES,
+		remedy: "Change the policy that stands against it first, or in the same change"},
+	refusePolicyDestroys: {name: "policy-destroys", code: ck.CKR_DATA_INVALID,
+		remedy: "Save what shall outlive the change, and ask for it as one that destroys: perilune asks, or takes --force"},
 }
 
 // deny is the error of a rule; the text says what was refused, to whom.
