@@ -731,3 +731,41 @@ func workOnce(h *HSM) {
 	_, _ = p11.Call(ctx, h, &p11.Begin{Session: s.Session, Op: p11.OpEncrypt, Mechanism: mech(ck.CKM_AES_ECB), Key: key.Object})
 	_, _ = p11.Call(ctx, h, &p11.Finish{Session: s.Session, Op: p11.OpEncrypt, Single: true, In: make([]byte, 16), Out: p11.Output{Buf: make([]byte, 16)}})
 }
+
+// A partition that an older version made has no salt for its private objects.
+// The first change that destroys gives it one.
+func TestOldPartitionGetsItsSalt(t *testing.T) {
+	g := newGoverned(t, "", 1)
+	g.state(func(s *partitionState) { s.ObjectSalt, s.Epoch = nil, randomBytes(16) })
+	g.object(0, "old", true)
+	old := g.host.process(t)
+	if n := g.objects(old, 0); n != 1 || len(old.parts[0].stateNow().ObjectSalt) != 0 {
+		t.Fatalf("%d objects", n)
+	}
+	if err := errors.Join(g.set(0, false, set(policyDates, 1)), g.set(0, true, set(policyDates, 0))); err != nil {
+		t.Fatal(err)
+	}
+	if n := g.objects(old, 0); n != 0 || len(g.records(0)) != 0 {
+		t.Errorf("%d objects, %d records are left", n, len(g.records(0)))
+	}
+	g.object(0, "new", true)
+	if n := g.objects(old, 0); n != 1 || len(old.parts[0].stateNow().ObjectSalt) != 32 {
+		t.Errorf("%d objects, salt %x", n, old.parts[0].stateNow().ObjectSalt)
+	}
+}
+
+// state changes the record of the first partition.
+func (g *governed) state(change func(*partitionState)) {
+	g.t.Helper()
+	err := g.h.store.Update(g.t.Context(), func(tx store.Tx) error {
+		_, s, err := g.h.readPartition(tx, 1)
+		if err != nil {
+			return err
+		}
+		change(s)
+		return g.h.replaceMeta(tx, 0, kindPartition, &s.record, s)
+	})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+}
