@@ -113,7 +113,7 @@ var reasons = map[ck.RV]string{
 
 // remedies says what to do about return codes, where no command knows better.
 var remedies = map[ck.RV]string{
-	ck.CKR_PIN_LEN_RANGE:                    "Choose a PIN of 4 to 255 bytes",
+	ck.CKR_PIN_EXPIRED:                      "`perilune role changepw` changes it; somebody else chose it",
 	ck.CKR_USER_PIN_NOT_INITIALIZED:         "`perilune role list` shows which roles have a PIN; `perilune partition init` and `perilune role init` give them one",
 	ck.CKR_SO_LOGIN_FAILURE_THRESHOLD:       "All partitions and keys are destroyed. `perilune hsm init` begins anew",
 	ck.CKR_SESSION_EXISTS:                   "Stop the programs that use the slot, `logout` in a shell that is logged in to it, and try again",
@@ -140,6 +140,14 @@ var consequences = map[p11.Role]string{
 	p11.RoleCryptoOfficer:        "the Crypto Officer is locked, until the Partition SO gives a new PIN",
 	p11.RoleLimitedCryptoOfficer: "the Limited Crypto Officer is locked, until the Crypto Officer gives a new PIN",
 	p11.RoleCryptoUser:           "the Crypto User is locked, until the Crypto Officer gives a new PIN",
+}
+
+// consequence is what the last wrong PIN of a role does on this HSM.
+func (a *app) consequence(ctx context.Context, role p11.Role) string {
+	if role == p11.RoleCryptoOfficer && !a.policyOn(ctx, policySOResets) {
+		return "the Crypto Officer is locked for ever, and the private keys of the partition are lost"
+	}
+	return consequences[role]
 }
 
 // loginProblem says what a refused PIN means for a role.
@@ -170,13 +178,13 @@ func (a *app) triesLeft(ctx context.Context, t target, role p11.Role) string {
 	case err != nil:
 		return ""
 	case !info.Initialized:
-		return "That was the last try: " + consequences[role]
+		return "That was the last try: " + a.consequence(ctx, role)
 	case info.Locked || info.AttemptsLeft == 0:
 		return "That was the last try. " + a.unlock(ctx, t, role)
 	case info.AttemptsLeft == 1:
-		return "1 try is left. If it fails, " + consequences[role]
+		return "1 try is left. If it fails, " + a.consequence(ctx, role)
 	}
-	return fmt.Sprintf("%d of %d tries are left. When none is, %s", info.AttemptsLeft, info.Threshold, consequences[role])
+	return fmt.Sprintf("%d of %d tries are left. When none is, %s", info.AttemptsLeft, info.Threshold, a.consequence(ctx, role))
 }
 
 // unlock is how a locked role can log in again.

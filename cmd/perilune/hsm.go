@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -13,7 +14,8 @@ import (
 
 func (a *app) hsmCommand() *cobra.Command {
 	cmd := a.group("hsm", "The HSM as a whole", "")
-	cmd.AddCommand(a.hsmInitCommand(), a.hsmShowCommand(), a.hsmPolicyCommand(), a.hsmAcceptRestoreCommand(), a.hsmZeroizeCommand())
+	cmd.AddCommand(a.hsmInitCommand(), a.hsmShowCommand(), a.hsmPolicyCommand(), a.hsmAcceptRestoreCommand(),
+		a.hsmZeroizeCommand(), a.hsmFactoryResetCommand())
 	return cmd
 }
 
@@ -21,6 +23,8 @@ func (a *app) hsmCommand() *cobra.Command {
 type hsmJSON struct {
 	Initialized    bool        `json:"initialized"`
 	Zeroized       bool        `json:"zeroized"`
+	ByHand         bool        `json:"manually_zeroized"`
+	Auditor        bool        `json:"audit_role_initialized"`
 	Label          string      `json:"label"`
 	Serial         string      `json:"serial"`
 	Profile        string      `json:"profile"`
@@ -61,7 +65,8 @@ func (a *app) hsmShowCommand() *cobra.Command {
 		}
 		if *asJSON {
 			return a.printJSON(hsmJSON{
-				Initialized: info.Initialized, Zeroized: info.Zeroized, Label: info.Label, Serial: fmt.Sprint(info.Serial),
+				Initialized: info.Initialized, Zeroized: info.Zeroized, ByHand: info.ZeroizedByHand, Auditor: info.AuditorInitialized,
+				Label: info.Label, Serial: fmt.Sprint(info.Serial),
 				Profile: info.Profile, Model: token.Model, Version: version, SOAttemptsLeft: info.SOAttemptsLeft,
 				Partitions: info.Partitions, MaxPartitions: info.MaxPartitions, Created: info.Created, Home: info.StorageLocation,
 				HasDomain: info.HasDomain, FIPSMode: info.FIPSMode, Cryptography: info.Cryptography, Storage: newStorageJSON(info.Storage), Restored: newRestoredJSON(info.Restored),
@@ -90,7 +95,9 @@ func (a *app) showHSM(info p11.HSMInfo, model string, parts []p11.PartitionInfo)
 		{"Authentication Method", "Password"},
 		{"Initialized", yesNo(info.Initialized)},
 		{"Zeroized", yesNo(info.Zeroized)},
+		{"Manually Zeroized", yesNo(info.ZeroizedByHand)},
 		{"HSM SO login attempts left", attempts},
+		{"Audit Role Initialized", yesNo(info.AuditorInitialized)},
 		{"Profile", info.Profile},
 		{"Created", info.Created},
 		{"Cloning domain", domainWord(info.HasDomain)},
@@ -197,31 +204,62 @@ func (a *app) confirmInit(ctx context.Context, q *p11.InitHSM, info p11.HSMInfo,
 }
 
 func (a *app) hsmZeroizeCommand() *cobra.Command {
+	return a.destroyCommand(destroyHSM{
+		use: "zeroize", short: "Destroy the HSM SO, all partitions and all keys of the HSM",
+		long: `Destroys the HSM SO, all partitions and all keys of the HSM. The policies, the
+profile and the Auditor stay. It needs no PIN: whoever may write the HSM's files
+could delete them too. Nothing brings the keys back, other than a copy of the
+HSM's directory.`,
+		warning: "This destroys all partitions and keys of the HSM %q in %s: %s. Policies and the Auditor stay.",
+		request: &p11.ZeroizeHSM{},
+		done:    "The HSM in %s is zeroized: its HSM SO, all partitions and all keys are destroyed.\n",
+	})
+}
+
+func (a *app) hsmFactoryResetCommand() *cobra.Command {
+	return a.destroyCommand(destroyHSM{
+		use: "factory-reset", short: "Make the HSM what it was when it was new",
+		long: `Destroys the HSM SO, the Auditor, all partitions and all keys of the HSM, and
+makes all policies and the profile what they are in a new HSM. Only the serial
+numbers go on. It needs no PIN: whoever may write the HSM's files could delete
+them too. Nothing brings the keys back, other than a copy of the HSM's directory.`,
+		warning: "This destroys all that is in the HSM %q in %s: %s, the Auditor and the policies.",
+		request: &p11.FactoryReset{},
+		done:    "The HSM in %s is as a new one: all keys, roles, partitions and policies are gone.\n",
+	})
+}
+
+// destroyHSM is a command that destroys the HSM as a whole.
+type destroyHSM struct {
+	use, short, long string
+	warning          string // with the label, the place and the number of partitions
+	request          p11.Typed[p11.None]
+	done             string // with the place
+}
+
+func (a *app) destroyCommand(d destroyHSM) *cobra.Command {
 	var force *bool
-	cmd := a.command("zeroize", "Destroy all keys, roles and partitions of the HSM", `Destroys all keys, roles and partitions of the HSM. It needs no PIN: whoever may
-write the HSM's files could delete them too. Nothing brings the keys back, other
-than a copy of the HSM's directory.`,
-		func(cmd *cobra.Command, _ []string) error {
-			ctx := cmd.Context()
-			m, err := a.hsm(ctx)
-			if err != nil {
-				return err
-			}
-			info, err := p11.Call(ctx, m, &p11.GetHSMInfo{})
-			if err != nil {
-				return failing(err, "cannot zeroize the HSM")
-			}
-			err = a.confirm(ctx, *force, fmt.Sprintf("This destroys all that is in the HSM %q in %s: %s and all keys.",
-				info.Label, info.StorageLocation, count(info.Partitions, "partition")))
-			if err != nil {
-				return err
-			}
-			if _, err := p11.Call(ctx, m, &p11.ZeroizeHSM{}); err != nil {
-				return failing(err, "cannot zeroize the HSM")
-			}
-			fmt.Fprintf(a.stdout, "The HSM in %s is zeroized: all keys, roles and partitions are destroyed.\n", info.StorageLocation)
-			return nil
-		})
+	doing := "cannot " + strings.ReplaceAll(d.use, "-", " ") + " the HSM"
+	cmd := a.command(d.use, d.short, d.long, func(cmd *cobra.Command, _ []string) error {
+		ctx := cmd.Context()
+		m, err := a.hsm(ctx)
+		if err != nil {
+			return err
+		}
+		info, err := p11.Call(ctx, m, &p11.GetHSMInfo{})
+		if err != nil {
+			return failing(err, "%s", doing)
+		}
+		err = a.confirm(ctx, *force, fmt.Sprintf(d.warning, info.Label, info.StorageLocation, count(info.Partitions, "partition")))
+		if err != nil {
+			return err
+		}
+		if _, err := p11.Call(ctx, m, d.request); err != nil {
+			return failing(err, "%s", doing)
+		}
+		fmt.Fprintf(a.stdout, d.done, info.StorageLocation)
+		return nil
+	})
 	force = forceFlag(cmd)
 	return cmd
 }

@@ -277,7 +277,7 @@ func (a *app) roleShowCommand() *cobra.Command {
 			if *asJSON {
 				return a.printJSON(r)
 			}
-			return a.showRole(t, d, r)
+			return a.showRole(ctx, t, d, r)
 		}
 		return fmt.Errorf("%s has no %s", t, d.role)
 	})
@@ -287,7 +287,7 @@ func (a *app) roleShowCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) showRole(t target, d roleDef, r roleJSON) error {
+func (a *app) showRole(ctx context.Context, t target, d roleDef, r roleJSON) error {
 	from := "`" + d.first + "`"
 	if d.ruler != "" {
 		ruler, _ := roleNamed(d.ruler)
@@ -299,7 +299,7 @@ func (a *app) showRole(t target, d roleDef, r roleJSON) error {
 		{"State", r.state()},
 		{"Authentication", "Password"},
 		{"Tries left", r.triesLeft()},
-		{"After the last wrong PIN", consequences[d.role]},
+		{"After the last wrong PIN", a.consequence(ctx, d.role)},
 		{"First PIN from", from},
 	})
 	return nil
@@ -399,11 +399,14 @@ func (a *app) setPINOf(ctx context.Context, name string, at *targetFlags, pins p
 	if err != nil {
 		return failing(err, "%s", doing)
 	}
+	what := "has its PIN and can log in."
 	if exists {
-		fmt.Fprintf(a.stdout, "The %s of %s has a new PIN and is not locked.\n", d.role, t)
-	} else {
-		fmt.Fprintf(a.stdout, "The %s of %s has its PIN and can log in.\n", d.role, t)
+		what = "has a new PIN and is not locked."
 	}
+	if info, err := a.roleInfo(ctx, t.slot, d.role); err == nil && info.MustChange {
+		what += fmt.Sprintf(" It must change the PIN before it does anything else: `perilune role changepw --role %s --slot %d`.", d.short, uint64(t.slot))
+	}
+	fmt.Fprintf(a.stdout, "The %s of %s %s\n", d.role, t, what)
 	return nil
 }
 

@@ -203,7 +203,7 @@ var refusalTable = [numRefusals]refusalRow{
 	refusePINLocked: {name: "pin-locked", code: ck.CKR_PIN_LOCKED,
 		remedy: "Let the role above give a new PIN (perilune role resetpw), if HSM policy 15 allows it"},
 	refusePINLength: {name: "pin-length", code: ck.CKR_PIN_LEN_RANGE, policy: partitionPolicy(policyMinPIN),
-		remedy: "Choose a PIN of a length that C_GetTokenInfo allows"},
+		remedy: "Choose a PIN of such a length"},
 	refusePINCharacters: {name: "pin-characters", code: ck.CKR_PIN_INVALID,
 		remedy: "Choose a PIN of letters, digits and the characters that docs/administration.md lists"},
 	refuseTryLength: {name: "pin-of-other-length", code: ck.CKR_PIN_INCORRECT,
