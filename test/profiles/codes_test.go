@@ -1,6 +1,7 @@
 package profiles
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -155,11 +156,60 @@ var situations = []struct {
 		func(h *host) ck.RV { return h.asOfficer().tryGenerate(ck.NewBytes(0x12345678, nil)) }},
 	{"value that an attribute cannot have", false, ck.CKR_ATTRIBUTE_VALUE_INVALID, ck.CKR_ATTRIBUTE_VALUE_INVALID,
 		func(h *host) ck.RV { return h.asOfficer().tryGenerate(ck.NewBytes(ck.CKA_START_DATE, []byte("today"))) }},
+
+	{"key with several usages, policy 10 off", false, ck.CKR_TEMPLATE_INCONSISTENT, ck.CKR_TEMPLATE_INCONSISTENT,
+		func(h *host) ck.RV {
+			return h.policy(10, "off").asOfficer().tryGenerate(yes(ck.CKA_ENCRYPT, ck.CKA_SIGN)...)
+		}},
+	{"usage changed, policy 11 off", false, ck.CKR_ATTRIBUTE_READ_ONLY, ck.CKR_ATTRIBUTE_READ_ONLY,
+		func(h *host) ck.RV {
+			return h.policy(11, "off").asOfficer().set(h.generate(), ck.NewBool(ck.CKA_DERIVE, true))
+		}},
+	{"signing with a key from outside, policy 17 off", false, ck.CKR_KEY_FUNCTION_NOT_PERMITTED, ck.CKR_KEY_FUNCTION_NOT_PERMITTED,
+		func(h *host) ck.RV {
+			key, rv := h.policy(17, "off").asOfficer().Create(h.s, ck.NewULong(ck.CKA_CLASS, ck.CKO_SECRET_KEY), ck.NewULong(ck.CKA_KEY_TYPE, ck.CKK_AES),
+				ck.NewBytes(ck.CKA_VALUE, make([]byte, 16)), ck.NewBool(ck.CKA_SIGN, true))
+			h.answers(ck.CKR_OK, "C_CreateObject", rv)
+			return h.begin("C_SignInit", ck.CKM_AES_CMAC, nil, key)
+		}},
+	{"private key wrapped, policy 1 as it is at first", false, ck.CKR_OK, ck.CKR_KEY_NOT_WRAPPABLE,
+		func(h *host) ck.RV {
+			_, private := h.asOfficer().rsa(yes(ck.CKA_EXTRACTABLE)...)
+			_, rv := h.Wrap(h.Arena, h.s, cbcPad, h.generate(yes(ck.CKA_WRAP)...), private)
+			return rv
+		}},
+	{"secret key wrapped, policy 5 off", false, ck.CKR_KEY_NOT_WRAPPABLE, ck.CKR_KEY_NOT_WRAPPABLE,
+		func(h *host) ck.RV {
+			key := h.policy(5, "off").asOfficer().generate(yes(ck.CKA_WRAP, ck.CKA_EXTRACTABLE)...)
+			_, rv := h.Wrap(h.Arena, h.s, cbcPad, key, key)
+			return rv
+		}},
+	{"private key unwrapped, policy 2 off", false, ck.CKR_KEY_NOT_WRAPPABLE, ck.CKR_KEY_NOT_WRAPPABLE,
+		func(h *host) ck.RV { return h.policy(2, "off").asOfficer().tryUnwrap(ck.CKO_PRIVATE_KEY, ck.CKK_EC) }},
+	{"secret key unwrapped, policy 6 off", false, ck.CKR_KEY_NOT_WRAPPABLE, ck.CKR_KEY_NOT_WRAPPABLE,
+		func(h *host) ck.RV { return h.policy(6, "off").asOfficer().tryUnwrap(ck.CKO_SECRET_KEY, ck.CKK_AES) }},
+	{"unwrapped key without a length", false, ck.CKR_OK, ck.CKR_TEMPLATE_INCOMPLETE,
+		func(h *host) ck.RV { return h.asOfficer().tryUnwrap(ck.CKO_SECRET_KEY, ck.CKK_GENERIC_SECRET) }},
+	{"RSA of PKCS #1, policy 33 off", false, ck.CKR_MECHANISM_INVALID, ck.CKR_MECHANISM_INVALID,
+		func(h *host) ck.RV {
+			_, private := h.policy(33, "off").asOfficer().rsa(yes(ck.CKA_SIGN)...)
+			return h.begin("C_SignInit", ck.CKM_RSA_PKCS, nil, private)
+		}},
+	{"key whose time is over, policy 39 on", false, ck.CKR_KEY_NOT_ACTIVE, ck.CKR_KEY_NOT_ACTIVE,
+		func(h *host) ck.RV {
+			key := h.policy(39, "on").asOfficer().generate(append(yes(ck.CKA_SIGN), ck.NewBytes(ck.CKA_END_DATE, []byte("20010101")))...)
+			return h.begin("C_SignInit", ck.CKM_AES_CMAC, nil, key)
+		}},
+	{"the officer is a user, policy 28 off", false, ck.CKR_USER_NOT_AUTHORIZED, ck.CKR_USER_NOT_AUTHORIZED,
+		func(h *host) ck.RV { return h.policy(28, "off").asOfficer().tryGenerate() }},
 	{"function that the device lacks", false, ck.CKR_OPERATION_NOT_INITIALIZED, ck.CKR_FUNCTION_NOT_SUPPORTED,
 		func(h *host) ck.RV {
 			return h.Call("C_SignRecover", h.s, h.Exact(make([]byte, 8)), 8, h.Exact(make([]byte, 256)), h.ULong(256))
 		}},
 }
+
+// cbcPad wraps keys of any kind.
+var cbcPad = c11.Mech{Type: ck.CKM_AES_CBC_PAD, Param: make([]byte, 16)}
 
 // adminSlot is where the HSM's own roles log in.
 const adminSlot = 0xFFFFFF00
@@ -182,6 +232,31 @@ func TestCodes(t *testing.T) {
 			})
 		}
 	}
+}
+
+// policy sets a policy of the partition, in a direction that destroys nothing.
+func (h *host) policy(id int, value string) *host {
+	h.t.Helper()
+	h.perilune(fmt.Sprintf("partition policy set --slot 0 --so-pin env:SO --id %d --value %s", id, value))
+	return h
+}
+
+// tryUnwrap unwraps what was encrypted outside: a P-256 key or 16 bytes.
+func (h *host) tryUnwrap(class ck.ObjectClass, kt ck.KeyType) ck.RV {
+	h.t.Helper()
+	kek := h.generate(yes(ck.CKA_ENCRYPT, ck.CKA_UNWRAP)...)
+	plain := make([]byte, 16)
+	template := []ck.Attribute{ck.NewULong(ck.CKA_CLASS, class), ck.NewULong(ck.CKA_KEY_TYPE, kt)}
+	if class == ck.CKO_PRIVATE_KEY {
+		plain = privateKeyInfo(h.t)
+	}
+	if kt == ck.CKK_AES {
+		template = append(template, ck.NewULong(ck.CKA_VALUE_LEN, uint64(16)))
+	}
+	blob, rv := h.Single(h.Arena, h.Encryption(), h.s, cbcPad, kek, plain)
+	h.answers(ck.CKR_OK, "C_Encrypt", rv)
+	_, rv = h.Unwrap(h.Arena, h.s, cbcPad, kek, blob, template...)
+	return rv
 }
 
 // wrong tries a wrong PIN.

@@ -96,7 +96,7 @@ func newHost(t *testing.T, profile string, settings ...string) *host {
 func inFIPSMode(t *testing.T, profile string, settings ...string) *host {
 	t.Helper()
 	return newHostWith(t, profile, func(h *host) {
-		h.perilune("hsm policy set --id 12 --value off --hsm-so-pin env:HSM_SO")
+		h.perilune("hsm policy set --id 12 --value off --force --hsm-so-pin env:HSM_SO")
 	}, settings...)
 }
 
