@@ -134,3 +134,14 @@ func TestShellTerminated(t *testing.T) {
 		t.Error("the terminal does not show what is typed")
 	}
 }
+
+// A terminal that cannot edit lines still runs a shell, and asks for PINs unseen.
+func TestShellOnDumbTerminal(t *testing.T) {
+	h := ready(t)
+	h.env = append(h.env, "TERM=dumb")
+	d := h.talk("shell").expect("perilune> ")
+	d.enter("login").expect("PIN of the Crypto Officer").enter(pin).expect("is logged in").expect("app[co]> ")
+	d.enter("key list --slot 9").expect("no such slot").expect("app[co]> ")
+	d.enter("key list").expect("No keys").expect("> ")
+	d.keys(ctrlD).ends(done)
+}
