@@ -1,6 +1,7 @@
 package hsm
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -70,5 +71,20 @@ func TestExplainRefusal(t *testing.T) {
 	}
 	if e := explain(t, h, other); e.Request != "" {
 		t.Errorf("the other session: %+v", e)
+	}
+}
+
+// What explains a refused PIN does not hold it.
+func TestExplanationsHoldNoPIN(t *testing.T) {
+	h := newTestHSM(t)
+	s := open(t, h, 0, true)
+	const wrong = "secret that is wrong"
+	want(t, h, ck.CKR_PIN_INCORRECT, &p11.Login{Session: s, User: ck.CKU_USER, PIN: []byte(wrong)})
+	if e := explain(t, h, s); e.Rule != "pin-wrong" || strings.Contains(fmt.Sprintf("%+v", e), wrong) {
+		t.Errorf("a wrong PIN: %+v", e)
+	}
+	want(t, h, ck.CKR_PIN_LEN_RANGE, &p11.SetPIN{Session: s, Old: []byte(userPIN), New: []byte("x7")})
+	if e := explain(t, h, s); e.Rule != "pin-length" || strings.Contains(fmt.Sprintf("%+v", e), "x7") || strings.Contains(fmt.Sprintf("%+v", e), userPIN) {
+		t.Errorf("a PIN that is too short: %+v", e)
 	}
 }
