@@ -414,6 +414,7 @@ type restore struct {
 	batch       []*object
 	bytes       int
 	done, total uint64
+	charge      int64 // what the partition would be charged with in the end
 }
 
 func (j *restore) step(verifying bool, n int) {
@@ -423,20 +424,57 @@ func (j *restore) step(verifying bool, n int) {
 	}
 }
 
-// verify reads the whole archive and asks the policies.
+// verify reads the whole archive, asks the policies and looks for room.
 func (j *restore) verify(ctx context.Context, a *archive.Reader) error {
 	if err := j.h.mayTravel(j.p, ck.CKO_PUBLIC_KEY); err != nil {
 		return err
 	}
 	var held bound
+	size := j.p.stateNow().Size
 	err := eachArchived(ctx, a, func(o *object) error {
 		if why := j.h.mayTravel(j.p, o.class); why != nil {
 			held.add(o, why)
 		}
 		j.step(true, 1)
+		if size == 0 {
+			return nil
+		}
+		return j.account(ctx, o)
+	})
+	if err := cmp.Or(err, held.err()); err != nil || size == 0 {
+		return err
+	}
+	return j.fits(ctx, int64(size))
+}
+
+// account adds what the partition would be charged for o.
+func (j *restore) account(ctx context.Context, o *object) error {
+	return j.h.store.View(ctx, func(tx store.Tx) error {
+		id, _ := o.ouid()
+		old, err := j.p.byOUID(tx, id)
+		switch {
+		case err != nil:
+			return err
+		case old == nil:
+			j.charge += int64(o.charge())
+		case j.q.Replace:
+			j.charge += int64(o.charge()) - int64(old.charge())
+		}
 		return nil
 	})
-	return cmp.Or(err, held.err())
+}
+
+// fits says whether the partition has room for all of the archive. Without it
+// nothing is restored: half an archive is of no use to anybody.
+func (j *restore) fits(ctx context.Context, size int64) error {
+	return j.h.store.View(ctx, func(tx store.Tx) error {
+		used, err := tx.Charged(j.p.space)
+		if err != nil || j.charge <= 0 || int64(used)+j.charge <= size {
+			return err
+		}
+		return fmt.Errorf("nothing was restored: the partition has %d bytes for objects, %d of them used, and the archive needs %d more: %w",
+			size, used, j.charge, ck.CKR_CONTAINER_OBJECT_STORAGE_FULL)
+	})
 }
 
 // add puts one more object into the batch.
@@ -463,6 +501,9 @@ func (j *restore) flush(ctx context.Context) error {
 		}
 		j.r.Added += uint64(len(j.batch) - len(there))
 		j.r.Replaced += uint64(len(there))
+		for _, o := range j.batch { // the cache is for what is used
+			j.p.objects.forget(o.ref, 0)
+		}
 		break
 	}
 	j.batch, j.bytes = j.batch[:0], 0

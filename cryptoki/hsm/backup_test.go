@@ -285,6 +285,53 @@ func TestChangedArchivesRestoreNothing(t *testing.T) {
 	}
 }
 
+// What does not fit is not restored by halves; what fits exactly is.
+func TestRestoreNeedsRoom(t *testing.T) {
+	h := newTestHost().process(t)
+	p, to := newHouse(t, h, 0, lyra), newHouse(t, h, 1, lyra)
+	p.furnish()
+	file := p.mustBackup()
+	resize := func(size uint64) {
+		t.Helper()
+		err := h.store.Update(t.Context(), func(tx store.Tx) error {
+			_, s, err := h.readPartition(tx, spaceOf(uint64(to.slot)+1))
+			if err != nil {
+				return err
+			}
+			s.Size = size
+			return h.replaceMeta(tx, 0, kindPartition, &s.record, s)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	used := func(p *house) uint64 {
+		t.Helper()
+		return must(t, h, &p11.ListPartitions{}).Partitions[p.slot].Storage.Used
+	}
+	resize(used(p) - 1)
+	_, err := to.restore(file, false)
+	wantErr(t, err, ck.CKR_CONTAINER_OBJECT_STORAGE_FULL, "nothing was restored")
+	if len(to.find()) > 0 {
+		t.Error("half of the archive was restored")
+	}
+	resize(used(p))
+	if _, err := to.restore(file, false); err != nil {
+		t.Fatal(err)
+	}
+	if used(to) != used(p) {
+		t.Errorf("the copies are charged with %d, the originals with %d", used(to), used(p))
+	}
+	for _, replace := range []bool{false, true} { // no more room is needed
+		if _, err := to.restore(file, replace); err != nil {
+			t.Error(err)
+		}
+	}
+	resize(used(p) + 10)
+	_, err = p.cloneTo(to, p.key("one more"), false)
+	wantErr(t, err, ck.CKR_CONTAINER_OBJECT_STORAGE_FULL)
+}
+
 // fullDisk is a place that can take no more than some bytes.
 type fullDisk struct{ left int }
 

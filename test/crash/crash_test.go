@@ -263,6 +263,8 @@ func worker(role string) error {
 		return many(p)
 	case "fill":
 		return fill(p)
+	case "stock":
+		return stock(p)
 	}
 	return fmt.Errorf("no role %q", role)
 }
