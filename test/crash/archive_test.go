@@ -47,37 +47,37 @@ func stock(p *pkcs11.Ctx) error {
 	return nil
 }
 
-// operator runs the program on one home.
-type operator struct {
+// archivist runs the program on one home.
+type archivist struct {
 	*host
 	program string
 }
 
-func newOperator(t *testing.T) *operator {
+func newArchivist(t *testing.T) *archivist {
 	program := os.Getenv("PERILUNE_PROGRAM")
 	if program == "" {
 		program = filepath.Join(filepath.Dir(modulePath(t)), "perilune")
 	}
-	o := &operator{newHost(t), program}
+	o := &archivist{newHost(t), program}
 	o.env = append(o.env, "SO="+soPIN, "CO=user pin 0", "DOMAIN=a domain that outlives its partitions", "CRASH_PINS=user pin 0")
 	o.begin()
 	return o
 }
 
 // begin initialises the partition, anew if there is one.
-func (o *operator) begin() {
+func (o *archivist) begin() {
 	o.t.Helper()
 	o.must("partition init --slot 0 --label app --so-pin env:SO --domain env:DOMAIN --force")
 	o.must("role init --slot 0 --role co --so-pin env:SO --new-pin env:CO")
 }
 
-func (o *operator) perilune(line string) *exec.Cmd {
+func (o *archivist) perilune(line string) *exec.Cmd {
 	cmd := exec.Command(o.program, strings.Fields(line)...)
 	cmd.Env = o.env
 	return cmd
 }
 
-func (o *operator) must(line string) string {
+func (o *archivist) must(line string) string {
 	o.t.Helper()
 	out, err := o.perilune(line).CombinedOutput()
 	if err != nil {
@@ -88,7 +88,7 @@ func (o *operator) must(line string) string {
 
 // kill runs a command and kills it after some lines of its progress; false if it
 // was faster.
-func (o *operator) kill(line string, after int) bool {
+func (o *archivist) kill(line string, after int) bool {
 	o.t.Helper()
 	cmd := o.perilune(line)
 	stderr, err := cmd.StderrPipe()
@@ -109,7 +109,7 @@ func (o *operator) kill(line string, after int) bool {
 }
 
 // contents is how many objects an archive has, all of which are intact.
-func (o *operator) contents(name string) int {
+func (o *archivist) contents(name string) int {
 	o.t.Helper()
 	var list []struct{ OUID string }
 	if err := json.Unmarshal([]byte(o.must("partition archive contents --slot 0 --pin env:CO --json --name "+name)), &list); err != nil {
@@ -119,7 +119,7 @@ func (o *operator) contents(name string) int {
 }
 
 // inventory checks every object that is there, and returns how many there are.
-func (o *operator) inventory() int {
+func (o *archivist) inventory() int {
 	o.t.Helper()
 	seen := map[string]bool{}
 	for _, line := range o.run("verify") {
@@ -138,7 +138,7 @@ func (o *operator) inventory() int {
 // TestKillBackup kills backups at every stage. The archive's name has the archive
 // of before or the new one, never less.
 func TestKillBackup(t *testing.T) {
-	o := newOperator(t)
+	o := newArchivist(t)
 	o.run("stock")
 	dir := filepath.Join(o.home, "archives")
 	const backup = "partition archive backup --slot 0 --pin env:CO --progress --force --name app"
@@ -174,7 +174,7 @@ func TestKillBackup(t *testing.T) {
 // TestKillRestore kills restores at every stage. Every object that is there is
 // whole, none is there twice, and the next restore brings the rest.
 func TestKillRestore(t *testing.T) {
-	o := newOperator(t)
+	o := newArchivist(t)
 	o.run("stock")
 	archive := filepath.Join(filepath.Dir(o.home), "app.parc")
 	o.must("partition archive backup --slot 0 --pin env:CO --file " + archive)
