@@ -451,6 +451,19 @@ func (m *Mechanism) Unit() uint64 {
 	return 8
 }
 
+// SizeOf is the size of a key in the unit of Min and Max, 0 if its type has no
+// sizes.
+func (m *Mechanism) SizeOf(key *Key) uint64 {
+	kt := FindKeyType(key.Type)
+	if kt == nil || kt.Size == nil {
+		return 0
+	}
+	if m.Type == ck.CKM_GENERIC_SECRET_KEY_GEN { // bits, of keys that are bytes
+		return 8 * kt.Size(key)
+	}
+	return kt.Size(key)
+}
+
 // Restricted is the row with no other functions than those of the flags, and
 // with keys of least to most bits only; most 0 is no bound.
 func (m *Mechanism) Restricted(flags ck.Flags, least, most uint64) *Mechanism {

@@ -492,3 +492,17 @@ func (b *fipsBench) digest(m ck.MechanismType) {
 	b.bench.begin(p11.OpDigest, mech(m), 0)
 	b.update(p11.OpDigest, []byte("some bytes"))
 }
+
+// Generic secrets are measured in bits where mechanisms make them, and in bytes
+// otherwise.
+func TestGenericSecretsInFIPSMode(t *testing.T) {
+	b := newFIPSBench(t)
+	b.on()
+	secret := func(n uint64) *p11.GenerateKey {
+		return &p11.GenerateKey{Session: b.s, Mechanism: &ck.Mechanism{Type: ck.CKM_GENERIC_SECRET_KEY_GEN},
+			Template: []ck.Attribute{ck.NewULong(ck.CKA_VALUE_LEN, n)}}
+	}
+	must(t, b.h, secret(32))
+	must(t, b.h, secret(14)) // 112 bits
+	want(t, b.h, ck.CKR_KEY_SIZE_RANGE, secret(13))
+}

@@ -64,7 +64,11 @@ func (l *mechanismList) add(f []string) {
 		if number == "-" || m == nil || m.Info().Flags&flags != flags {
 			continue // nothing of ours, or another mechanism of the same number
 		}
-		row := m.Restricted(flags, tableNumber(f[5]), tableNumber(f[8]))
+		least := tableNumber(f[5])
+		if least == 256 && m.Min == 255 { // the table counts the bits of the encoding of a curve over 2^255-19
+			least = m.Min
+		}
+		row := m.Restricted(flags, least, tableNumber(f[8]))
 		row.FIPS = row.FIPS && f[3] == "yes"
 		l.rows[row.Type] = row
 		if first {

@@ -275,3 +275,18 @@ func TestProfileNeedsLength(t *testing.T) {
 	q.Template = append(q.Template, ck.NewULong(ck.CKA_VALUE_LEN, uint64(16)))
 	ok(b, q)
 }
+
+// The device's tables count 256 bits for the curve that others count 255 for.
+func TestEd25519OfEachProfile(t *testing.T) {
+	for _, p := range behaviours() {
+		t.Run(p.name, func(t *testing.T) {
+			b := newProfileBench(t, p.name)
+			pair := ok(b, &p11.GenerateKeyPair{
+				Session: b.s, Mechanism: &ck.Mechanism{Type: ck.CKM_EC_EDWARDS_KEY_PAIR_GEN},
+				Public:  []ck.Attribute{ck.NewBytes(ck.CKA_EC_PARAMS, unhex("06032b6570")), ck.NewBool(ck.CKA_VERIFY, true)},
+				Private: []ck.Attribute{ck.NewBool(ck.CKA_SIGN, true)},
+			})
+			ok(b, &p11.Begin{Session: b.s, Op: p11.OpSign, Mechanism: &ck.Mechanism{Type: ck.CKM_EDDSA}, Key: pair.Private})
+		})
+	}
+}

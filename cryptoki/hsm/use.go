@@ -212,11 +212,10 @@ func checkSize(row *engine.Mechanism, key *engine.Key, min, max uint64) error {
 	if min == 0 && max == 0 {
 		return nil
 	}
-	kt := engine.FindKeyType(key.Type)
-	if kt == nil || kt.Size == nil {
+	size := row.SizeOf(key)
+	if size == 0 {
 		return nil
 	}
-	size := kt.Size(key)
 	if size < min || max != 0 && size > max {
 		r := refuseKeySize
 		if size >= row.Min && (max == 0 || size <= max) {
