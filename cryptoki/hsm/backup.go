@@ -472,8 +472,8 @@ func (j *restore) fits(ctx context.Context, size int64) error {
 		if err != nil || j.charge <= 0 || int64(used)+j.charge <= size {
 			return err
 		}
-		return fmt.Errorf("nothing was restored: the partition has %d bytes for objects, %d of them used, and the archive needs %d more: %w",
-			size, used, j.charge, ck.CKR_CONTAINER_OBJECT_STORAGE_FULL)
+		return deny(refusePartitionFull, "nothing was restored: the partition has %d bytes for objects, %d of them used, and the archive needs %d more",
+			size, used, j.charge)
 	})
 }
 
