@@ -823,6 +823,30 @@ typedef CK_POLICY_INFO CK_PTR CK_POLICY_INFO_PTR;
 #define CA_DESTRUCTIVE_OFF_TO_ON 1UL
 #define CA_DESTRUCTIVE_ON_TO_OFF 2UL
 
+/*
+ * The audit log, whose Auditor logs in on the administration's slot as
+ * CKU_AUDIT. The mask has the outcomes and the categories that are recorded; a
+ * category without an outcome records nothing. The offset of the rotation, and
+ * the path, are the HSM's own.
+ */
+#define CAF_LOG_FAILURE      0x00000001UL
+#define CAF_LOG_SUCCESS      0x00000002UL
+#define CAF_LOG_ACCESS       0x00000004UL
+#define CAF_LOG_MANAGE       0x00000008UL
+#define CAF_LOG_KEYMANAGE    0x00000010UL
+#define CAF_LOG_ASYMMETRIC   0x00000020UL
+#define CAF_LOG_FIRST        0x00000040UL
+#define CAF_LOG_SYMMETRIC    0x00000080UL
+#define CAF_LOG_SYMFIRST     0x00000100UL
+#define CAF_LOG_EXTERNAL     0x00000200UL
+#define CAF_LOG_LOGMANAGE    0x00000400UL
+
+#define CA_LOG_ROTATE_NEVER   0UL
+#define CA_LOG_ROTATE_HOURLY  1UL
+#define CA_LOG_ROTATE_DAILY   2UL
+#define CA_LOG_ROTATE_WEEKLY  3UL
+#define CA_LOG_ROTATE_MONTHLY 4UL
+
 typedef struct CK_CA_FUNCTION_LIST CK_CA_FUNCTION_LIST;
 typedef CK_CA_FUNCTION_LIST CK_PTR CK_CA_FUNCTION_LIST_PTR;
 typedef CK_CA_FUNCTION_LIST_PTR CK_PTR CK_CA_FUNCTION_LIST_PTR_PTR;
@@ -1113,6 +1137,39 @@ typedef CK_CA_FUNCTION_LIST_PTR CK_PTR CK_CA_FUNCTION_LIST_PTR_PTR;
      CK_ULONG_PTR pulWrappedKeyLen), \
     (hSession, pDeriving, hBaseKey, pTemplate, ulAttributeCount, pWrapping, \
      hWrappingKey, pWrappedKey, pulWrappedKeyLen)) \
+  X(CA_InitAudit, \
+    (CK_SLOT_ID slotID, CK_UTF8CHAR_PTR pPin, CK_ULONG ulPinLen, \
+     CK_UTF8CHAR_PTR pLabel), \
+    (slotID, pPin, ulPinLen, pLabel)) \
+  X(CA_LogSetConfig, \
+    (CK_SESSION_HANDLE hSession, CK_ULONG ulMask, CK_ULONG ulRotateOffset, \
+     CK_ULONG ulRotateInterval, CK_ULONG ulMaxLogSize, \
+     CK_UTF8CHAR_PTR pPath), \
+    (hSession, ulMask, ulRotateOffset, ulRotateInterval, ulMaxLogSize, pPath)) \
+  X(CA_LogGetConfig, \
+    (CK_SESSION_HANDLE hSession, CK_ULONG_PTR pulMask, \
+     CK_ULONG_PTR pulRotateOffset, CK_ULONG_PTR pulRotateInterval, \
+     CK_ULONG_PTR pulMaxLogSize), \
+    (hSession, pulMask, pulRotateOffset, pulRotateInterval, pulMaxLogSize)) \
+  X(CA_LogVerify, \
+    (CK_SESSION_HANDLE hSession, CK_BYTE_PTR pRecords, CK_ULONG ulCount, \
+     CK_ULONG ulChainToHSM, CK_ULONG_PTR pulVerified), \
+    (hSession, pRecords, ulCount, ulChainToHSM, pulVerified)) \
+  X(CA_LogVerifyFile, \
+    (CK_SESSION_HANDLE hSession, CK_UTF8CHAR_PTR pFile, \
+     CK_ULONG_PTR pulVerified), \
+    (hSession, pFile, pulVerified)) \
+  X(CA_LogExternal, \
+    (CK_SLOT_ID slotID, CK_SESSION_HANDLE hSession, CK_BYTE_PTR pMessage, \
+     CK_ULONG ulMessageLen), \
+    (slotID, hSession, pMessage, ulMessageLen)) \
+  X(CA_LogExportSecret, \
+    (CK_SESSION_HANDLE hSession, CK_BYTE_PTR pSecret, \
+     CK_ULONG_PTR pulSecretLen), \
+    (hSession, pSecret, pulSecretLen)) \
+  X(CA_LogImportSecret, \
+    (CK_SESSION_HANDLE hSession, CK_BYTE_PTR pSecret, CK_ULONG ulSecretLen), \
+    (hSession, pSecret, ulSecretLen)) \
   X(CA_GetObjectUID, \
     (CK_SLOT_ID slotID, CK_ULONG ulContainerNumber, CK_ULONG ulType, \
      CK_ULONG ulHandle, CK_BYTE_PTR pUID), \

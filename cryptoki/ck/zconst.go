@@ -16,6 +16,11 @@ const (
 	CA_OBJECT_TYPE_CRYPTOKI  = 0x0
 	CA_DESTRUCTIVE_OFF_TO_ON = 0x1
 	CA_DESTRUCTIVE_ON_TO_OFF = 0x2
+	CA_LOG_ROTATE_NEVER      = 0x0
+	CA_LOG_ROTATE_HOURLY     = 0x1
+	CA_LOG_ROTATE_DAILY      = 0x2
+	CA_LOG_ROTATE_WEEKLY     = 0x3
+	CA_LOG_ROTATE_MONTHLY    = 0x4
 )
 
 // CAF constants.
@@ -36,6 +41,17 @@ const (
 	CAF_CONTAINER_LIMITED_PIN_CHANGE   = 0x800000
 	CAF_CONTAINER_ENABLED              = 0x1000000
 	CAF_CONTAINER_DOMAIN_CREATED       = 0x2000000
+	CAF_LOG_FAILURE                    = 0x1
+	CAF_LOG_SUCCESS                    = 0x2
+	CAF_LOG_ACCESS                     = 0x4
+	CAF_LOG_MANAGE                     = 0x8
+	CAF_LOG_KEYMANAGE                  = 0x10
+	CAF_LOG_ASYMMETRIC                 = 0x20
+	CAF_LOG_FIRST                      = 0x40
+	CAF_LOG_SYMMETRIC                  = 0x80
+	CAF_LOG_SYMFIRST                   = 0x100
+	CAF_LOG_EXTERNAL                   = 0x200
+	CAF_LOG_LOGMANAGE                  = 0x400
 )
 
 // CK constants.
@@ -3301,6 +3317,14 @@ var VendorFunctionNames = []string{
 	"CA_GetConfigurationElementDescription",
 	"CA_InitToken",
 	"CA_DeriveKeyAndWrap",
+	"CA_InitAudit",
+	"CA_LogSetConfig",
+	"CA_LogGetConfig",
+	"CA_LogVerify",
+	"CA_LogVerifyFile",
+	"CA_LogExternal",
+	"CA_LogExportSecret",
+	"CA_LogImportSecret",
 	"CA_GetObjectUID",
 	"CA_GetTokenObjectUID",
 	"CA_GetObjectHandle",
