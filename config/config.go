@@ -40,8 +40,23 @@ type Config struct {
 		RemapRSAKeyGen bool `toml:"remap_rsa_key_generation"`
 	} `toml:"compatibility"`
 
+	// Audit says where copies of audit records go.
+	Audit struct {
+		Syslog []Syslog `toml:"syslog"`
+	} `toml:"audit"`
+
 	// Path is the file that was read, empty for none.
 	Path string `toml:"-"`
+}
+
+// Syslog is a syslog server that gets a copy of every audit record.
+type Syslog struct {
+	Protocol   string `toml:"protocol"` // unix, udp, tcp or tls
+	Address    string `toml:"address"`
+	CA         string `toml:"ca"`
+	ServerName string `toml:"server_name"`
+	Cert       string `toml:"cert"`
+	CertKey    string `toml:"cert_key"`
 }
 
 // Env looks up an environment variable; os.Getenv will do in a program, but

@@ -16,7 +16,7 @@ import (
 
 // domainFlag adds --domain, which takes what flags for PINs take, or prompt.
 func domainFlag(cmd *cobra.Command, usage string) *pinFlag {
-	f := &pinFlag{prompts: true}
+	f := &pinFlag{prompts: true, kind: "cloning"}
 	cmd.Flags().Var(f, "domain", usage+": env:NAME, file:PATH, fd:N, stdin, or prompt to be asked")
 	_ = cmd.RegisterFlagCompletionFunc("domain", cobra.FixedCompletions(
 		[]string{"env:", "file:", "fd:", "stdin", "prompt"}, cobra.ShellCompDirectiveNoSpace|cobra.ShellCompDirectiveNoFileComp))
@@ -30,12 +30,12 @@ func (a *app) domain(ctx context.Context, f *pinFlag) ([]byte, error) {
 	}
 	if f.source != "prompt" && !a.asks(f) {
 		b, err := a.read(f)
-		return b, failing(err, "cannot get the cloning domain (--domain)")
+		return b, failing(err, "cannot get the %s domain (--domain)", f.kind)
 	}
 	if a.terminal == nil {
 		return nil, usagef("there is no terminal to ask on; give --domain as %s", pinSources)
 	}
-	first, err := a.ask(ctx, "domain", "Cloning domain: ")
+	first, err := a.ask(ctx, "domain", capital(f.kind)+" domain: ")
 	if err != nil {
 		return nil, err
 	}

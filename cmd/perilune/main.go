@@ -183,6 +183,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`)
 		a.roleCommand(),
 		a.slotCommand(),
 		a.keyCommand(),
+		a.auditCommand(),
 		a.importCommand(),
 		a.profileCommand(),
 		a.shellCommand(),

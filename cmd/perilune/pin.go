@@ -21,7 +21,8 @@ import (
 // pinFlag is a flag that says where a PIN comes from.
 type pinFlag struct {
 	source  string
-	prompts bool // it is of a domain: "prompt" asks, and nothing means none
+	prompts bool   // it is of a domain: "prompt" asks, and nothing means none
+	kind    string // of the domain
 }
 
 // String is empty so that no text of the program can show what was given.

@@ -214,6 +214,7 @@ var unsteady = []struct {
 	{"check", regexp.MustCompile(`(?:"check_value": "|Check value: +)([0-9a-f]{6})\b`), numbered("CHECK%d")},
 	{"handle", regexp.MustCompile(`(?m)(?:handle"?:? |"clone": |Object Handle: +)(\d+)\b`), numbered("H%d")},
 	{"handle", regexp.MustCompile(`(?m)^(\d+) +(?:private|public|secret|cert|data) `), func(n int, v string) string { return pad(fmt.Sprintf("H%d", n), len(v)) }},
+	{"access", regexp.MustCompile(`Access (\d+:\d+) `), numbered("HIGH:LOW")},
 	{"go", regexp.MustCompile(`\b(go1\.\d+(?:\.\d+)?(?:[-a-zA-Z0-9.]*))`), numbered("go1.99")},
 	{"sqlite", regexp.MustCompile(`(?:SQLite |"sqlite": ")(3\.\d+\.\d+)`), numbered("3.99.9")},
 	{"system", regexp.MustCompile(`\b((?:linux|darwin|freebsd|windows)/[a-z0-9]+)\b`), numbered("linux/amd64")},
@@ -244,7 +245,7 @@ func (s *story) normalize(text string) string {
 		b, _ := hex.DecodeString(strings.ReplaceAll(id, "%", ""))
 		return hex.EncodeToString(b)
 	})
-	text = s.steadySerials(text)
+	text = replaceGroup(logName, s.steadySerials(text), s.steadySerials)
 	for _, u := range unsteady {
 		text = replaceGroup(u.pattern, text, func(value string) string {
 			return u.becomes(s.number(u.kind, value), value)
@@ -252,6 +253,9 @@ func (s *story) normalize(text string) string {
 	}
 	return realign.ReplaceAllString(text, "")
 }
+
+// logName has a serial number between underscores.
+var logName = regexp.MustCompile(`hsm_(\d{7})_`)
 
 // uriID is a random identifier in a PKCS#11 URI.
 var uriID = regexp.MustCompile(`(?:%[0-9A-F]{2}){8}`)

@@ -39,6 +39,8 @@ type Options struct {
 	HeadKey []byte // authenticates the head file
 	Keeper  Keeper
 	Now     func() time.Time
+	// Remotes are syslog servers beside those of the configuration.
+	Remotes []Remote
 	// Role names a role in records.
 	Role func(byte) string
 	// Warn tells the operator.
@@ -82,6 +84,9 @@ type Recorder struct {
 	unsettled bool
 	settledAt time.Time
 	sizes     sizes
+
+	forwardMu  sync.Mutex // guards what follows
+	forwarders map[string]*forwarder
 }
 
 // sizes is what the files other than the current one take.
@@ -93,6 +98,7 @@ type sizes struct {
 
 // NewRecorder makes a Recorder that records what always is recorded.
 func NewRecorder(o Options) *Recorder {
+	o.Remotes = slices.Clone(o.Remotes)
 	r := &Recorder{opts: o, wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1), quit: make(chan struct{})}
 	r.Configure(DefaultConfig)
 	return r
@@ -102,6 +108,7 @@ func NewRecorder(o Options) *Recorder {
 func (r *Recorder) Configure(c Config) {
 	r.conf.Store(&c)
 	r.mask.Store(uint32(c.Mask))
+	r.forwardTo(r.remotes())
 }
 
 // Config is the configuration in force.
@@ -136,7 +143,7 @@ type Ticket struct {
 // cannot, the act must not happen, unless its event is exempt. Every ticket is
 // given back by End.
 func (r *Recorder) Begin(ctx context.Context, e *Entry) (Ticket, error) {
-	exempt := e.Event.Exempt()
+	exempt := e.Exempt || e.Event.Exempt()
 	if e.Event.Durable() || r.trouble.Load() != nil {
 		if err := r.ready(ctx); err != nil && !exempt {
 			return Ticket{}, err
@@ -523,6 +530,7 @@ func (r *Recorder) write(p *position, records []Record, s *spool) error {
 			return err
 		}
 		records = records[n:]
+		r.announce()
 	}
 	return nil
 }
@@ -598,6 +606,11 @@ func (r *Recorder) classify(err error) error {
 func (r *Recorder) Close() {
 	close(r.quit)
 	r.done.Wait()
+	r.closeSpool()
+	r.stopForwarding()
+}
+
+func (r *Recorder) closeSpool() {
 	if r.spool == nil {
 		return
 	}
@@ -724,29 +737,31 @@ func (r *Recorder) Rotate(ctx context.Context) error {
 // ErrNotOldest says that files are missing from a list of the oldest.
 var ErrNotOldest = errors.New("only the oldest files can be removed, and only archived ones")
 
-// Remove deletes archived files, which must be the oldest. Before it does, note
-// is told the number of the last record that goes.
-func (r *Recorder) Remove(ctx context.Context, names []string, note func(last uint64) error) error {
-	return r.exclusively(ctx, func(*position) error {
+// Remove deletes archived files, which must be the oldest. Unless unsent is set,
+// all servers must have them. Before it does, note is told the number of the
+// last record that goes.
+func (r *Recorder) Remove(ctx context.Context, names []string, unsent bool, note func(last uint64) error) error {
+	var refused error
+	err := r.exclusively(ctx, func(*position) error {
 		files, err := Files(r.opts.Dir, r.opts.Serial)
 		if err != nil {
 			return err
 		}
 		gone := files[:min(len(names), len(files))]
-		for _, f := range gone {
-			if !f.Archived || !slices.Contains(names, f.Name) {
-				return fmt.Errorf("%s: %w", f.Name, ErrNotOldest)
-			}
-		}
-		if len(gone) == 0 || len(gone) < len(names) {
-			return ErrNotOldest
+		if refused = mayRemove(gone, names); refused != nil {
+			return nil
 		}
 		last, err := r.lastRecord(gone)
 		if err != nil {
 			return err
 		}
-		if err := note(last); err != nil {
-			return err
+		if !unsent {
+			if refused = r.unsent(last); refused != nil {
+				return nil
+			}
+		}
+		if refused = note(last); refused != nil {
+			return nil
 		}
 		r.sizes.known = false
 		for _, f := range gone {
@@ -756,6 +771,23 @@ func (r *Recorder) Remove(ctx context.Context, names []string, note func(last ui
 		}
 		return nil
 	})
+	if err == nil {
+		err = refused
+	}
+	return err
+}
+
+// mayRemove refuses files that are not named, or not archived.
+func mayRemove(gone []File, names []string) error {
+	for _, f := range gone {
+		if !f.Archived || !slices.Contains(names, f.Name) {
+			return fmt.Errorf("%s: %w", f.Name, ErrNotOldest)
+		}
+	}
+	if len(gone) == 0 || len(gone) < len(names) {
+		return ErrNotOldest
+	}
+	return nil
 }
 
 // lastRecord is the number of the last record in files, 0 if none is right.

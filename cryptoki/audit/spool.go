@@ -53,6 +53,7 @@ type Entry struct {
 	Key       uint64 // handle; 0 for none
 	KeyID     string // of the key, for ever; cut to 40 bytes
 	Detail    string // cut to what a slot holds
+	Exempt    bool   // it goes on when nothing can be recorded, as some events always do
 }
 
 // Unfinished is the code of an act whose process ended before the act did, so

@@ -532,6 +532,7 @@ func (c *auditCall) describeLogin(q *p11.Login) {
 	}
 	if role, err := c.h.roleOf(c.s.part, q.User); err == nil {
 		c.entry.Role = byte(role)
+		c.entry.Exempt = role == p11.RoleAuditor // who alone can make room
 		return
 	}
 	c.entry.Role, c.entry.Detail = 0, fmt.Sprintf("user type %#x", uint64(q.User))

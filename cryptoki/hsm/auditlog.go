@@ -183,10 +183,21 @@ func (h *HSM) handleSetAuditConfig(ctx context.Context, s *session, q *p11.SetAu
 	} else {
 		clear(domain)
 	}
-	return h.changeAuditState(ctx, func(state *auditState) error {
+	if err := h.audit.BeginForwarding(c.Remotes); err != nil {
+		return fmt.Errorf("%w: %w", err, ck.CKR_LOG_FILE_WRITE_ERROR)
+	}
+	var gone []audit.Remote
+	err := h.changeAuditState(ctx, func(state *auditState) error {
+		gone = slices.DeleteFunc(state.Config.Remotes, func(r audit.Remote) bool {
+			return slices.ContainsFunc(c.Remotes, func(o audit.Remote) bool { return o.String() == r.String() })
+		})
 		state.Config, state.Set = c, h.timestamp()
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return h.audit.EndForwarding(gone)
 }
 
 func (h *HSM) handleGetAuditStatus(ctx context.Context, _ *p11.GetAuditStatus, r *p11.AuditStatus) error {
@@ -212,6 +223,13 @@ func (h *HSM) handleGetAuditStatus(ctx context.Context, _ *p11.GetAuditStatus, r
 	}
 	for _, f := range s.Files {
 		r.Bytes += uint64(f.Size)
+	}
+	remotes, err := h.audit.Forwarding()
+	if err != nil {
+		return fmt.Errorf("%w: %w", err, ck.CKR_LOG_FILE_NOT_OPEN)
+	}
+	for _, f := range remotes {
+		r.Remotes = append(r.Remotes, p11.AuditRemoteState{Remote: p11.AuditRemote(f.Remote), Sent: f.Sent, Trouble: f.Trouble})
 	}
 	if s.Trouble != nil {
 		r.Trouble, r.Full = s.Trouble.Error(), ck.RVOf(s.Trouble) == ck.CKR_LOG_FULL
@@ -248,14 +266,17 @@ func (h *HSM) handleRemoveAuditFiles(ctx context.Context, _ *session, q *p11.Rem
 	if h.audit == nil {
 		return errNoAudit
 	}
-	err := h.audit.Remove(ctx, q.Names, func(last uint64) error {
+	err := h.audit.Remove(ctx, q.Names, q.Unsent, func(last uint64) error {
 		return h.changeAuditState(ctx, func(state *auditState) error {
 			state.Removed = max(state.Removed, last)
 			return nil
 		})
 	})
-	if errors.Is(err, audit.ErrNotOldest) {
+	switch {
+	case errors.Is(err, audit.ErrNotOldest):
 		return fmt.Errorf("%w: %w", err, ck.CKR_ARGUMENTS_BAD)
+	case errors.Is(err, audit.ErrUnsent):
+		return fmt.Errorf("%w: %w", err, ck.CKR_LOG_RESYNC_NEEDED)
 	}
 	return err
 }

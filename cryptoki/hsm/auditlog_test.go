@@ -304,7 +304,7 @@ func TestFullLogStopsTheHSM(t *testing.T) {
 	h := newAuditedHost(t).process(t)
 	initPartition(t, h, 0)
 	au := auditorOf(t, h)
-	m, _ := audit.ParseMask("manage,keymanage,asymmetric,symmetric,success,failure")
+	m, _ := audit.ParseMask("access,manage,keymanage,asymmetric,symmetric,success,failure")
 	must(t, h, &p11.SetAuditConfig{Session: au, Config: p11.AuditConfig{Mask: uint32(m), Rotation: "never",
 		FileSize: audit.MinFileSize, Limit: 2 * audit.MinFileSize}})
 	s := open(t, h, 0, true)
@@ -331,10 +331,13 @@ func TestFullLogStopsTheHSM(t *testing.T) {
 		t.Error("the status does not say that the log is full")
 	}
 	must(t, h, &p11.Logout{Session: s})
-	must(t, h, &p11.Login{Session: s, User: ck.CKU_USER, PIN: []byte(userPIN)})
+	want(t, h, ck.CKR_LOG_FULL, &p11.Login{Session: s, User: ck.CKU_USER, PIN: []byte(userPIN)})
+	must(t, h, &p11.Logout{Session: au})
+	must(t, h, &p11.Login{Session: au, User: ck.CKU_AUDIT, PIN: []byte(auditorPIN)})
 	must(t, h, &p11.GetAuditConfig{Session: au})
 	files := must(t, h, &p11.RotateAuditLog{Session: au}).Files
 	must(t, h, &p11.RemoveAuditFiles{Session: au, Names: []string{files[0].Name}})
+	must(t, h, &p11.Login{Session: s, User: ck.CKU_USER, PIN: []byte(userPIN)})
 	must(t, h, generate)
 	if r := must(t, h, &p11.VerifyAuditFiles{Session: au}); len(r.Faults) > 0 || r.First == 1 {
 		t.Errorf("after removing the oldest file: %+v", r)

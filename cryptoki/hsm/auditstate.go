@@ -53,8 +53,9 @@ func (h *HSM) startAudit(ctx context.Context) error {
 	}
 	h.audit = audit.NewRecorder(audit.Options{
 		Dir: h.opts.AuditDir, Serial: h.auditSerial(), HeadKey: key, Keeper: auditKeeper{h}, Now: h.opts.Now,
-		Role: func(n byte) string { return roleWords[n%byte(len(roleWords))] },
-		Warn: func(text string, args ...any) { h.log.Warn(text, args...) },
+		Remotes: h.opts.AuditRemotes,
+		Role:    func(n byte) string { return roleWords[n%byte(len(roleWords))] },
+		Warn:    func(text string, args ...any) { h.log.Warn(text, args...) },
 	})
 	state, err := h.viewAuditState(ctx)
 	if err != nil {

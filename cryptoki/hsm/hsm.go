@@ -36,6 +36,9 @@ type Options struct {
 	Location string
 	// AuditDir is where the audit log is kept; "" for no log.
 	AuditDir string
+	// AuditRemotes are syslog servers that get its records, beside those that
+	// the Auditor names.
+	AuditRemotes []audit.Remote
 	// Password is the cost of password hashing for PINs set from now on; the
 	// zero value means DefaultPasswordCost.
 	Password PasswordCost

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"github.com/perilune/perilune/config"
+	"github.com/perilune/perilune/cryptoki/audit"
 	"github.com/perilune/perilune/cryptoki/hsm"
 	"github.com/perilune/perilune/store/sqlite"
 )
@@ -18,6 +19,10 @@ import (
 // Open opens the HSM, making it in an empty or missing home.
 func Open(ctx context.Context, c *config.Config) (*hsm.HSM, error) {
 	log, err := logger(c)
+	if err != nil {
+		return nil, err
+	}
+	remotes, err := auditRemotes(c)
 	if err != nil {
 		return nil, err
 	}
@@ -30,7 +35,7 @@ func Open(ctx context.Context, c *config.Config) (*hsm.HSM, error) {
 		RootKey:  RootKey(c),
 		Mark:     Mark(c),
 		Location: c.Home,
-		AuditDir: hsm.AuditDir(c.Home),
+		AuditDir: hsm.AuditDir(c.Home), AuditRemotes: remotes,
 		Password: hsm.PasswordCost(c.Password),
 		Log:      log,
 
@@ -41,6 +46,18 @@ func Open(ctx context.Context, c *config.Config) (*hsm.HSM, error) {
 		return nil, err
 	}
 	return h, nil
+}
+
+// auditRemotes are the syslog servers of the configuration.
+func auditRemotes(c *config.Config) (list []audit.Remote, err error) {
+	for _, s := range c.Audit.Syslog {
+		r := audit.Remote{Protocol: s.Protocol, Address: s.Address, CAFile: s.CA, ServerName: s.ServerName, CertFile: s.Cert, KeyFile: s.CertKey}
+		if err := r.Check(); err != nil {
+			return nil, fmt.Errorf("configuration %s: [[audit.syslog]]: %w", c.Path, err)
+		}
+		list = append(list, r)
+	}
+	return list, nil
 }
 
 // RootKey is the place of the root key: a file beside the database.

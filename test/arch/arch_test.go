@@ -39,7 +39,7 @@ var rules = map[string]rule{
 	"cryptoki/capi":       {may: []string{"cryptoki/ck", "cryptoki/cmem", "cryptoki/p11"}, cgo: true, raw: true},
 	"cryptoki/capi/...":   {may: []string{"*"}, cgo: true, raw: true},
 	"config":              {},
-	"cryptoki/local":      {may: []string{"config", "cryptoki/hsm", "store/sqlite"}},
+	"cryptoki/local":      {may: []string{"config", "cryptoki/audit", "cryptoki/hsm", "store/sqlite"}},
 	"cryptoki":            {may: []string{"*"}, cgo: true},
 	"migrate":             {may: []string{"cryptoki/ck", "cryptoki/p11", "engine"}},
 	"migrate/...":         {may: []string{"cryptoki/ck", "engine", "migrate/..."}},
