@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,7 +29,8 @@ type tool struct {
 	program string
 	killer  string
 	env     []string
-	golden  string // the home that is copied
+	golden  string         // the home that is copied
+	stays   map[chunk]bool // what looks random in a home that was reset
 }
 
 // operator has what these tests begin with: an HSM SO, and two partitions full
@@ -52,6 +54,9 @@ func operator(t *testing.T) *tool {
 		t.Fatalf("cc: %v\n%s", err, out)
 	}
 	o.env = slices.Concat(h.env, []string{"HSM_SO=" + soPIN, "SO=" + soPIN, "CO=user pin 0"})
+	o.do(h.home, "hsm init --label crash --so-pin env:HSM_SO")
+	o.do(h.home, "hsm factory-reset --force")
+	o.stays = chunksOf(t, h.home, 1)
 	o.do(h.home, "hsm init --label crash --so-pin env:HSM_SO")
 	for slot, name := range []string{"kept", "doomed"} {
 		o.do(h.home, "partition create --name "+name+" --hsm-so-pin env:HSM_SO")
@@ -116,12 +121,14 @@ func (o *tool) read(home, line string, into any) {
 func (o *tool) copy() (home string) {
 	o.t.Helper()
 	home = filepath.Join(o.t.TempDir(), "home")
-	files, err := os.ReadDir(o.golden)
-	err = errors.Join(err, os.Mkdir(home, 0o700))
-	for _, f := range files {
-		data, readErr := os.ReadFile(filepath.Join(o.golden, f.Name()))
-		err = errors.Join(err, readErr, os.WriteFile(filepath.Join(home, f.Name()), data, 0o600))
-	}
+	err := filepath.WalkDir(o.golden, func(path string, d fs.DirEntry, err error) error {
+		to := filepath.Join(home, strings.TrimPrefix(path, o.golden))
+		if err != nil || d.IsDir() {
+			return errors.Join(err, os.Mkdir(to, 0o700))
+		}
+		data, err := os.ReadFile(path)
+		return errors.Join(err, os.WriteFile(to, data, 0o600))
+	})
 	if err != nil {
 		o.t.Fatal(err)
 	}
@@ -135,6 +142,12 @@ func (o *tool) writes(line string) int {
 	if out, err := o.command(o.copy(), line, "LD_PRELOAD="+o.killer, "KILLER_COUNT="+file).CombinedOutput(); err != nil {
 		o.t.Fatalf("perilune %s: %v\n%s", line, err, out)
 	}
+	return o.counted(file)
+}
+
+// counted reads the count that a run has left.
+func (o *tool) counted(file string) int {
+	o.t.Helper()
 	b, err := os.ReadFile(file)
 	if err != nil || len(b) != 8 {
 		o.t.Fatalf("no count of the writes: %x, %v", b, err)

@@ -170,6 +170,55 @@ func TestManyWriters(t *testing.T) {
 	}
 }
 
+// TestLastTryIsOne: several processes race for the last try at a PIN. One of
+// them gets an answer to it; the others learn that the role is locked, whatever
+// PIN they have.
+func TestLastTryIsOne(t *testing.T) {
+	env := hostEnv(t)
+	procs := []*proc{start(t, env)}
+	procs[0].ask("init")
+	for range 3 {
+		procs = append(procs, start(t, env))
+	}
+	race := func(pins ...string) map[string]int {
+		t.Helper()
+		procs[0].ask("reset") // the SO gives the officer its PIN again
+		for i := range 9 {
+			if got := procs[i%len(procs)].ask("try wrong"); got != "CKR_PIN_INCORRECT" {
+				t.Fatalf("wrong PIN %d: %s", i+1, got)
+			}
+		}
+		answers := make([]string, len(pins))
+		var wg sync.WaitGroup
+		for i, pin := range pins {
+			wg.Go(func() { answers[i] = procs[i].ask("try %s", pin) })
+		}
+		wg.Wait()
+		count := map[string]int{}
+		for i, a := range answers {
+			count[pins[i]+" "+a]++
+		}
+		return count
+	}
+	first := map[string]int{}
+	for round := range 12 {
+		got := race("wrong", "wrong", "wrong", "wrong")
+		if got["wrong CKR_PIN_INCORRECT"] != 1 || got["wrong CKR_PIN_LOCKED"] != 3 {
+			t.Errorf("round %d: %v", round, got)
+		}
+		got = race("right", "wrong")
+		switch {
+		case got["right ok"] == 1 && got["wrong CKR_PIN_INCORRECT"] == 1: // the count began anew
+			first["right"]++
+		case got["right CKR_PIN_LOCKED"] == 1 && got["wrong CKR_PIN_INCORRECT"] == 1:
+			first["wrong"]++
+		default:
+			t.Errorf("round %d: %v", round, got)
+		}
+	}
+	t.Logf("who was first: %v", first)
+}
+
 func worker() error {
 	p := pkcs11.New(os.Getenv("PERILUNE_MODULE"))
 	if p == nil {
@@ -207,6 +256,10 @@ func (w *work) do(what, name, value, more string) (answer string, err error) {
 		if err == nil {
 			err = w.p.Login(w.s, pkcs11.CKU_USER, pin)
 		}
+	case "reset":
+		err = w.asSO(func(s pkcs11.SessionHandle) error { return w.p.InitPIN(s, pin) })
+	case "try":
+		answer, err = w.try(name)
 	case "create":
 		_, err = w.create(w.s, name, name)
 	case "label":
@@ -255,6 +308,11 @@ func (w *work) init() error {
 	if err := w.p.InitToken(0, soPIN, "shared"); err != nil {
 		return err
 	}
+	return w.asSO(func(s pkcs11.SessionHandle) error { return w.p.InitPIN(s, pin) })
+}
+
+// asSO does something as the Partition SO.
+func (w *work) asSO(do func(pkcs11.SessionHandle) error) error {
 	s, err := w.session()
 	if err != nil {
 		return err
@@ -262,10 +320,30 @@ func (w *work) init() error {
 	if err := w.p.Login(s, pkcs11.CKU_SO, soPIN); err != nil {
 		return err
 	}
-	if err := w.p.InitPIN(s, pin); err != nil {
+	if err := do(s); err != nil {
 		return err
 	}
 	return w.p.CloseSession(s)
+}
+
+// try logs the officer in with the right PIN or a wrong one, and out again.
+func (w *work) try(which string) (string, error) {
+	s, err := w.session()
+	if err != nil {
+		return "", err
+	}
+	text := map[string]string{"right": pin, "wrong": "wrong pin"}[which]
+	answer := "ok"
+	switch err := w.p.Login(s, pkcs11.CKU_USER, text); err {
+	case nil:
+	case pkcs11.Error(pkcs11.CKR_PIN_INCORRECT):
+		answer = "CKR_PIN_INCORRECT"
+	case pkcs11.Error(pkcs11.CKR_PIN_LOCKED):
+		answer = "CKR_PIN_LOCKED"
+	default:
+		return "", err
+	}
+	return answer, w.p.CloseSession(s)
 }
 
 // create makes a secret key whose CKA_ID is its name.
