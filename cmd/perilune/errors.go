@@ -113,7 +113,6 @@ var reasons = map[ck.RV]string{
 
 // remedies says what to do about return codes, where no command knows better.
 var remedies = map[ck.RV]string{
-	ck.CKR_PIN_EXPIRED:                      "`perilune role changepw` changes it; somebody else chose it",
 	ck.CKR_USER_PIN_NOT_INITIALIZED:         "`perilune role list` shows which roles have a PIN; `perilune partition init` and `perilune role init` give them one",
 	ck.CKR_SO_LOGIN_FAILURE_THRESHOLD:       "All partitions and keys are destroyed. `perilune hsm init` begins anew",
 	ck.CKR_SESSION_EXISTS:                   "Stop the programs that use the slot, `logout` in a shell that is logged in to it, and try again",

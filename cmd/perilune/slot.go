@@ -311,6 +311,8 @@ func (a *app) mayLogin(ctx context.Context, doing string, t target, role p11.Rol
 		return failing(err, "%s", doing)
 	case !info.Initialized:
 		return a.loginProblem(ctx, ck.CKR_USER_PIN_NOT_INITIALIZED, doing, t, role)
+	case info.LockedUntil != "":
+		return a.loginProblem(ctx, ck.CKR_AUDIT_LOGIN_TIMEOUT_IN_PROGRESS, doing, t, role)
 	case info.Locked:
 		return a.loginProblem(ctx, ck.CKR_PIN_LOCKED, doing, t, role)
 	}

@@ -73,11 +73,13 @@ func (g *governed) hsm() (s hsmState) {
 }
 
 // Somebody enters a wrong PIN of the HSM SO three times: that is how such an HSM
-// is emptied before it is given back. The policies stay, and the HSM can be
-// initialised by whoever has it.
+// is emptied before it is given back. The policies and the Auditor stay, and the
+// HSM can be initialised by whoever has it.
 func TestThreeWrongPINsOfTheHSMSO(t *testing.T) {
 	g := newGoverned(t)
 	t.Setenv("WRONG", "nobody's pin 99")
+	t.Setenv("AUDITOR", "auditor-pin-3301")
+	g.perilune("audit init --audit-pin env:AUDITOR")
 	g.perilune("hsm policy set --id 16 --value off --hsm-so-pin env:HSM_SO")
 	g.partition("app", "")
 	s := g.officer()
@@ -97,17 +99,19 @@ func TestThreeWrongPINsOfTheHSMSO(t *testing.T) {
 	if out := g.perilune("hsm show"); !strings.Contains(out, "HSM is zeroized!") || !strings.Contains(out, "There are no partitions.") {
 		t.Errorf("hsm show says\n%s", out)
 	}
-	if got, want := g.hsm(), (hsmState{Zeroized: true, Profile: "luna-7.2"}); got != want {
+	if got, want := g.hsm(), (hsmState{Zeroized: true, Auditor: true, Profile: "luna-7.2"}); got != want {
 		t.Errorf("the HSM is %+v, want %+v", got, want)
 	}
 	_, err = g.p.GetSessionInfo(s)
 	g.wants(ck.CKR_SESSION_HANDLE_INVALID, "the application's session", err)
 
+	g.perilune("audit login --audit-pin env:AUDITOR")
+
 	g.perilune("hsm init --label again --so-pin env:HSM_SO") // nobody logs in for that
 	if out := g.perilune("hsm policy list --json"); !policyIs(t, out, 16, 0) {
 		t.Errorf("the policies did not stay:\n%s", out)
 	}
-	if got, want := g.hsm(), (hsmState{Initialized: true, Label: "again", Profile: "luna-7.2", SOAttemptsLeft: 3}); got != want {
+	if got, want := g.hsm(), (hsmState{Initialized: true, Auditor: true, Label: "again", Profile: "luna-7.2", SOAttemptsLeft: 3}); got != want {
 		t.Errorf("the HSM is %+v, want %+v", got, want)
 	}
 	g.partition("app", "")
@@ -129,6 +133,35 @@ func policyIs(t *testing.T, list string, id, value uint64) bool {
 		}
 	}
 	return false
+}
+
+// Ten wrong PINs of the Auditor cost ten minutes, and nothing else. A factory
+// reset costs the Auditor, too.
+func TestTenWrongPINsOfTheAuditor(t *testing.T) {
+	g := newGoverned(t)
+	t.Setenv("WRONG", "nobody's pin 99")
+	t.Setenv("AUDITOR", "auditor-pin-3301")
+	g.perilune("audit init --audit-pin env:AUDITOR")
+	g.perilune("hsm policy set --id 16 --value off --hsm-so-pin env:HSM_SO")
+	g.partition("app", "")
+	for range 9 {
+		g.refused("audit login --audit-pin env:WRONG", "CKR_PIN_INCORRECT")
+	}
+	g.refused("audit login --audit-pin env:WRONG", "CKR_AUDIT_LOGIN_FAILURE_THRESHOLD")
+	g.refused("audit login --audit-pin env:AUDITOR", "CKR_AUDIT_LOGIN_TIMEOUT_IN_PROGRESS", "It can log in again after")
+	if out := g.perilune("role show --role au"); !strings.Contains(out, "locked out until") {
+		t.Errorf("role show says\n%s", out)
+	}
+	g.good(g.p.CloseSession(g.officer())) // nobody else is locked
+
+	g.perilune("hsm factory-reset --force")
+	if got, want := g.hsm(), (hsmState{Zeroized: true, ByHand: true, Profile: "standard"}); got != want {
+		t.Errorf("the HSM is %+v, want %+v", got, want)
+	}
+	if out := g.perilune("hsm policy list --json"); !policyIs(t, out, 16, 1) {
+		t.Errorf("the policies outlived the reset:\n%s", out)
+	}
+	g.refused("audit login --audit-pin env:AUDITOR", "has no PIN yet")
 }
 
 // Ten wrong PINs of a Partition SO destroy that partition, and no other.
