@@ -45,6 +45,7 @@ func TestVendorAudit(t *testing.T) {
 		{"CA_LogExportSecret", []any{3, out, n}, &p11.ExportAuditSecret{Session: 3}},
 		{"CA_LogImportSecret", []any{3, []byte("sealed"), 6}, &p11.ImportAuditSecret{Session: 3, Data: []byte("sealed")}},
 	} {
+		n[0] = uint64(len(out))
 		want(t, ck.CKR_OK, c.function, c.args...)
 		if !reflect.DeepEqual(got, c.request) {
 			t.Errorf("%s asks %#v, want %#v", c.function, got, c.request)
