@@ -107,13 +107,31 @@ func testRoles(h *host) {
 func testZeroize(h *host) {
 	h.token()
 	h.create(data("object", true, true)...)
+	must(h, &p11.Logout{Session: h.s})
+	refused(h, &p11.ZeroizePartition{Session: h.s}, ck.CKR_USER_NOT_LOGGED_IN)
+	must(h, &p11.Login{Session: h.s, User: ck.CKU_SO, PIN: []byte(soPIN)})
+	must(h, &p11.ZeroizePartition{Session: h.s})
+	refused(h, &p11.GetSessionInfo{Session: h.s}, ck.CKR_SESSION_HANDLE_INVALID)
+	if list := must(h, &p11.ListPartitions{}).Partitions; len(list) != 1 || list[0].Initialized || list[0].Objects != 0 {
+		h.Errorf("a zeroized partition: %+v", list)
+	}
+
+	h.token()
+	h.create(data("object", true, true)...)
 	must(h, &p11.ZeroizeHSM{})
 	refused(h, &p11.GetSessionInfo{Session: h.s}, ck.CKR_SESSION_HANDLE_INVALID)
 	if list := must(h, &p11.ListPartitions{}).Partitions; len(list) != 0 {
 		h.Errorf("partitions %+v", list)
 	}
-	if info := must(h, &p11.GetHSMInfo{}); info.Initialized {
-		h.Errorf("%+v", info)
+	if info := must(h, &p11.GetHSMInfo{}); info.Initialized || !info.Zeroized || !info.ZeroizedByHand {
+		h.Errorf("a zeroized HSM: %+v", info)
+	}
+
+	s := h.hsmSO()
+	must(h, &p11.FactoryReset{})
+	refused(h, &p11.GetSessionInfo{Session: s}, ck.CKR_SESSION_HANDLE_INVALID)
+	if info := must(h, &p11.GetHSMInfo{}); info.Initialized || info.Label != "" {
+		h.Errorf("a reset HSM: %+v", info)
 	}
 }
 
