@@ -126,7 +126,9 @@ func (h *HSM) open(ctx context.Context) error {
 	if err := h.startAudit(ctx); err != nil {
 		return err
 	}
-	h.checkMark(ctx)
+	if err := h.checkMark(ctx); err != nil {
+		return err
+	}
 	if err := h.settle(ctx); err != nil {
 		return err
 	}

@@ -135,10 +135,10 @@ func (h *HSM) withMark(ctx context.Context, fn func(old []byte) error) error {
 }
 
 // checkMark compares the store with its mark when the HSM is opened. What hinders
-// it is logged, and hinders nothing else.
-func (h *HSM) checkMark(ctx context.Context) {
+// it is logged, and hinders nothing else, but that others may write the mark.
+func (h *HSM) checkMark(ctx context.Context) error {
 	if h.mark.place == nil {
-		return
+		return nil
 	}
 	err := h.withMark(ctx, func(old []byte) error {
 		moment, err := h.now(ctx) // read after the mark, which cannot be ahead of it
@@ -149,9 +149,12 @@ func (h *HSM) checkMark(ctx context.Context) {
 		h.mark.state.Store(m)
 		return h.saveMark(old, m)
 	})
+	if errors.Is(err, errMarkMode) {
+		return err
+	}
 	if err != nil {
 		h.warnMark(err)
-		return
+		return nil
 	}
 	if m := h.mark.state.Load(); m.notice != noticeNone {
 		h.log.Warn("the database may be an older copy: "+m.String(), "location", h.opts.Location,
@@ -160,6 +163,7 @@ func (h *HSM) checkMark(ctx context.Context) {
 	if err := h.noteMarked(ctx); err != nil {
 		h.warnMark(err)
 	}
+	return nil
 }
 
 // judge says what a mark, as saved, means for a store at a moment.
@@ -319,7 +323,11 @@ func (h *HSM) handleAcceptRestore(ctx context.Context, s *session, _ *p11.Accept
 // whole.
 type MarkFile string
 
-// Load implements MarkPlace. It refuses what is no regular file.
+// errMarkMode is for a mark that not only its owner can write.
+var errMarkMode = errors.New("others may write it")
+
+// Load implements MarkPlace. It refuses what is no regular file, and what others
+// may write.
 func (path MarkFile) Load() ([]byte, error) {
 	f, err := os.OpenFile(string(path), os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -329,8 +337,14 @@ func (path MarkFile) Load() ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, errors.Join(err, fmt.Errorf("%s is not a regular file", path))
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is not a regular file", path)
+	case info.Mode().Perm()&0o022 != 0:
+		return nil, fmt.Errorf("%s: %w (mode %04o); run: chmod 600 %s", path, errMarkMode, info.Mode().Perm(), path)
 	}
 	b := make([]byte, 256)
 	n, _ := f.ReadAt(b, 0)
