@@ -37,7 +37,7 @@ func auditorOf(t *testing.T, h *HSM) ck.SessionHandle {
 }
 
 // configure sets what is recorded.
-func configure(t *testing.T, h *HSM, s ck.SessionHandle, events string) {
+func configure(t testing.TB, h *HSM, s ck.SessionHandle, events string) {
 	t.Helper()
 	m, err := audit.ParseMask(events)
 	if err != nil {

@@ -65,7 +65,7 @@ func initPartition(t *testing.T, h *HSM, slot ck.SlotID) {
 }
 
 // must is a call that has to succeed.
-func must[R any](t *testing.T, h *HSM, req p11.Typed[R]) R {
+func must[R any](t testing.TB, h *HSM, req p11.Typed[R]) R {
 	t.Helper()
 	r, err := p11.Call(context.Background(), h, req)
 	if err != nil {

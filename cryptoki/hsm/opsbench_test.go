@@ -3,6 +3,7 @@ package hsm
 import (
 	"context"
 	"crypto/sha256"
+	"path/filepath"
 	"testing"
 
 	"github.com/perilune/perilune/cryptoki/ck"
@@ -51,10 +52,35 @@ func BenchmarkOneShot(b *testing.B) {
 	})
 }
 
+// BenchmarkRecordedSign is signing with P-256, with and without a record of each.
+func BenchmarkRecordedSign(b *testing.B) {
+	for _, events := range []string{"none", "asymmetric,success"} {
+		b.Run(events, func(b *testing.B) {
+			run := benchmarkBench(b)
+			if events != "none" {
+				au := must(b, run.h, &p11.OpenSession{Slot: p11.AdminSlot, Flags: ck.CKF_SERIAL_SESSION | ck.CKF_RW_SESSION}).Session
+				must(b, run.h, &p11.InitAuditor{PIN: []byte(auditorPIN), Domain: []byte(auditDomain)})
+				must(b, run.h, &p11.Login{Session: au, User: ck.CKU_AUDIT, PIN: []byte(auditorPIN)})
+				configure(b, run.h, au, events)
+			}
+			key := ok(run, &p11.GenerateKeyPair{Session: run.s, Mechanism: mech(ck.CKM_EC_KEY_PAIR_GEN),
+				Public:  tmpl(ck.CKA_EC_PARAMS, p256OID),
+				Private: tmpl(ck.CKA_TOKEN, true, ck.CKA_SIGN, true)}).Private
+			begin := &p11.Begin{Session: run.s, Op: p11.OpSign, Mechanism: mech(ck.CKM_ECDSA), Key: key}
+			finish := &p11.Finish{Session: run.s, Op: p11.OpSign, Single: true, In: make([]byte, 32), Out: p11.Output{Buf: make([]byte, 64)}}
+			b.ReportAllocs()
+			for b.Loop() {
+				must(b, run.h, begin)
+				must(b, run.h, finish)
+			}
+		})
+	}
+}
+
 // benchmarkBench is newBench for benchmarks.
 func benchmarkBench(b *testing.B) *bench {
 	host := newTestHost()
-	h, err := Open(b.Context(), Options{Store: host.place.Open(), RootKey: host.root, Location: "memory", Password: cheap})
+	h, err := Open(b.Context(), Options{Store: host.place.Open(), RootKey: host.root, Location: "memory", Password: cheap, AuditDir: filepath.Join(b.TempDir(), "audit")})
 	if err != nil {
 		b.Fatal(err)
 	}

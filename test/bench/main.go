@@ -52,6 +52,8 @@ func main() {
 	only := flag.String("only", "", "measure only operations with this in their name")
 	objects := flag.Bool("objects", true, "measure search, start and memory among many objects")
 	perilune := flag.String("module", "build/libperilune.so", "the module")
+	program := flag.String("program", "build/perilune", "the administration program")
+	logging := flag.Bool("audit", true, "measure what the audit log costs")
 	softhsm := flag.String("softhsm", "/usr/lib/softhsm/libsofthsm2.so", "SoftHSM2's module")
 	flag.Parse()
 
@@ -77,11 +79,45 @@ func main() {
 			}
 		}
 	}
-	if !*objects {
-		return
+	if *logging {
+		fmt.Println()
+		auditCost(dir, *perilune, *program, driver, *rounds, *slice)
 	}
-	fmt.Println()
-	searchAndStart(mods, driver, *rounds, *slice)
+	if *objects {
+		fmt.Println()
+		searchAndStart(mods, driver, *rounds, *slice)
+	}
+}
+
+// auditCost measures signing on two HSMs in turn, of which one records every use
+// of a private key.
+func auditCost(dir, perilune, program, driver string, rounds int, slice time.Duration) {
+	var mods []*module
+	for _, name := range []string{"audited", "unaudited"} {
+		m := newPerilune(filepath.Join(dir, name), perilune)
+		m.name = name
+		m.initToken()
+		mods = append(mods, m)
+	}
+	program, err := filepath.Abs(program)
+	check(err)
+	mods[0].env = append(mods[0].env, "AUDITOR=auditor pin", "DOMAIN=bench")
+	run(mods[0].command(program, "audit", "init", "--audit-pin", "env:AUDITOR", "--domain", "env:DOMAIN"))
+	run(mods[0].command(program, "audit", "config", "--audit-pin", "env:AUDITOR", "--events", "asymmetric,success,failure"))
+	fmt.Println("| with every use recorded | threads | on | off | on / off | by CPU time |")
+	fmt.Println("|---|---:|---:|---:|---:|---:|")
+	for _, m := range mods {
+		m.start(driver)
+	}
+	for _, op := range []string{"p256-sign", "rsa2048-sign"} {
+		for _, threads := range []int{1, 2} {
+			compare(mods, op, threads, rounds, slice)
+		}
+	}
+	for _, m := range mods {
+		check(m.in.Close())
+		check(m.cmd.Wait())
+	}
 }
 
 // compare measures one operation on all modules in turn and prints a line.
