@@ -13,8 +13,10 @@ require (
 )
 
 require (
+	github.com/leodido/go-syslog/v4 v4.5.0 // indirect
 	github.com/pkg/errors v0.9.1 // indirect
 	github.com/thales-e-security/pool v0.0.2 // indirect
+	golang.org/x/crypto v0.58.0 // indirect
 )
 
 replace github.com/perilune/perilune => ../

@@ -265,6 +265,10 @@ func worker(role string) error {
 		return fill(p)
 	case "stock":
 		return stock(p)
+	case "signkey":
+		return signKey(p)
+	case "sign":
+		return sign(p)
 	}
 	return fmt.Errorf("no role %q", role)
 }
