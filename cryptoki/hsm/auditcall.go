@@ -197,11 +197,11 @@ func (h *HSM) audited(ctx context.Context, s *session, q p11.Request, r any, run
 		return run()
 	}
 	c := auditCall{h: h, s: s, q: q}
-	if !c.prepare(ctx) {
-		return run()
-	}
 	if auditTable[q.Kind()].use == stepBegin {
 		return c.failing(ctx, run)
+	}
+	if !c.prepare(ctx) {
+		return run()
 	}
 	return c.run(ctx, r, run)
 }
@@ -246,7 +246,7 @@ func (c *auditCall) run(ctx context.Context, r any, run func() error) (err error
 // failing records a call only if it fails.
 func (c *auditCall) failing(ctx context.Context, run func() error) error {
 	err := run()
-	if err == nil || c.h.audit.Mask()&audit.OnFailure == 0 {
+	if err == nil || c.h.audit.Mask()&audit.OnFailure == 0 || !c.prepare(ctx) {
 		return err
 	}
 	t, fault := c.h.audit.Begin(ctx, &c.entry)
