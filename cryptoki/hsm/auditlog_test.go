@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/perilune/perilune/cryptoki/audit"
 	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/cryptoki/p11"
+	"github.com/perilune/perilune/store"
 )
 
 const (
@@ -359,4 +361,82 @@ func TestZeroizingByFailedLoginsIsRecorded(t *testing.T) {
 		`session 0 Access # operation ZEROIZE returned RC_OK(0x00000000) the HSM, after too many wrong PINs of the HSM SO`,
 		`session 0 Access # operation INIT_AUDITOR returned RC_OK(0x00000000)`,
 	)
+}
+
+// TestAuditLasts wants the Auditor and his configuration to survive everything
+// but a factory reset, and the log to survive that too.
+func TestAuditLasts(t *testing.T) {
+	h := newAuditedHost(t).process(t)
+	au := auditorOf(t, h)
+	configure(t, h, au, "manage,success,failure")
+	config := must(t, h, &p11.GetAuditConfig{Session: au})
+	must(t, h, &p11.InitHSM{Label: "hsm", PIN: []byte("hsm so pin")})
+	must(t, h, &p11.ZeroizeHSM{})
+	must(t, h, &p11.InitHSM{Label: "again", PIN: []byte("hsm so pin")})
+	again := func() ck.SessionHandle {
+		t.Helper()
+		must(t, h, &p11.CloseAllSessions{Slot: p11.AdminSlot})
+		s := open(t, h, p11.AdminSlot, true)
+		must(t, h, &p11.Login{Session: s, User: ck.CKU_AUDIT, PIN: []byte(auditorPIN)})
+		return s
+	}
+	if got := must(t, h, &p11.GetAuditConfig{Session: again()}); !reflect.DeepEqual(got, config) {
+		t.Errorf("after zeroization and initialisation the configuration is %+v", got)
+	}
+	newest := must(t, h, &p11.GetAuditStatus{}).Newest
+	must(t, h, &p11.FactoryReset{})
+	status := must(t, h, &p11.GetAuditStatus{})
+	if status.AuditorInitialized || status.Configured || status.DomainSet || status.Newest != newest+1 {
+		t.Errorf("after a factory reset, with %d records before: %+v", newest, status)
+	}
+	got := messages(t, h, auditorOf(t, h))
+	if want := `session 0 Access # operation FACTORY_RESET returned RC_OK(0x00000000)`; !slices.Contains(got, want) {
+		t.Errorf("the log does not say %q:\n%s", want, strings.Join(got, "\n"))
+	}
+}
+
+// TestDamagedAuditRecords damages the records of the audit log in the store, one
+// kind after the other.
+func TestDamagedAuditRecords(t *testing.T) {
+	damage := func(h *HSM, kind store.Kind) {
+		t.Helper()
+		err := h.store.Update(t.Context(), func(tx store.Tx) error {
+			recs, err := tx.List(0, kind, 0, 0)
+			if err != nil || len(recs) != 1 {
+				return fmt.Errorf("%d records of kind %d: %w", len(recs), kind, err)
+			}
+			recs[0].Version++
+			recs[0].Sealed = make([]byte, 100)
+			return tx.Replace(recs[0])
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	host := newAuditedHost(t)
+	h := host.process(t)
+	initPartition(t, h, 0)
+	au := auditorOf(t, h)
+	configure(t, h, au, "access,success")
+
+	damage(h, kindAuditConfig) // everything is recorded then
+	s := open(t, h, 0, true)
+	login(t, h, s)
+	must(t, h, &p11.GenerateKey{Session: s, Mechanism: &ck.Mechanism{Type: ck.CKM_AES_KEY_GEN}, Template: tmpl(ck.CKA_VALUE_LEN, 32)})
+	if got := messages(t, h, au); !slices.ContainsFunc(got, func(m string) bool { return strings.Contains(m, "operation GENERATE_KEY ") }) {
+		t.Errorf("with a damaged configuration:\n%s", strings.Join(got, "\n"))
+	}
+	must(t, h, &p11.SetAuditDomain{Session: au, Domain: []byte(auditDomain)})
+	configure(t, h, au, "access,keymanage,success,failure")
+
+	damage(h, kindAuditMark) // the next record mends it
+	must(t, h, &p11.SetPIN{Session: s, Old: []byte(userPIN), New: []byte(userPIN)})
+	messages(t, h, au)
+
+	damage(h, kindAuditSecret) // nothing can be recorded by whoever opens the HSM now
+	other := host.process(t)
+	o := open(t, other, 0, true)
+	want(t, other, ck.CKR_DEVICE_ERROR, &p11.Login{Session: o, User: ck.CKU_USER, PIN: []byte(userPIN)})
+	must(t, other, &p11.FactoryReset{})
+	auditorOf(t, other)
 }

@@ -2,6 +2,7 @@ package hsm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -123,22 +124,26 @@ func (k auditKeeper) Secret(ctx context.Context) (secret []byte, err error) {
 	return secret, storeError(err)
 }
 
-// readAuditSecret finds the log secret of an HSM, nil if there is none.
+// readAuditSecret finds the log secret of an HSM, nil if there is none. A damaged
+// record may be the one.
 func (h *HSM) readAuditSecret(tx store.Tx, serial string) (*auditSecret, error) {
 	recs, err := tx.List(0, kindAuditSecret, 0, 0)
 	if err != nil {
 		return nil, err
 	}
+	var damage error
 	for _, rec := range recs {
 		s := new(auditSecret)
-		if err := h.openMeta(rec, &s.record, s); err != nil {
+		switch err := h.openMeta(rec, &s.record, s); {
+		case errors.Is(err, store.ErrCorrupt):
+			damage = fmt.Errorf("the log secret is damaged; put the database back from a copy, or begin a new log by a factory reset: %w", err)
+		case err != nil:
 			return nil, err
-		}
-		if s.Serial == serial {
+		case s.Serial == serial:
 			return s, nil
 		}
 	}
-	return nil, nil
+	return nil, damage
 }
 
 func (k auditKeeper) Settled(ctx context.Context) (head audit.Head, err error) {
@@ -162,27 +167,40 @@ func (k auditKeeper) Settle(ctx context.Context, head audit.Head) error {
 	}))
 }
 
+// readAuditMark reads the checkpoint. Where it is damaged, the head file alone
+// knows how far the log is, until the next record mends it.
 func (h *HSM) readAuditMark(tx store.Tx) (m auditMark, err error) {
 	err = h.readOne(tx, kindAuditMark, &m.record, &m)
+	if errors.Is(err, store.ErrCorrupt) {
+		h.log.Warn("the checkpoint of the audit log is damaged; what was cut off its end may go unnoticed", "error", err)
+		return auditMark{record: m.record}, nil
+	}
 	return m, err
 }
 
 // readAuditState reads the configuration; that of an HSM without one is the
-// default.
+// default. Where it is damaged, everything is recorded, until the Auditor sets
+// it anew.
 func (h *HSM) readAuditState(tx store.Tx) (*auditState, error) {
 	s := &auditState{Config: audit.DefaultConfig}
-	if err := h.readOne(tx, kindAuditConfig, &s.record, s); err != nil {
-		return nil, err
+	err := h.readOne(tx, kindAuditConfig, &s.record, s)
+	if errors.Is(err, store.ErrCorrupt) {
+		h.log.Warn("the configuration of the audit log is damaged: everything is recorded; the Auditor must set domain and configuration anew", "error", err)
+		s = &auditState{record: s.record, Config: audit.DefaultConfig}
+		s.Config.Mask = audit.AllOfIt
+		return s, nil
 	}
-	return s, nil
+	return s, err
 }
 
-// readOne reads the only record of a kind in space 0, if there is one.
+// readOne reads the only record of a kind in space 0, if there is one. Where it
+// is, is known even if it is damaged.
 func (h *HSM) readOne(tx store.Tx, kind store.Kind, at *record, v any) error {
 	recs, err := tx.List(0, kind, 0, 1)
 	if err != nil || len(recs) == 0 {
 		return err
 	}
+	*at = record{recs[0].Ref, recs[0].Version}
 	return h.openMeta(recs[0], at, v)
 }
 
@@ -221,8 +239,26 @@ func (h *HSM) viewAuditState(ctx context.Context) (s *auditState, err error) {
 }
 
 // forgetAudit removes the configuration, for a factory reset. The log itself, its
-// secret and its numbers stay: they tell of the reset.
-func (h *HSM) forgetAudit(tx store.Tx) error { return deleteAll(tx, 0, kindAuditConfig) }
+// secret and its numbers stay: they tell of the reset. Only secrets that are
+// damaged, and of no use to anybody, go.
+func (h *HSM) forgetAudit(tx store.Tx) error {
+	if err := deleteAll(tx, 0, kindAuditConfig); err != nil {
+		return err
+	}
+	recs, err := tx.List(0, kindAuditSecret, 0, 0)
+	if err != nil {
+		return err
+	}
+	for _, rec := range recs {
+		s := new(auditSecret)
+		if err := h.openMeta(rec, &s.record, s); errors.Is(err, store.ErrCorrupt) {
+			if err := tx.Delete(rec.Ref, rec.Version); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
 
 // AuditDir is where an HSM whose files are in home keeps its audit log.
 func AuditDir(home string) string { return filepath.Join(home, "audit") }
