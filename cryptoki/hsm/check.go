@@ -257,7 +257,11 @@ func (h *HSM) metaChecker() checker {
 }
 
 func (p *partition) objectChecker(kind store.Kind) checker {
-	if p == nil || p.keysOf(kind) == nil {
+	if p == nil {
+		return nil
+	}
+	keys := p.keysOf(kind)
+	if keys == nil {
 		return nil
 	}
 	return func(tx store.Tx, rec *store.Record) error {
@@ -265,7 +269,7 @@ func (p *partition) objectChecker(kind store.Kind) checker {
 		if err != nil {
 			return err
 		}
-		refs, err := tx.Find(rec.Space, rec.Kind, o.terms(p.keysOf(kind)), rec.Ref-1, 1)
+		refs, err := tx.Find(rec.Space, rec.Kind, o.terms(keys), rec.Ref-1, 1)
 		if err == nil && !slices.Contains(refs, rec.Ref) {
 			err = fmt.Errorf("record %d: searches do not find it: %w", rec.Ref, store.ErrCorrupt)
 		}

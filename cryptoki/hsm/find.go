@@ -95,22 +95,22 @@ func (f *search) begin(h *HSM, s *session, l attrList) {
 	if token != nil && !l.bool(ck.CKA_TOKEN) {
 		return
 	}
-	var kinds []store.Kind
-	if p.public != nil && (private == nil || !l.bool(ck.CKA_PRIVATE)) {
-		kinds = append(kinds, kindPublicObject)
-	}
-	if keys != nil && (private == nil || l.bool(ck.CKA_PRIVATE)) {
-		kinds = append(kinds, kindPrivateObject)
-	}
-	if id := l.get(ck.CKA_OUID); id != nil {
-		f.sources, f.rest = p.bornWith(id.Value, kinds), flatten(l).list()
-		return
-	}
+	id := l.get(ck.CKA_OUID)
 	values, rest := split(l)
-	f.rest = rest
-	for _, kind := range kinds {
-		f.sources = append(f.sources, source{kind: kind, terms: termsOf(p.keysOf(kind), values), after: p.stateNow().WipedTo})
+	if f.rest = rest; id != nil {
+		f.rest = flatten(l).list()
 	}
+	look := func(kind store.Kind, keys *spaceKeys) {
+		switch {
+		case keys == nil || private != nil && l.bool(ck.CKA_PRIVATE) != (kind == kindPrivateObject):
+		case id != nil:
+			f.sources = append(f.sources, p.bornWith(id.Value, kind, keys)...)
+		default:
+			f.sources = append(f.sources, source{kind: kind, terms: termsOf(keys, values), after: p.stateNow().WipedTo})
+		}
+	}
+	look(kindPublicObject, p.public)
+	look(kindPrivateObject, keys) // not p.keysOf: another thread may log out now
 }
 
 // split tells what the index knows of a template from what it does not. The

@@ -72,19 +72,17 @@ func (o *object) implied(t ck.AttributeType) ([]byte, bool) {
 	return id[:], ok
 }
 
-// bornWith are the sources of a search for an OUID: objects that carry it, and
-// the one that was given it here.
-func (p *partition) bornWith(value []byte, kinds []store.Kind) (list []source) {
+// bornWith are the sources of a search for an OUID among the objects of a kind:
+// those that carry it, and the one that was given it here.
+func (p *partition) bornWith(value []byte, kind store.Kind, keys *spaceKeys) []source {
 	if len(value) != len(p11.OUID{}) {
 		return nil
 	}
 	from := p.stateNow().WipedTo
-	for _, kind := range kinds {
-		keys := p.keysOf(kind)
-		list = append(list, source{kind: kind, terms: []store.Term{keys.term(ck.CKA_OUID, value)}, after: from})
-		if ref := p.home.ref(p11.OUID(value)); ref > from {
-			list = append(list, source{kind: kind, only: ref, terms: list[len(list)-1].terms})
-		}
+	terms := []store.Term{keys.term(ck.CKA_OUID, value)}
+	list := []source{{kind: kind, terms: terms, after: from}}
+	if ref := p.home.ref(p11.OUID(value)); ref > from {
+		list = append(list, source{kind: kind, only: ref, terms: terms})
 	}
 	return list
 }
@@ -92,11 +90,12 @@ func (p *partition) bornWith(value []byte, kinds []store.Kind) (list []source) {
 // byOUID finds the object of a partition that has an OUID, nil if there is none
 // that can be read now.
 func (p *partition) byOUID(tx store.Tx, id p11.OUID) (*object, error) {
-	for _, kind := range []store.Kind{kindPublicObject, kindPrivateObject} {
-		if p.keysOf(kind) == nil {
+	for _, kind := range objectKinds {
+		keys := p.keysOf(kind)
+		if keys == nil {
 			continue
 		}
-		for _, s := range p.bornWith(id[:], []store.Kind{kind}) {
+		for _, s := range p.bornWith(id[:], kind, keys) {
 			refs, err := s.page(tx, p, 1)
 			if err != nil {
 				return nil, err
