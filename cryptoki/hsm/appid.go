@@ -3,6 +3,7 @@ package hsm
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/cryptoki/p11"
@@ -148,27 +149,30 @@ func (h *HSM) handleRestartSlot(ctx context.Context, q *p11.RestartSlot, _ *p11.
 	return h.refresh(ctx)
 }
 
-// readAccess reads the record of an id, nil if it is not open.
-func (h *HSM) readAccess(tx store.Tx, space store.Space, id p11.AppID) (*accessState, error) {
+// accesses reads the records of the ids that are open on a partition, with an
+// error those before the one that cannot be read.
+func (h *HSM) accesses(tx store.Tx, space store.Space) (list []*accessState, err error) {
 	recs, err := tx.List(space, kindAccess, 0, 0)
 	if err != nil {
 		return nil, err
 	}
 	for _, rec := range recs {
 		a := new(accessState)
-		err := h.openMeta(rec, &a.record, a)
-		if isDamage(err) {
-			h.noteDamage(&rec, err)
-			continue
+		if err := h.openMeta(rec, &a.record, a); err != nil {
+			return list, err
 		}
-		if err != nil {
-			return nil, err
-		}
-		if a.ID == id {
-			return a, nil
-		}
+		list = append(list, a)
 	}
-	return nil, nil
+	return list, nil
+}
+
+// readAccess reads the record of an id, nil if it is not open.
+func (h *HSM) readAccess(tx store.Tx, space store.Space, id p11.AppID) (*accessState, error) {
+	list, err := h.accesses(tx, space)
+	if i := slices.IndexFunc(list, func(a *accessState) bool { return a.ID == id }); i >= 0 {
+		return list[i], nil
+	}
+	return nil, err
 }
 
 // adoptLogin gives a process that has opened a session the login that is shared
@@ -178,23 +182,20 @@ func (h *HSM) adoptLogin(ctx context.Context, p *partition) error {
 	if !shares || p.admin() {
 		return nil
 	}
+	p.mu.RLock()
+	busy := p.role != p11.RoleNone
+	p.mu.RUnlock()
+	if busy {
+		return nil
+	}
 	a, err := h.viewAccess(ctx, p, id)
 	if err != nil || a == nil || a.Role == p11.RoleNone {
 		return err
 	}
-	p.mu.Lock()
-	busy := p.role != p11.RoleNone
-	p.mu.Unlock()
-	if busy {
-		return nil
-	}
-	err = p.logIn(a.Role, &passed{a.Secret, a.MustChange})
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err == nil && p.role == a.Role {
-		p.shared = true
-	}
-	return nil // an SO beside R/O sessions, for example: then nobody is logged in
+	// It may be refused, to an SO beside R/O sessions for example: then nobody
+	// is logged in.
+	_ = p.logIn(a.Role, &passed{secret: a.Secret, mustChange: a.MustChange, shared: true})
+	return nil
 }
 
 func (h *HSM) viewAccess(ctx context.Context, p *partition, id p11.AppID) (a *accessState, err error) {
@@ -240,15 +241,11 @@ func (h *HSM) shareLogin(ctx context.Context, p *partition) error {
 // unshare takes the partition key out of the shared logins of a role that no
 // longer holds it.
 func (h *HSM) unshare(tx store.Tx, space store.Space, role p11.Role) error {
-	recs, err := tx.List(space, kindAccess, 0, 0)
+	list, err := h.accesses(tx, space)
 	if err != nil {
 		return err
 	}
-	for _, rec := range recs {
-		a := new(accessState)
-		if err := h.openMeta(rec, &a.record, a); err != nil {
-			return err
-		}
+	for _, a := range list {
 		if a.Role != role || len(a.Secret) == 0 {
 			continue
 		}

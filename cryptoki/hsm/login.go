@@ -89,7 +89,7 @@ func (p *partition) logIn(role p11.Role, ok *passed) error {
 	if err := p.mayLogin(role); err != nil {
 		return err // another thread was faster
 	}
-	p.role, p.mustChange, p.keys, p.secret = role, ok.mustChange, keys, ok.secret
+	p.role, p.mustChange, p.shared, p.keys, p.secret = role, ok.mustChange, ok.shared, keys, ok.secret
 	return nil
 }
 

@@ -317,6 +317,7 @@ func (h *HSM) authenticateLocked(ctx context.Context, p *partition, role p11.Rol
 type passed struct {
 	secret     []byte // the partition key, nil if the role holds none
 	mustChange bool
+	shared     bool // it is the login of an application id
 }
 
 // countTry notes durably that a try begins, with a PIN of n bytes.
@@ -429,7 +430,7 @@ func (h *HSM) succeeded(ctx context.Context, p *partition, r *roleState, key *ro
 	if err != nil {
 		return nil, storeError(err)
 	}
-	return &passed{secret, now.MustChange}, nil
+	return &passed{secret: secret, mustChange: now.MustChange}, nil
 }
 
 // verifyPIN checks the password of a role without logging in, for
