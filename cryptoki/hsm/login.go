@@ -15,11 +15,8 @@ import (
 
 // roleOf is the role that a user type names on a slot.
 func (h *HSM) roleOf(p *partition, user ck.UserType) (p11.Role, error) {
-	if user == ck.CKU_LIMITED_USER_OLD {
-		user = ck.CKU_CRYPTO_USER
-	}
 	for _, role := range h.rolesOn(p) {
-		if roleTable[role].user == user {
+		if role.IsUser(user) {
 			return role, nil
 		}
 	}

@@ -227,7 +227,7 @@ func newRightsBench(t *testing.T, profile string, state rightsState) *rightsBenc
 	b.pin = rightsPINs[state.role]
 	switch {
 	case state.role != p11.RoleNone:
-		must(t, b.h, &p11.Login{Session: b.s, User: roleTable[state.role].user, PIN: []byte(b.pin)})
+		must(t, b.h, &p11.Login{Session: b.s, User: state.role.User(), PIN: []byte(b.pin)})
 	case state.admin:
 		b.pin = rightsPINs[p11.RoleHSMSO]
 	default:
@@ -293,10 +293,10 @@ func (b *rightsBench) makeRoles(h *HSM, profile string) {
 	for _, role := range roles {
 		s := open(b.t, h, 0, true)
 		ruler := roleTable[role].ruler
-		must(b.t, h, &p11.Login{Session: s, User: roleTable[ruler].user, PIN: rightsPIN(ruler)})
+		must(b.t, h, &p11.Login{Session: s, User: ruler.User(), PIN: rightsPIN(ruler)})
 		must(b.t, h, &p11.InitRole{Session: s, Role: role, PIN: rightsPIN(role)})
 		must(b.t, h, &p11.Logout{Session: s})
-		must(b.t, h, &p11.Login{Session: s, User: roleTable[role].user, PIN: rightsPIN(role)})
+		must(b.t, h, &p11.Login{Session: s, User: role.User(), PIN: rightsPIN(role)})
 		must(b.t, h, &p11.SetPIN{Session: s, Old: rightsPIN(role), New: rightsPIN(role)})
 		must(b.t, h, &p11.CloseSession{Session: s})
 	}

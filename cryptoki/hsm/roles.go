@@ -31,8 +31,7 @@ var DefaultPasswordCost = PasswordCost{Passes: 1, MemoryKiB: 8 * 1024, Threads: 
 
 // roleRow is what is fixed about a role.
 type roleRow struct {
-	user  ck.UserType // what C_Login calls it
-	admin bool        // it belongs to the HSM's administration, not to a partition
+	admin bool // it belongs to the HSM's administration, not to a partition
 	// ruler sets the role's first PIN, and resets it. Roles without one are
 	// made by an initialisation.
 	ruler p11.Role
@@ -53,17 +52,17 @@ type roleRow struct {
 }
 
 var roleTable = [p11.NumRoles]roleRow{
-	p11.RoleHSMSO: {user: ck.CKU_SO, admin: true, rw: true, tries: 3,
+	p11.RoleHSMSO: {admin: true, rw: true, tries: 3,
 		lastTry: ck.CKR_SO_LOGIN_FAILURE_THRESHOLD, locked: ck.CKR_SO_LOGIN_FAILURE_THRESHOLD, fate: "the HSM is zeroized"},
-	p11.RoleAuditor: {user: ck.CKU_AUDIT, admin: true, rw: true, tries: 10, pause: 10 * time.Minute,
+	p11.RoleAuditor: {admin: true, rw: true, tries: 10, pause: 10 * time.Minute,
 		lastTry: ck.CKR_AUDIT_LOGIN_FAILURE_THRESHOLD, locked: ck.CKR_AUDIT_LOGIN_TIMEOUT_IN_PROGRESS, fate: "locked for 10 minutes"},
-	p11.RolePartitionSO: {user: ck.CKU_SO, rw: true, tries: 10,
+	p11.RolePartitionSO: {rw: true, tries: 10,
 		lastTry: ck.CKR_PIN_INCORRECT, locked: ck.CKR_PIN_LOCKED, fate: "the partition is zeroized"},
-	p11.RoleCryptoOfficer: {user: ck.CKU_USER, ruler: p11.RolePartitionSO, holder: true,
+	p11.RoleCryptoOfficer: {ruler: p11.RolePartitionSO, holder: true,
 		lastTry: ck.CKR_PIN_INCORRECT, locked: ck.CKR_PIN_LOCKED, fate: "locked"},
-	p11.RoleLimitedCryptoOfficer: {user: ck.CKU_LIMITED_CRYPTO_OFFICER, ruler: p11.RoleCryptoOfficer, holder: true,
+	p11.RoleLimitedCryptoOfficer: {ruler: p11.RoleCryptoOfficer, holder: true,
 		lastTry: ck.CKR_PIN_INCORRECT, locked: ck.CKR_PIN_LOCKED, fate: "locked"},
-	p11.RoleCryptoUser: {user: ck.CKU_CRYPTO_USER, ruler: p11.RoleCryptoOfficer, holder: true,
+	p11.RoleCryptoUser: {ruler: p11.RoleCryptoOfficer, holder: true,
 		lastTry: ck.CKR_PIN_INCORRECT, locked: ck.CKR_PIN_LOCKED, fate: "locked"},
 }
 

@@ -53,7 +53,7 @@ func slotOfRole(role p11.Role) ck.SlotID {
 func (lab *labHost) login(h *HSM, role p11.Role) ck.SessionHandle {
 	lab.t.Helper()
 	s := open(lab.t, h, slotOfRole(role), true)
-	must(lab.t, h, &p11.Login{Session: s, User: roleTable[role].user, PIN: rightsPIN(role)})
+	must(lab.t, h, &p11.Login{Session: s, User: role.User(), PIN: rightsPIN(role)})
 	return s
 }
 
@@ -61,7 +61,7 @@ func (lab *labHost) login(h *HSM, role p11.Role) ck.SessionHandle {
 func (lab *labHost) try(h *HSM, role p11.Role, pin string, rv ck.RV) {
 	lab.t.Helper()
 	s := open(lab.t, h, slotOfRole(role), true)
-	want(lab.t, h, rv, &p11.Login{Session: s, User: roleTable[role].user, PIN: []byte(pin)})
+	want(lab.t, h, rv, &p11.Login{Session: s, User: role.User(), PIN: []byte(pin)})
 	_, _ = p11.Call(context.Background(), h, &p11.CloseSession{Session: s}) // which may have gone
 }
 

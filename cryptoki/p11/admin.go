@@ -51,13 +51,18 @@ var users = [NumRoles]ck.UserType{
 // same user type; the slot tells them apart.
 func (r Role) User() ck.UserType { return users[r] }
 
-// PartitionRole is the role of a partition that a user type stands for.
-func PartitionRole(user ck.UserType) (Role, bool) {
+// IsUser reports whether C_Login calls the role so, or did in old programs.
+func (r Role) IsUser(user ck.UserType) bool {
 	if user == ck.CKU_LIMITED_USER_OLD {
 		user = ck.CKU_CRYPTO_USER
 	}
+	return users[r] == user
+}
+
+// PartitionRole is the role of a partition that a user type stands for.
+func PartitionRole(user ck.UserType) (Role, bool) {
 	for _, r := range []Role{RolePartitionSO, RoleCryptoOfficer, RoleCryptoUser, RoleLimitedCryptoOfficer} {
-		if users[r] == user {
+		if r.IsUser(user) {
 			return r, true
 		}
 	}
