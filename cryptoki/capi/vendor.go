@@ -150,42 +150,37 @@ func adminSlot(c call) error {
 	return nil
 }
 
-// partitions are those of the HSM, by container number.
-func (c call) partitions() (map[uint64]p11.PartitionInfo, []uint64, error) {
-	r, err := ask(c, &p11.ListPartitions{})
-	if err != nil {
-		return nil, nil, err
-	}
-	byNumber, numbers := map[uint64]p11.PartitionInfo{}, []uint64{}
-	for _, p := range r.Partitions {
-		n := uint64(p.Slot) + 1
-		byNumber[n], numbers = p, append(numbers, n)
-	}
-	return byNumber, numbers, nil
-}
+// containerNumber is the number of the partition in a slot.
+func containerNumber(slot ck.SlotID) uint64 { return uint64(slot) + 1 }
 
-// container is the partition of a slot that is argument i and a container
-// number that is the next; number 0 is the slot's own.
-func (c call) container(i int) (p11.PartitionInfo, error) {
-	byNumber, _, err := c.partitions()
+// partition is the partition of a container number.
+func (c call) partition(number uint64) (p11.PartitionInfo, error) {
+	r, err := ask(c, &p11.ListPartitions{})
 	if err != nil {
 		return p11.PartitionInfo{}, err
 	}
-	n := c.number(i + 1)
-	if n == 0 {
-		n = c.number(i) + 1
-	}
-	if p, ok := byNumber[n]; ok {
-		return p, nil
+	for _, p := range r.Partitions {
+		if containerNumber(p.Slot) == number {
+			return p, nil
+		}
 	}
 	return p11.PartitionInfo{}, ck.CKR_CONTAINER_HANDLE_INVALID
+}
+
+// container is the partition of the slot that argument 0 is and the container
+// number that is the next; number 0 is the slot's own.
+func (c call) container() (p11.PartitionInfo, error) {
+	if c.number(1) == 0 {
+		return c.partition(containerNumber(c.slot(0)))
+	}
+	return c.partition(c.number(1))
 }
 
 func containerSlot(c call) error {
 	if err := c.needs(2); err != nil {
 		return err
 	}
-	p, err := c.container(0)
+	p, err := c.container()
 	if err != nil {
 		return err
 	}
@@ -197,9 +192,13 @@ func containerList(c call) error {
 	if err := c.needs(4); err != nil {
 		return err
 	}
-	_, numbers, err := c.partitions()
+	r, err := ask(c, &p11.ListPartitions{})
 	if err != nil {
 		return err
+	}
+	var numbers []uint64
+	for _, p := range r.Partitions {
+		numbers = append(numbers, containerNumber(p.Slot))
 	}
 	return list(c, 3, numbers)
 }
@@ -209,7 +208,7 @@ func containerName(c call) error {
 	if err != nil {
 		return err
 	}
-	p, err := c.container(0)
+	p, err := c.container()
 	if err != nil {
 		return err
 	}

@@ -68,7 +68,7 @@ func openAppID(c call) error  { return c.openAppID(c.slot(0), c.appID(1)) }
 func closeAppID(c call) error { return c.closeAppID(c.slot(0), c.appID(1)) }
 
 func openAppIDFor(c call) error {
-	p, err := c.container(0)
+	p, err := c.container()
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func openAppIDFor(c call) error {
 }
 
 func closeAppIDFor(c call) error {
-	p, err := c.container(0)
+	p, err := c.container()
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func (c call) open(i int, q *p11.OpenSession) error {
 func openContainerSession(c call) error {
 	slot := c.slot(0)
 	if c.number(1) != 0 {
-		p, err := c.container(0)
+		p, err := c.container()
 		if err != nil {
 			return err
 		}
@@ -139,7 +139,7 @@ func vendorSessionInfo(c call) error {
 	if err != nil {
 		return err
 	}
-	container := uint64(info.SlotID) + 1
+	container := containerNumber(info.SlotID)
 	if info.SlotID == p11.AdminSlot {
 		container = 0
 	}
@@ -176,7 +176,7 @@ func restart(c call) error {
 }
 
 func restartFor(c call) error {
-	p, err := c.container(0)
+	p, err := c.container()
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ func (c call) uidOf(slot ck.SlotID, object uint64, i int) error {
 }
 
 func objectUID(c call) error {
-	p, err := c.container(0)
+	p, err := c.container()
 	if err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func (c call) byUID(slot ck.SlotID, i int) error {
 }
 
 func objectByUID(c call) error {
-	p, err := c.container(0)
+	p, err := c.container()
 	if err != nil {
 		return err
 	}

@@ -22,30 +22,17 @@ func createContainer(c call) error {
 	}
 	p, err := ask(c, &p11.CreatePartition{Session: c.session(), Name: string(name), Size: c.number(10)})
 	if err == nil {
-		set(c, 11, uint64(p.Slot)+1)
+		set(c, 11, containerNumber(p.Slot))
 	}
 	return err
 }
 
-// numbered is the partition of a container number, which argument i is.
-func (c call) numbered(i int) (ck.SlotID, error) {
-	byNumber, _, err := c.partitions()
-	if err != nil {
-		return 0, err
-	}
-	p, ok := byNumber[c.number(i)]
-	if !ok {
-		return 0, ck.CKR_CONTAINER_HANDLE_INVALID
-	}
-	return p.Slot, nil
-}
-
 func deleteContainer(c call) error {
-	slot, err := c.numbered(1)
+	p, err := c.partition(c.number(1))
 	if err != nil {
 		return err
 	}
-	return c.do(&p11.DeletePartition{Session: c.session(), Slot: slot}, new(p11.None))
+	return c.do(&p11.DeletePartition{Session: c.session(), Slot: p.Slot}, new(p11.None))
 }
 
 func deleteToken(c call) error {
@@ -53,11 +40,11 @@ func deleteToken(c call) error {
 }
 
 func resizeContainer(c call) error {
-	slot, err := c.numbered(1)
+	p, err := c.partition(c.number(1))
 	if err != nil {
 		return err
 	}
-	return c.do(&p11.ResizePartition{Session: c.session(), Slot: slot, Size: c.number(2)}, new(p11.None))
+	return c.do(&p11.ResizePartition{Session: c.session(), Slot: p.Slot, Size: c.number(2)}, new(p11.None))
 }
 
 // changeLabel changes the label of the session's own partition, which the slot
@@ -118,7 +105,7 @@ func (c call) numbers(first int, values ...uint64) {
 }
 
 func containerStatus(c call) error {
-	p, err := c.container(0)
+	p, err := c.container()
 	if err != nil {
 		return err
 	}
@@ -169,7 +156,7 @@ func tokenStorage(c call) error {
 }
 
 func containerStorage(c call) error {
-	p, err := c.container(0)
+	p, err := c.container()
 	if err != nil {
 		return err
 	}

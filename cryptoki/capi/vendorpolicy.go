@@ -23,7 +23,7 @@ func (c call) partitionPolicies(slot ck.SlotID) ([]p11.PolicyInfo, error) {
 // ofContainer are the policies of the partition that argument 0 and a container number
 // name.
 func (c call) ofContainer() ([]p11.PolicyInfo, error) {
-	p, err := c.container(0)
+	p, err := c.container()
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +158,8 @@ func (c call) setPartition(slot ck.SlotID, s []p11.PolicySetting) error {
 // which is 0 for the session's own.
 func (c call) ownContainer() (ck.SlotID, error) {
 	if c.number(1) != 0 {
-		return c.numbered(1)
+		p, err := c.partition(c.number(1))
+		return p.Slot, err
 	}
 	info, err := ask(c, &p11.GetSessionInfo{Session: c.session()})
 	return info.SlotID, err
