@@ -17,12 +17,16 @@ type roleStateInfo struct {
 	Flags, LoginAttemptsLeft, PrimaryAuthMech, SecondaryAuthMech byte
 }
 
-func initRolePIN(c call) error {
-	pin, err := c.bytes(2)
+func initRolePIN(c call) error { return c.initRole(1) }
+
+// initRole sets the first PIN of the role whose user type argument i is. The
+// PIN is the next two.
+func (c call) initRole(i int) error {
+	pin, err := c.bytes(i + 1)
 	if err != nil {
 		return err
 	}
-	role, ok := p11.PartitionRole(ck.UserType(c.words[1]))
+	role, ok := p11.PartitionRole(ck.UserType(c.words[i]))
 	if !ok {
 		return ck.CKR_USER_TYPE_INVALID
 	}
@@ -34,9 +38,7 @@ func initSlotRolePIN(c call) error {
 	if err := c.onSlot(c.slot(1)); err != nil {
 		return err
 	}
-	words := *c.words
-	copy(words[1:], c.words[2:])
-	return initRolePIN(call{&words, c.in, c.op})
+	return c.initRole(2)
 }
 
 // onSlot refuses a slot that is not the session's own.

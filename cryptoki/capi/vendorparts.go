@@ -149,19 +149,22 @@ func hsmStorage(c call) error {
 }
 
 func tokenStorage(c call) error {
-	words := *c.words
-	copy(words[2:], c.words[1:])
-	words[1] = 0
-	return containerStorage(call{&words, c.in, c.op})
+	p, err := c.partition(containerNumber(c.slot(0)))
+	return c.storage(1, p, err)
 }
 
 func containerStorage(c call) error {
 	p, err := c.container()
-	if err != nil {
-		return err
+	return c.storage(2, p, err)
+}
+
+// storage tells the account of a partition, and how many objects it has, from
+// argument i on.
+func (c call) storage(i int, p p11.PartitionInfo, err error) error {
+	if err == nil {
+		c.numbers(i, append(limits(p.Storage), p.Objects)...)
 	}
-	c.numbers(2, append(limits(p.Storage), p.Objects)...)
-	return nil
+	return err
 }
 
 // explainRefusal tells why the last call on the session was refused.
