@@ -214,21 +214,7 @@ func containerName(c call) error {
 	if err != nil {
 		return err
 	}
-	return c.text(2, out, p.Name)
-}
-
-// text answers with text by the convention for output, without a zero at its
-// end.
-func (c call) text(i int, out p11.Output, s string) error {
-	var err error
-	switch {
-	case out.Query:
-	case len(out.Buf) < len(s):
-		err = ck.CKR_BUFFER_TOO_SMALL
-	default:
-		copy(out.Buf, s)
-	}
-	return c.wrote(i, &p11.Length{N: len(s)}, err)
+	return c.give(2, out, []byte(p.Name))
 }
 
 func allowedContainers(c call) error {

@@ -120,10 +120,7 @@ func exportLogSecret(c call) error {
 	if err != nil {
 		return err
 	}
-	if out.Query {
-		return c.wrote(1, &p11.Length{N: len(r.Data)}, nil)
-	}
-	return c.part(1, out, r.Data)
+	return c.give(1, out, r.Data)
 }
 
 func importLogSecret(c call) error {

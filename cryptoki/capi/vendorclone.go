@@ -129,17 +129,6 @@ const (
 	moreInPart2 = 4096
 )
 
-// part answers with a part of the protocol.
-func (c call) part(i int, out p11.Output, part []byte) error {
-	var err error
-	if len(out.Buf) < len(part) {
-		err = ck.CKR_BUFFER_TOO_SMALL
-	} else {
-		copy(out.Buf, part)
-	}
-	return c.wrote(i, &p11.Length{N: len(part)}, err)
-}
-
 func cloneAsTargetInit(c call) error {
 	out, err := c.output(6)
 	if err != nil {
@@ -152,7 +141,7 @@ func cloneAsTargetInit(c call) error {
 	if err != nil {
 		return err
 	}
-	return c.part(6, out, r.Part)
+	return c.give(6, out, r.Part)
 }
 
 func cloneAsSource(c call) error {
@@ -178,7 +167,7 @@ func cloneAsSource(c call) error {
 	if err != nil {
 		return err
 	}
-	return c.part(6, out, r.Part)
+	return c.give(6, out, r.Part)
 }
 
 func cloneAsTarget(c call) error {

@@ -177,7 +177,7 @@ func explainRefusal(c call) error {
 	if err != nil {
 		return err
 	}
-	return c.text(1, out, explanation(&r))
+	return c.give(1, out, []byte(explanation(&r)))
 }
 
 func explanation(r *p11.Explanation) string {

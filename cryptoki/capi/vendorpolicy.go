@@ -288,7 +288,7 @@ func (c call) describe(p p11.PolicyInfo, out p11.Output) error {
 		restricted = 1
 	}
 	c.numbers(4, bits, destructive, restricted)
-	return c.text(7, out, text)
+	return c.give(7, out, []byte(text))
 }
 
 // vendorInitToken is C_InitToken with a cloning domain and policies; on the
