@@ -10,24 +10,59 @@ import (
 
 // Capabilities and policies by the vendor's functions.
 
-func (c call) hsmPolicies() ([]p11.PolicyInfo, error) {
+// policyQuestion is a function that tells policies: whose, what of each, all or
+// one, and the argument that its own begin with.
+type policyQuestion struct {
+	whose  func(call) ([]p11.PolicyInfo, error)
+	view   view
+	answer func(c call, i int, all []p11.PolicyInfo, v view) error
+	first  int
+}
+
+func (q policyQuestion) tell(c call) error {
+	all, err := q.whose(c)
+	if err != nil {
+		return err
+	}
+	return q.answer(c, q.first, all, q.view)
+}
+
+var (
+	hsmCapabilities        = policyQuestion{ofHSM, capability, call.policySet, 1}
+	hsmCapability          = policyQuestion{ofHSM, capability, call.policyValue, 1}
+	hsmPolicies            = policyQuestion{ofHSM, setting, call.policySet, 1}
+	hsmPolicy              = policyQuestion{ofHSM, setting, call.policyValue, 1}
+	defaultHSMPolicy       = policyQuestion{ofHSM, byDefault, call.policyValue, 1}
+	containerCapabilities  = policyQuestion{ofContainer, capability, call.policySet, 2}
+	containerCapability    = policyQuestion{ofContainer, capability, call.policyValue, 2}
+	containerPolicies      = policyQuestion{ofContainer, setting, call.policySet, 2}
+	containerPolicy        = policyQuestion{ofContainer, setting, call.policyValue, 2}
+	tokenCapabilities      = policyQuestion{ofSlot, capability, call.policySet, 1}
+	tokenPolicies          = policyQuestion{ofSlot, setting, call.policySet, 1}
+	defaultPartitionPolicy = policyQuestion{ofSlot, byDefault, call.policyValue, 1}
+)
+
+func ofHSM(c call) ([]p11.PolicyInfo, error) {
 	r, err := ask(c, &p11.ListHSMPolicies{})
 	return r.Policies, err
 }
 
-func (c call) partitionPolicies(slot ck.SlotID) ([]p11.PolicyInfo, error) {
-	r, err := ask(c, &p11.ListPartitionPolicies{Slot: slot})
-	return r.Policies, err
-}
+// ofSlot are the policies of the partition in the slot that argument 0 is.
+func ofSlot(c call) ([]p11.PolicyInfo, error) { return c.policiesIn(c.slot(0)) }
 
-// ofContainer are the policies of the partition that argument 0 and a container number
-// name.
-func (c call) ofContainer() ([]p11.PolicyInfo, error) {
+// ofContainer are the policies of the partition that argument 0 and a container
+// number name.
+func ofContainer(c call) ([]p11.PolicyInfo, error) {
 	p, err := c.container()
 	if err != nil {
 		return nil, err
 	}
-	return c.partitionPolicies(p.Slot)
+	return c.policiesIn(p.Slot)
+}
+
+func (c call) policiesIn(slot ck.SlotID) ([]p11.PolicyInfo, error) {
+	r, err := ask(c, &p11.ListPartitionPolicies{Slot: slot})
+	return r.Policies, err
 }
 
 // A view is what of each row is asked for; false leaves the row out.
@@ -69,40 +104,6 @@ func (c call) policyValue(i int, all []p11.PolicyInfo, v view) error {
 		}
 	}
 	return ck.CKR_POLICY_ID_INVALID
-}
-
-// answer is what to do with a list of policies that may not be had.
-func answer(do func(int, []p11.PolicyInfo, view) error, i int, v view) func([]p11.PolicyInfo, error) error {
-	return func(all []p11.PolicyInfo, err error) error {
-		if err != nil {
-			return err
-		}
-		return do(i, all, v)
-	}
-}
-
-func hsmCapabilities(c call) error { return answer(c.policySet, 1, capability)(c.hsmPolicies()) }
-func hsmCapability(c call) error   { return answer(c.policyValue, 1, capability)(c.hsmPolicies()) }
-func hsmPolicies(c call) error     { return answer(c.policySet, 1, setting)(c.hsmPolicies()) }
-func hsmPolicy(c call) error       { return answer(c.policyValue, 1, setting)(c.hsmPolicies()) }
-
-func containerCapabilities(c call) error { return answer(c.policySet, 2, capability)(c.ofContainer()) }
-func containerCapability(c call) error   { return answer(c.policyValue, 2, capability)(c.ofContainer()) }
-func containerPolicies(c call) error     { return answer(c.policySet, 2, setting)(c.ofContainer()) }
-func containerPolicy(c call) error       { return answer(c.policyValue, 2, setting)(c.ofContainer()) }
-
-func tokenCapabilities(c call) error {
-	return answer(c.policySet, 1, capability)(c.partitionPolicies(c.slot(0)))
-}
-
-func tokenPolicies(c call) error {
-	return answer(c.policySet, 1, setting)(c.partitionPolicies(c.slot(0)))
-}
-
-func defaultHSMPolicy(c call) error { return answer(c.policyValue, 1, byDefault)(c.hsmPolicies()) }
-
-func defaultPartitionPolicy(c call) error {
-	return answer(c.policyValue, 1, byDefault)(c.partitionPolicies(c.slot(0)))
 }
 
 // settings are a number of policies, which argument i is, with their numbers
@@ -253,10 +254,11 @@ func describePolicy(c call) error {
 	if err != nil {
 		return err
 	}
-	all, err := c.hsmPolicies()
+	whose := ofHSM
 	if c.number(1) != 0 {
-		all, err = c.partitionPolicies(c.slot(0))
+		whose = ofSlot
 	}
+	all, err := whose(c)
 	if err != nil {
 		return err
 	}
