@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/miekg/pkcs11"
+
+	"github.com/perilune/perilune/test/built"
 )
 
 // patience ends a program that hangs; none comes near it otherwise.
@@ -47,33 +49,16 @@ type host struct {
 	env     []string
 }
 
-// built is a file that `make build` makes.
-func built(t *testing.T, name, variable string) string {
-	t.Helper()
-	path := os.Getenv(variable)
-	if path == "" {
-		path = filepath.Join("../../build", name)
-	}
-	path, err := filepath.Abs(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(path); err != nil {
-		t.Fatalf("%s is not built (%v): run make build", name, err)
-	}
-	return path
-}
-
 func newHost(t *testing.T) *host {
 	t.Helper()
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "perilune.toml")
-	if err := os.WriteFile(conf, []byte("[password]\npasses = 1\nmemory_kib = 64\nthreads = 1\n"), 0o600); err != nil {
+	if err := os.WriteFile(conf, []byte(built.CheapPINs), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return &host{
 		t: t, dir: dir,
-		program: built(t, "perilune", "PERILUNE_PROGRAM"), module: built(t, "libperilune.so", "PERILUNE_MODULE"),
+		program: built.Program(t), module: built.Library(t),
 		env: []string{
 			"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TERM=xterm",
 			"PERILUNE_CONF=" + conf, "PERILUNE_HOME=" + filepath.Join(dir, "home"),

@@ -7,11 +7,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/perilune/perilune/test/built"
 )
 
 // The demo works with the tools of this machine, and without any.
 func TestDemo(t *testing.T) {
-	built(t, "perilune", "")
+	built.Program(t)
 	script, err := filepath.Abs("../demo")
 	if err != nil {
 		t.Fatal(err)

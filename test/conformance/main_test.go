@@ -13,6 +13,7 @@ import (
 	"unsafe"
 
 	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/test/built"
 	"github.com/perilune/perilune/test/c11"
 )
 
@@ -23,29 +24,13 @@ const (
 	childVariable = "CONFORMANCE_CHILD"
 )
 
-func modulePath(t testing.TB) string {
-	t.Helper()
-	path := os.Getenv("PERILUNE_MODULE")
-	if path == "" {
-		path = "../../build/libperilune.so"
-	}
-	abs, err := filepath.Abs(path)
-	if err == nil {
-		_, err = os.Stat(abs)
-	}
-	if err != nil {
-		t.Fatalf("the module is not built (%v): run make build", err)
-	}
-	return abs
-}
-
 // home makes a place for an HSM and returns the environment that leads there.
 // Hashing PINs costs next to nothing in it; lines are added to its configuration.
 func home(t testing.TB, lines ...string) (dir string, env []string) {
 	t.Helper()
 	dir = t.TempDir()
 	conf := filepath.Join(dir, "perilune.toml")
-	text := strings.Join(lines, "\n") + "\n[password]\npasses = 1\nmemory_kib = 64\nthreads = 1\n"
+	text := strings.Join(lines, "\n") + "\n" + built.CheapPINs
 	tokens := filepath.Join(dir, "tokens")
 	soft := filepath.Join(dir, "softhsm2.conf")
 	if err := os.Mkdir(tokens, 0o700); err != nil {
@@ -69,7 +54,7 @@ func apart(t *testing.T) bool {
 	if os.Getenv(childVariable) == t.Name() {
 		return true
 	}
-	modulePath(t)
+	built.Library(t)
 	_, env := home(t)
 	out, err := child(t.Name(), env).CombinedOutput()
 	report(t, out, err)
@@ -110,7 +95,7 @@ type client struct {
 // load loads the module. Nothing is initialised.
 func load(t *testing.T) *client {
 	t.Helper()
-	m, err := c11.Open(modulePath(t))
+	m, err := c11.Open(built.Library(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/test/built"
 	"github.com/perilune/perilune/test/c11"
 )
 
@@ -26,7 +27,7 @@ var (
 func TestSecrets(t *testing.T) {
 	logFile := ""
 	if os.Getenv(childVariable) != t.Name() {
-		modulePath(t)
+		built.Library(t)
 		logFile = filepath.Join(t.TempDir(), "debug.log")
 		dir, env := home(t, "[log]", `level = "debug"`, fmt.Sprintf("file = %q", logFile))
 		out, err := child(t.Name(), env).CombinedOutput()
@@ -156,7 +157,7 @@ func TestModes(t *testing.T) {
 		}
 		return
 	}
-	modulePath(t)
+	built.Library(t)
 	dir, env := home(t)
 	try := func(name, want string) string {
 		t.Helper()

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/perilune/perilune/test/built"
 )
 
 // missingTool reports a tool that is not there: an error in CI, elsewhere a skip
@@ -52,7 +54,7 @@ func TestAddressSanitizer(t *testing.T) {
 	bin := driver(t, "-fsanitize=address", "-fno-omit-frame-pointer")
 	// Go's runtime keeps memory to the end, which is no leak of the driver's.
 	env := []string{"ASAN_OPTIONS=detect_leaks=0:abort_on_error=0"}
-	module := modulePath(t)
+	module := built.Library(t)
 	if out, err := runDriver(t, env, bin, module); err != nil || !strings.Contains(out, "done") {
 		t.Errorf("%v\n%s", err, out)
 	}
@@ -103,14 +105,14 @@ func TestValgrind(t *testing.T) {
 			"--suppressions=" + supp, "-q", bin}, args...)...)
 		return out, reports(out), err
 	}
-	out, found, err := run(modulePath(t))
+	out, found, err := run(built.Library(t))
 	if err != nil || !strings.Contains(out, "done") {
 		t.Errorf("%v\n%s", err, tail(out))
 	}
 	for _, r := range found {
 		t.Errorf("valgrind reports:\n%s", tail(r))
 	}
-	out, found, _ = run("prove", modulePath(t))
+	out, found, _ = run("prove", built.Library(t))
 	if len(found) == 0 || !strings.Contains(found[0], "Invalid read") {
 		t.Errorf("valgrind does not see a read beyond a buffer:\n%s", tail(out))
 	}

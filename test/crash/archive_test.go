@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/miekg/pkcs11"
+
+	"github.com/perilune/perilune/test/built"
 )
 
 // stocked is how many objects are backed up and restored.
@@ -54,11 +56,7 @@ type archivist struct {
 }
 
 func newArchivist(t *testing.T) *archivist {
-	program := os.Getenv("PERILUNE_PROGRAM")
-	if program == "" {
-		program = filepath.Join(filepath.Dir(modulePath(t)), "perilune")
-	}
-	o := &archivist{newHost(t), program}
+	o := &archivist{newHost(t), built.Program(t)}
 	o.env = append(o.env, "SO="+soPIN, "CO=user pin 0", "DOMAIN=a domain that outlives its partitions", "CRASH_PINS=user pin 0")
 	o.begin()
 	return o

@@ -16,6 +16,7 @@ import (
 	"github.com/miekg/pkcs11"
 
 	"github.com/perilune/perilune/cryptoki/audit"
+	"github.com/perilune/perilune/test/built"
 )
 
 // These tests look at the audit log of programs that sign: that no signature is
@@ -30,18 +31,7 @@ type audited struct {
 
 func newAudited(t *testing.T) *audited {
 	t.Helper()
-	path := os.Getenv("PERILUNE_PROGRAM")
-	if path == "" {
-		path = "../../build/perilune"
-	}
-	path, err := filepath.Abs(path)
-	if err == nil {
-		_, err = os.Stat(path)
-	}
-	if err != nil {
-		t.Fatalf("the program is not built (%v): run make build", err)
-	}
-	a := &audited{newHost(t), path}
+	a := &audited{newHost(t), built.Program(t)}
 	a.env = append(a.env, "AUDITOR=auditor pin", "DOMAIN=crash", "CRASH_PINS=user pin 0")
 	a.run("init")
 	a.run("signkey")

@@ -16,24 +16,11 @@ import (
 	"testing"
 
 	"github.com/miekg/pkcs11"
+
+	"github.com/perilune/perilune/test/built"
 )
 
 const soPIN = "12345678"
-
-func modulePath(t testing.TB) string {
-	path := os.Getenv("PERILUNE_MODULE")
-	if path == "" {
-		path = "../../build/libperilune.so"
-	}
-	abs, err := filepath.Abs(path)
-	if err == nil {
-		_, err = os.Stat(abs)
-	}
-	if err != nil {
-		t.Fatalf("the module is not built (%v): run make build", err)
-	}
-	return abs
-}
 
 // TestMain is the worker's way in: the test binary runs itself.
 func TestMain(m *testing.M) {
@@ -57,12 +44,11 @@ type host struct {
 func newHost(t testing.TB) *host {
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "perilune.toml")
-	cheap := "[password]\npasses = 1\nmemory_kib = 64\nthreads = 1\n"
-	if err := os.WriteFile(conf, []byte(cheap), 0o600); err != nil {
+	if err := os.WriteFile(conf, []byte(built.CheapPINs), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	h := &host{t: t, home: filepath.Join(dir, "home")}
-	h.env = append(os.Environ(), "PERILUNE_HOME="+h.home, "PERILUNE_CONF="+conf, "PERILUNE_MODULE="+modulePath(t))
+	h.env = append(os.Environ(), "PERILUNE_HOME="+h.home, "PERILUNE_CONF="+conf, "PERILUNE_MODULE="+built.Library(t))
 	return h
 }
 

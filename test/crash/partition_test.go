@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"github.com/miekg/pkcs11"
+
+	"github.com/perilune/perilune/test/built"
 )
 
 // These tests kill the administration program inside `partition delete` and
@@ -37,19 +39,8 @@ type tool struct {
 // of objects.
 func operator(t *testing.T) *tool {
 	t.Helper()
-	path := os.Getenv("PERILUNE_PROGRAM")
-	if path == "" {
-		path = "../../build/perilune"
-	}
-	path, err := filepath.Abs(path)
-	if err == nil {
-		_, err = os.Stat(path)
-	}
-	if err != nil {
-		t.Fatalf("the program is not built (%v): run make build", err)
-	}
 	h := newHost(t)
-	o := &tool{t: t, program: path, golden: h.home, killer: filepath.Join(t.TempDir(), "killer.so")}
+	o := &tool{t: t, program: built.Program(t), golden: h.home, killer: filepath.Join(t.TempDir(), "killer.so")}
 	if out, err := exec.Command("cc", "-shared", "-fPIC", "-O2", "-o", o.killer, "testdata/killer.c", "-ldl").CombinedOutput(); err != nil {
 		t.Fatalf("cc: %v\n%s", err, out)
 	}

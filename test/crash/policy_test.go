@@ -4,31 +4,16 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-)
 
-// program is the built perilune.
-func programPath(t testing.TB) string {
-	path := os.Getenv("PERILUNE_PROGRAM")
-	if path == "" {
-		path = "../../build/perilune"
-	}
-	abs, err := filepath.Abs(path)
-	if err == nil {
-		_, err = os.Stat(abs)
-	}
-	if err != nil {
-		t.Fatalf("the program is not built (%v): run make build", err)
-	}
-	return abs
-}
+	"github.com/perilune/perilune/test/built"
+)
 
 // perilune is a command of the program on the host's HSM.
 func (h *host) perilune(line string) *exec.Cmd {
-	cmd := exec.Command(programPath(h.t), strings.Fields(line)...)
+	cmd := exec.Command(built.Program(h.t), strings.Fields(line)...)
 	cmd.Env = append(h.env, "HSM_SO=hsm so pin", "SO="+soPIN, "CO=user pin 0")
 	return cmd
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/miekg/pkcs11"
+
+	"github.com/perilune/perilune/test/built"
 )
 
 const (
@@ -43,21 +45,10 @@ type module struct {
 // perilune is the module under test with a new HSM.
 func perilune(t *testing.T) *module {
 	t.Helper()
-	path := os.Getenv("PERILUNE_MODULE")
-	if path == "" {
-		path = "../../build/libperilune.so"
-	}
-	path, err := filepath.Abs(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(path); err != nil {
-		t.Fatalf("the module is not built (%v): run make build, or name one in PERILUNE_MODULE", err)
-	}
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "perilune.toml")
-	write(t, conf, "[password]\npasses = 1\nmemory_kib = 64\nthreads = 1\n")
-	return &module{"Perilune", path, []string{"PERILUNE_HOME=" + filepath.Join(dir, "home"), "PERILUNE_CONF=" + conf}}
+	write(t, conf, built.CheapPINs)
+	return &module{"Perilune", built.Library(t), []string{"PERILUNE_HOME=" + filepath.Join(dir, "home"), "PERILUNE_CONF=" + conf}}
 }
 
 // soft is SoftHSM2 with a new directory of tokens, to see that the programs are

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/test/built"
 	"github.com/perilune/perilune/test/c11"
 )
 
@@ -26,7 +27,7 @@ func TestModule(t *testing.T) {
 		t.Fatalf("GOFIPS140=%s make build: %v\n%s", version, err, out)
 	}
 	conf := filepath.Join(dir, "perilune.toml")
-	if err := os.WriteFile(conf, []byte("[password]\npasses = 1\nmemory_kib = 64\nthreads = 1\n"), 0o600); err != nil {
+	if err := os.WriteFile(conf, []byte(built.CheapPINs), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PERILUNE_CONF", conf)

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/miekg/pkcs11"
+
+	"github.com/perilune/perilune/test/built"
 )
 
 // patience ends a program that hangs.
@@ -27,29 +29,13 @@ type host struct {
 	env                  []string
 }
 
-func built(t *testing.T, name, variable string) string {
-	t.Helper()
-	path := os.Getenv(variable)
-	if path == "" {
-		path = filepath.Join("../../build", name)
-	}
-	path, err := filepath.Abs(path)
-	if err == nil {
-		_, err = os.Stat(path)
-	}
-	if err != nil {
-		t.Fatalf("%s is not built (%v): run make build", name, err)
-	}
-	return path
-}
-
 const officerPIN = "very secret of co"
 
 func newHost(t *testing.T) *host {
 	t.Helper()
 	dir := t.TempDir()
-	h := &host{T: t, dir: dir, program: built(t, "perilune", "PERILUNE_PROGRAM"), module: built(t, "libperilune.so", "PERILUNE_MODULE")}
-	conf := h.file("perilune.toml", "[password]\npasses = 1\nmemory_kib = 64\nthreads = 1\n")
+	h := &host{T: t, dir: dir, program: built.Program(t), module: built.Library(t)}
+	conf := h.file("perilune.toml", built.CheapPINs)
 	t.Setenv("PERILUNE_CONF", conf)
 	t.Setenv("PERILUNE_HOME", filepath.Join(dir, "home"))
 	h.env = append(os.Environ(), "SO=very secret of so", "CO="+officerPIN, "SOURCE=very secret source", "KEY=very secret key", "WRONG=very secret none")

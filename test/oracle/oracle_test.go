@@ -14,12 +14,12 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/test/built"
 	"github.com/perilune/perilune/test/c11"
 )
 
@@ -44,15 +44,12 @@ func prepared(run func() int) (code int, err error) {
 	}
 	defer os.RemoveAll(scratch)
 	os.Setenv("PERILUNE_HOME", scratch)
-	path := os.Getenv("PERILUNE_MODULE")
-	if path == "" {
-		path = "../../build/libperilune.so"
-	}
-	if path, err = filepath.Abs(path); err != nil {
+	path, err := built.FindLibrary()
+	if err != nil {
 		return 1, err
 	}
 	if mod, err = c11.Open(path); err != nil {
-		return 1, fmt.Errorf("%w (run make build)", err)
+		return 1, err
 	}
 	if rv := mod.Initialize(); rv != ck.CKR_OK {
 		return 1, fmt.Errorf("C_Initialize: %w", rv)

@@ -16,28 +16,13 @@ import (
 	"github.com/miekg/pkcs11"
 
 	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/test/built"
 	"github.com/perilune/perilune/test/c11"
 )
 
 // The PINs are in the environment of the program, under these names.
 var pins = map[string]string{
 	"HSM_SO": "hsm-so-pin-271", "SO": "partition-so-828", "CO": "officer-pin-182", "CU": "user-pin-845",
-}
-
-func built(t testing.TB, variable, name string) string {
-	t.Helper()
-	path := os.Getenv(variable)
-	if path == "" {
-		path = "../../build/" + name
-	}
-	abs, err := filepath.Abs(path)
-	if err == nil {
-		_, err = os.Stat(abs)
-	}
-	if err != nil {
-		t.Fatalf("%s is not built (%v): run make build", name, err)
-	}
-	return abs
 }
 
 // hsm is an HSM under an HSM SO, with a partition in slot that has its officer,
@@ -54,7 +39,7 @@ func newHSM(t *testing.T, flags string) *hsm {
 	t.Helper()
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "perilune.toml")
-	if err := os.WriteFile(conf, []byte("[password]\npasses = 1\nmemory_kib = 64\nthreads = 1\n"), 0o600); err != nil {
+	if err := os.WriteFile(conf, []byte(built.CheapPINs), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PERILUNE_CONF", conf)
@@ -65,7 +50,7 @@ func newHSM(t *testing.T, flags string) *hsm {
 	h := &hsm{t: t}
 	h.run("hsm init --label lab --so-pin env:HSM_SO " + flags)
 	h.partition("")
-	h.p = pkcs11.New(built(t, "PERILUNE_MODULE", "libperilune.so"))
+	h.p = pkcs11.New(built.Library(t))
 	if h.p == nil {
 		t.Fatal("the module does not load")
 	}
@@ -90,7 +75,7 @@ func (h *hsm) partition(flags string) {
 // try runs the program with the words of a line.
 func (h *hsm) try(line string) (string, error) {
 	h.t.Helper()
-	out, err := exec.Command(built(h.t, "PERILUNE_PROGRAM", "perilune"), strings.Fields(line)...).CombinedOutput()
+	out, err := exec.Command(built.Program(h.t), strings.Fields(line)...).CombinedOutput()
 	return string(out), err
 }
 
@@ -263,7 +248,7 @@ func (h *hsm) lists(t uint) bool {
 // vendor calls a function of perilune.h.
 func (h *hsm) vendor(name string, args ...any) ck.RV {
 	h.t.Helper()
-	path := built(h.t, "PERILUNE_MODULE", "libperilune.so")
+	path := built.Library(h.t)
 	m, err := c11.Open(path)
 	h.good(err)
 	f, err := c11.Vendor(path, name)

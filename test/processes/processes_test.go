@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/miekg/pkcs11"
+
+	"github.com/perilune/perilune/test/built"
 )
 
 const (
@@ -41,23 +43,12 @@ type proc struct {
 }
 
 func hostEnv(t *testing.T) []string {
-	module := os.Getenv("PERILUNE_MODULE")
-	if module == "" {
-		module = "../../build/libperilune.so"
-	}
-	module, err := filepath.Abs(module)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(module); err != nil {
-		t.Fatalf("the module is not built (%v): run make build", err)
-	}
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "perilune.toml")
-	if err := os.WriteFile(conf, []byte("[password]\npasses = 1\nmemory_kib = 64\nthreads = 1\n"), 0o600); err != nil {
+	if err := os.WriteFile(conf, []byte(built.CheapPINs), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return append(os.Environ(), "PERILUNE_HOME="+filepath.Join(dir, "home"), "PERILUNE_CONF="+conf, "PERILUNE_MODULE="+module, "PROCESSES_WORKER=1")
+	return append(os.Environ(), "PERILUNE_HOME="+filepath.Join(dir, "home"), "PERILUNE_CONF="+conf, "PERILUNE_MODULE="+built.Library(t), "PROCESSES_WORKER=1")
 }
 
 func start(t *testing.T, env []string) *proc {

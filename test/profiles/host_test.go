@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/test/built"
 	"github.com/perilune/perilune/test/c11"
 )
 
@@ -48,31 +49,14 @@ type host struct {
 	s uint64 // a R/W session on slot 0
 }
 
-// built is a file that `make build` makes.
-func built(t *testing.T, name, variable string) string {
-	t.Helper()
-	path := os.Getenv(variable)
-	if path == "" {
-		path = filepath.Join("../../build", name)
-	}
-	path, err := filepath.Abs(path)
-	if err == nil {
-		_, err = os.Stat(path)
-	}
-	if err != nil {
-		t.Fatalf("%s is not built (%v): run make build", name, err)
-	}
-	return path
-}
-
 // bare is a host whose HSM nobody initialised. The library is not open.
 func bare(t *testing.T, settings ...string) *host {
 	t.Helper()
 	h := &host{t: t, dir: t.TempDir(), Arena: new(c11.Arena),
-		program: built(t, "perilune", "PERILUNE_PROGRAM"), library: built(t, "libperilune.so", "PERILUNE_MODULE")}
+		program: built.Program(t), library: built.Library(t)}
 	t.Cleanup(h.Arena.Free)
 	conf := filepath.Join(h.dir, "perilune.toml")
-	text := "[password]\npasses = 1\nmemory_kib = 64\nthreads = 1\n" + strings.Join(settings, "\n") + "\n"
+	text := built.CheapPINs + strings.Join(settings, "\n") + "\n"
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/miekg/pkcs11"
 
 	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/test/built"
 )
 
 // governed is an HSM that behaves as the device, between its operators, who have
@@ -35,7 +36,7 @@ func newGoverned(t *testing.T) *governed {
 		t.Setenv(name, pin)
 	}
 	g.perilune("hsm init --label lab --profile luna-7.2 --so-pin env:HSM_SO")
-	g.p = pkcs11.New(g.built("libperilune.so", "PERILUNE_MODULE"))
+	g.p = pkcs11.New(built.Library(t))
 	g.good(g.p.Initialize())
 	t.Cleanup(func() { g.p.Finalize(); g.p.Destroy() })
 	return g
@@ -44,28 +45,14 @@ func newGoverned(t *testing.T) *governed {
 // configure writes the configuration, with more lines at its beginning.
 func (g *governed) configure(lines string) {
 	g.t.Helper()
-	text := lines + "[password]\npasses = 1\nmemory_kib = 64\nthreads = 1\n"
+	text := lines + built.CheapPINs
 	g.good(os.WriteFile(filepath.Join(g.dir, "perilune.toml"), []byte(text), 0o600))
-}
-
-func (g *governed) built(name, variable string) string {
-	g.t.Helper()
-	path := os.Getenv(variable)
-	if path == "" {
-		path = "../../build/" + name
-	}
-	abs, err := filepath.Abs(path)
-	g.good(err)
-	if _, err := os.Stat(abs); err != nil {
-		g.t.Fatalf("%s is not built (%v): run make build", name, err)
-	}
-	return abs
 }
 
 // try runs the program with the words of a line.
 func (g *governed) try(line string) (string, error) {
 	g.t.Helper()
-	out, err := exec.Command(g.built("perilune", "PERILUNE_PROGRAM"), strings.Fields(line)...).CombinedOutput()
+	out, err := exec.Command(built.Program(g.t), strings.Fields(line)...).CombinedOutput()
 	return string(out), err
 }
 

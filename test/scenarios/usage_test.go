@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/test/built"
 	"github.com/perilune/perilune/test/c11"
 )
 
@@ -30,13 +31,13 @@ func TestKeyPairWithoutUsage(t *testing.T) {
 	log := filepath.Join(dir, "log")
 	for name, value := range map[string]string{
 		"PERILUNE_HOME": filepath.Join(dir, "home"), "SO": so, "FIRST": first, "CO": officer,
-		"PERILUNE_CONF": file("perilune.toml", fmt.Sprintf("[log]\nlevel = \"debug\"\nfile = %q\n[password]\npasses = 1\nmemory_kib = 64\nthreads = 1\n", log)),
+		"PERILUNE_CONF": file("perilune.toml", fmt.Sprintf("[log]\nlevel = \"debug\"\nfile = %q\n", log)+built.CheapPINs),
 	} {
 		t.Setenv(name, value)
 	}
 	perilune := func(line string) {
 		t.Helper()
-		if out, err := exec.Command(builtUsage(t, "perilune", "PERILUNE_PROGRAM"), strings.Fields(line)...).CombinedOutput(); err != nil {
+		if out, err := exec.Command(built.Program(t), strings.Fields(line)...).CombinedOutput(); err != nil {
 			t.Fatalf("perilune %s: %v\n%s", line, err, out)
 		}
 	}
@@ -49,7 +50,7 @@ func TestKeyPairWithoutUsage(t *testing.T) {
 	perilune("role changepw --slot 0 --role co --pin env:FIRST --new-pin env:CO")
 
 	// The program begins.
-	m, err := c11.Open(builtUsage(t, "libperilune.so", "PERILUNE_MODULE"))
+	m, err := c11.Open(built.Library(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,21 +99,4 @@ func TestKeyPairWithoutUsage(t *testing.T) {
 	signature, rv := m.Single(a, m.Signing(), s, sign, private, digest)
 	must("C_Sign", rv)
 	must("C_Verify", m.Verify(a, s, sign, public, digest, signature))
-}
-
-// builtUsage is a file that `make build` makes.
-func builtUsage(t *testing.T, name, variable string) string {
-	t.Helper()
-	path := os.Getenv(variable)
-	if path == "" {
-		path = filepath.Join("../../build", name)
-	}
-	path, err := filepath.Abs(path)
-	if err == nil {
-		_, err = os.Stat(path)
-	}
-	if err != nil {
-		t.Fatalf("%s is not built (%v): run make build", name, err)
-	}
-	return path
 }

@@ -22,6 +22,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/perilune/perilune/test/built"
 )
 
 // lab is an HSM with an Auditor, and a place for a server.
@@ -42,24 +44,13 @@ func newLab(t *testing.T) *lab {
 			t.Fatal("rsyslog is not installed: run test/setup")
 		}
 	}
-	path := os.Getenv("PERILUNE_PROGRAM")
-	if path == "" {
-		path = "../../build/perilune"
-	}
-	path, err := filepath.Abs(path)
-	if err == nil {
-		_, err = os.Stat(path)
-	}
-	if err != nil {
-		t.Fatalf("the program is not built (%v): run make build", err)
-	}
 	dir, err := os.MkdirTemp("", "syslog") // paths of sockets are short
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &lab{t: t, dir: dir, program: path}
+	l := &lab{t: t, dir: dir, program: built.Program(t)}
 	t.Cleanup(func() { l.stop(); os.RemoveAll(dir) })
-	l.write("perilune.toml", "[log]\nlevel = \"error\"\n[password]\npasses = 1\nmemory_kib = 64\nthreads = 1\n")
+	l.write("perilune.toml", "[log]\nlevel = \"error\"\n"+built.CheapPINs)
 	l.env = append(os.Environ(), "PERILUNE_HOME="+filepath.Join(dir, "home"), "PERILUNE_CONF="+filepath.Join(dir, "perilune.toml"),
 		"AUDITOR=auditor pin", "DOMAIN=lab", "SO=partition so")
 	l.perilune("audit init --audit-pin env:AUDITOR --domain env:DOMAIN")

@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/miekg/pkcs11"
+
+	"github.com/perilune/perilune/test/built"
 )
 
 var update = flag.String("make", "", "make the home of this name with the present version")
@@ -34,14 +36,9 @@ var (
 
 func open(t *testing.T, home string) *pkcs11.Ctx {
 	t.Helper()
-	path := os.Getenv("PERILUNE_MODULE")
-	if path == "" {
-		path = "../../build/libperilune.so"
-	}
-	path, err := filepath.Abs(path)
-	must(t, err)
+	path := built.Library(t)
 	conf := filepath.Join(t.TempDir(), "perilune.toml")
-	must(t, os.WriteFile(conf, []byte("[password]\npasses = 1\nmemory_kib = 64\nthreads = 1\n"), 0o600))
+	must(t, os.WriteFile(conf, []byte(built.CheapPINs), 0o600))
 	t.Setenv("PERILUNE_CONF", conf)
 	t.Setenv("PERILUNE_HOME", home)
 	p := pkcs11.New(path)

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/test/built"
 	"github.com/perilune/perilune/test/c11"
 )
 
@@ -38,15 +39,12 @@ func TestMain(m *testing.M) {
 }
 
 func openModule() (err error) {
-	path := os.Getenv("PERILUNE_MODULE")
-	if path == "" {
-		path = "../../build/libperilune.so"
-	}
-	if path, err = filepath.Abs(path); err != nil {
+	path, err := built.FindLibrary()
+	if err != nil {
 		return err
 	}
 	if mod, err = c11.Open(path); err != nil {
-		return fmt.Errorf("%w (run make build)", err)
+		return err
 	}
 	if rv := mod.Initialize(); rv != ck.CKR_OK {
 		return fmt.Errorf("C_Initialize: %w", rv)
