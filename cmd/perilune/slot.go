@@ -254,16 +254,6 @@ func (a *app) openSession(ctx context.Context, t target) (p11.Module, ck.Session
 	return m, r.Session, failing(err, "cannot open a session on %s", t)
 }
 
-// userTypes is who C_Login knows the roles as.
-var userTypes = map[p11.Role]ck.UserType{
-	p11.RoleHSMSO:                ck.CKU_SO,
-	p11.RolePartitionSO:          ck.CKU_SO,
-	p11.RoleCryptoOfficer:        ck.CKU_USER,
-	p11.RoleCryptoUser:           ck.CKU_CRYPTO_USER,
-	p11.RoleLimitedCryptoOfficer: ck.CKU_LIMITED_CRYPTO_OFFICER,
-	p11.RoleAuditor:              ck.CKU_AUDIT,
-}
-
 // login opens a session and logs a role in, with the PIN from a flag. It refuses
 // before asking for a PIN that could not be right.
 func (a *app) login(ctx context.Context, t target, role p11.Role, f *pinFlag, flag string) (p11.Module, ck.SessionHandle, error) {
@@ -299,7 +289,7 @@ func (a *app) loginWith(ctx context.Context, t target, role p11.Role, pin []byte
 	if l, ok := a.held(t.slot); ok {
 		_, _ = p11.Call(ctx, m, &p11.Logout{Session: l.session})
 	}
-	_, err = p11.Call(ctx, m, &p11.Login{Session: session, User: userTypes[role], PIN: pin})
+	_, err = p11.Call(ctx, m, &p11.Login{Session: session, User: role.User(), PIN: pin})
 	return m, session, a.loginProblem(ctx, err, fmt.Sprintf("cannot log in as %s of %s", role, t), t, role)
 }
 
