@@ -47,19 +47,15 @@ func (a *app) hsmShowCommand() *cobra.Command {
 	var asJSON *bool
 	cmd := a.command("show", "Show the state of the HSM", "", func(cmd *cobra.Command, _ []string) error {
 		ctx := cmd.Context()
-		m, err := a.hsm(ctx)
+		info, err := a.hsmInfo(ctx, "cannot show the HSM")
 		if err != nil {
 			return err
 		}
-		info, err := p11.Call(ctx, m, &p11.GetHSMInfo{})
+		token, err := p11.Call(ctx, a.module, &p11.GetTokenInfo{Slot: p11.AdminSlot})
 		if err != nil {
 			return failing(err, "cannot show the HSM")
 		}
-		token, err := p11.Call(ctx, m, &p11.GetTokenInfo{Slot: p11.AdminSlot})
-		if err != nil {
-			return failing(err, "cannot show the HSM")
-		}
-		parts, err := p11.Call(ctx, m, &p11.ListPartitions{})
+		parts, err := p11.Call(ctx, a.module, &p11.ListPartitions{})
 		if err != nil {
 			return failing(err, "cannot list the partitions")
 		}
@@ -146,13 +142,9 @@ are deleted and the label changes. The HSM SO and its PIN, the Auditor and the
 policies stay; after `+"`perilune hsm zeroize`"+` there is a new HSM SO, too.`,
 		func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
-			m, err := a.hsm(ctx)
+			info, err := a.hsmInfo(ctx, "cannot initialise the HSM")
 			if err != nil {
 				return err
-			}
-			info, err := p11.Call(ctx, m, &p11.GetHSMInfo{})
-			if err != nil {
-				return failing(err, "cannot initialise the HSM")
 			}
 			q := &p11.InitHSM{Label: label, Profile: profile}
 			if q.Storage, err = storageTotal(storage); err != nil {
@@ -174,7 +166,7 @@ policies stay; after `+"`perilune hsm zeroize`"+` there is a new HSM SO, too.`,
 				return err
 			}
 			defer clear(q.Domain)
-			if _, err := p11.Call(ctx, m, q); err != nil {
+			if _, err := p11.Call(ctx, a.module, q); err != nil {
 				return failing(err, "cannot initialise the HSM")
 			}
 			fmt.Fprintf(a.stdout, "The HSM is initialised, with the label %q. Its HSM SO can make partitions: `perilune partition create`.\n", label)
@@ -242,19 +234,15 @@ func (a *app) destroyCommand(d destroyHSM) *cobra.Command {
 	doing := "cannot " + strings.ReplaceAll(d.use, "-", " ") + " the HSM"
 	cmd := a.command(d.use, d.short, d.long, func(cmd *cobra.Command, _ []string) error {
 		ctx := cmd.Context()
-		m, err := a.hsm(ctx)
+		info, err := a.hsmInfo(ctx, doing)
 		if err != nil {
 			return err
-		}
-		info, err := p11.Call(ctx, m, &p11.GetHSMInfo{})
-		if err != nil {
-			return failing(err, "%s", doing)
 		}
 		err = a.confirm(ctx, *force, fmt.Sprintf(d.warning, info.Label, info.StorageLocation, count(info.Partitions, "partition")))
 		if err != nil {
 			return err
 		}
-		if _, err := p11.Call(ctx, m, d.request); err != nil {
+		if _, err := p11.Call(ctx, a.module, d.request); err != nil {
 			return failing(err, "%s", doing)
 		}
 		fmt.Fprintf(a.stdout, d.done, info.StorageLocation)
@@ -262,6 +250,16 @@ func (a *app) destroyCommand(d destroyHSM) *cobra.Command {
 	})
 	force = forceFlag(cmd)
 	return cmd
+}
+
+// hsmInfo opens the HSM and asks for its state.
+func (a *app) hsmInfo(ctx context.Context, doing string) (p11.HSMInfo, error) {
+	m, err := a.hsm(ctx)
+	if err != nil {
+		return p11.HSMInfo{}, err
+	}
+	info, err := p11.Call(ctx, m, &p11.GetHSMInfo{})
+	return info, failing(err, "%s", doing)
 }
 
 // homeExists tells whether there is an HSM to look at.

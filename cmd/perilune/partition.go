@@ -80,13 +80,9 @@ an HSM without a total has no limit.`,
 
 // loginHSMSO logs in as the HSM SO, if there is one.
 func (a *app) loginHSMSO(ctx context.Context, f *pinFlag, doing string) (p11.Module, ck.SessionHandle, error) {
-	m, err := a.hsm(ctx)
+	info, err := a.hsmInfo(ctx, "cannot "+doing)
 	if err != nil {
 		return nil, 0, err
-	}
-	info, err := p11.Call(ctx, m, &p11.GetHSMInfo{})
-	if err != nil {
-		return nil, 0, failing(err, "cannot %s", doing)
 	}
 	if !info.Initialized {
 		return nil, 0, &problem{doing: "cannot " + doing, err: errors.New("the HSM has no HSM SO, who alone may do this"),

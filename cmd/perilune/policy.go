@@ -328,9 +328,9 @@ algorithms", switched off, is FIPS mode.`,
 
 // confirmHSMPolicies asks before a change that destroys all partitions.
 func (a *app) confirmHSMPolicies(ctx context.Context, force bool, list []p11.PolicySetting, known []p11.PolicyInfo) error {
-	info, err := p11.Call(ctx, a.module, &p11.GetHSMInfo{})
+	info, err := a.hsmInfo(ctx, "cannot change a policy")
 	if err != nil {
-		return failing(err, "cannot change a policy")
+		return err
 	}
 	return a.confirm(ctx, force, fmt.Sprintf("To set HSM %s destroys all partitions, %s now, and all keys in them. The HSM SO and the Auditor stay.",
 		describePolicies(list, known), countOrNone(info.Partitions)))

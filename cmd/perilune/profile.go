@@ -44,9 +44,9 @@ func (a *app) profileListCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		info, err := p11.Call(ctx, a.module, &p11.GetHSMInfo{})
+		info, err := a.hsmInfo(ctx, "cannot ask for the profile of the HSM")
 		if err != nil {
-			return failing(err, "cannot ask for the profile of the HSM")
+			return err
 		}
 		out, rows := []profileJSON{}, [][]string{}
 		for _, p := range list {

@@ -43,13 +43,9 @@ counts, keys and deletions are those of the copy's time; see which have to be
 done again. On an HSM with an HSM SO he must log in.`,
 		func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
-			m, err := a.hsm(ctx)
+			info, err := a.hsmInfo(ctx, "cannot look at the HSM")
 			if err != nil {
 				return err
-			}
-			info, err := p11.Call(ctx, m, &p11.GetHSMInfo{})
-			if err != nil {
-				return failing(err, "cannot look at the HSM")
 			}
 			if info.Restored == nil {
 				fmt.Fprintln(a.stdout, "There is nothing to accept: no older copy was noticed.")
@@ -59,7 +55,7 @@ done again. On an HSM with an HSM SO he must log in.`,
 			if err != nil {
 				return err
 			}
-			if _, err := p11.Call(ctx, m, &p11.AcceptRestore{Session: session}); err != nil {
+			if _, err := p11.Call(ctx, a.module, &p11.AcceptRestore{Session: session}); err != nil {
 				return failing(err, "cannot accept the copy")
 			}
 			fmt.Fprintln(a.stdout, "The database is accepted as the newest copy that there is.")
