@@ -90,11 +90,7 @@ ends with the command, which tells whether the PIN is right; a wrong one counts.
 		func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			if a.shell != nil {
-				d, err := roleNamed("au")
-				if err != nil {
-					return err
-				}
-				return a.shell.logIn(ctx, admin, d, pin)
+				return a.shell.logIn(ctx, admin, defOf(p11.RoleAuditor), pin)
 			}
 			if _, _, err := a.auditor(ctx, pin); err != nil {
 				return err
@@ -156,7 +152,7 @@ configured.`,
 			}
 			var config *p11.AuditConfig
 			if _, held := a.held(p11.AdminSlot); pin.source != "" || held {
-				c, err := a.auditConfig(ctx, pin)
+				_, c, err := a.auditConfig(ctx, pin)
 				if err != nil {
 					return err
 				}
@@ -232,13 +228,20 @@ func (a *app) showAuditConfig(c p11.AuditConfig) {
 	})
 }
 
-func (a *app) auditConfig(ctx context.Context, f *pinFlag) (p11.AuditConfig, error) {
+// auditConfig logs the Auditor in and reads what is configured.
+func (a *app) auditConfig(ctx context.Context, f *pinFlag) (ck.SessionHandle, p11.AuditConfig, error) {
 	m, s, err := a.auditor(ctx, f)
 	if err != nil {
-		return p11.AuditConfig{}, err
+		return 0, p11.AuditConfig{}, err
 	}
 	c, err := p11.Call(ctx, m, &p11.GetAuditConfig{Session: s})
-	return c, failing(err, "cannot read the configuration of the audit log")
+	return s, c, failing(err, "cannot read the configuration of the audit log")
+}
+
+// setAuditConfig configures the audit log, as the Auditor.
+func (a *app) setAuditConfig(ctx context.Context, s ck.SessionHandle, c p11.AuditConfig) error {
+	_, err := p11.Call(ctx, a.module, &p11.SetAuditConfig{Session: s, Config: c})
+	return failing(err, "cannot configure the audit log")
 }
 
 func (a *app) auditConfigCommand() *cobra.Command {
@@ -271,20 +274,16 @@ written, does not happen.`,
 			if err != nil {
 				return err
 			}
-			m, s, err := a.auditor(ctx, pin)
+			s, c, err := a.auditConfig(ctx, pin)
 			if err != nil {
 				return err
-			}
-			c, err := p11.Call(ctx, m, &p11.GetAuditConfig{Session: s})
-			if err != nil {
-				return failing(err, "cannot read the configuration of the audit log")
 			}
 			if len(changes) > 0 {
 				for _, change := range changes {
 					change(&c)
 				}
-				if _, err := p11.Call(ctx, m, &p11.SetAuditConfig{Session: s, Config: c}); err != nil {
-					return failing(err, "cannot configure the audit log")
+				if err := a.setAuditConfig(ctx, s, c); err != nil {
+					return err
 				}
 			}
 			if *asJSON {

@@ -46,19 +46,14 @@ func (f *remoteFlags) remote() (p11.AuditRemote, error) {
 // changeRemotes changes the list of servers.
 func (a *app) changeRemotes(cmd *cobra.Command, f *pinFlag, change func([]p11.AuditRemote) ([]p11.AuditRemote, error)) error {
 	ctx := cmd.Context()
-	m, s, err := a.auditor(ctx, f)
+	s, c, err := a.auditConfig(ctx, f)
 	if err != nil {
 		return err
-	}
-	c, err := p11.Call(ctx, m, &p11.GetAuditConfig{Session: s})
-	if err != nil {
-		return failing(err, "cannot read the configuration of the audit log")
 	}
 	if c.Remotes, err = change(c.Remotes); err != nil {
 		return err
 	}
-	_, err = p11.Call(ctx, m, &p11.SetAuditConfig{Session: s, Config: c})
-	return failing(err, "cannot configure the audit log")
+	return a.setAuditConfig(ctx, s, c)
 }
 
 func sameRemote(r p11.AuditRemote) func(p11.AuditRemote) bool {
@@ -175,7 +170,7 @@ func (a *app) auditRemoteListCommand() *cobra.Command {
 	)
 	cmd := a.command("list", "List the syslog servers", "",
 		func(cmd *cobra.Command, _ []string) error {
-			c, err := a.auditConfig(cmd.Context(), pin)
+			_, c, err := a.auditConfig(cmd.Context(), pin)
 			if err != nil {
 				return err
 			}
