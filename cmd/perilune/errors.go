@@ -213,16 +213,9 @@ const policySOResets = 15
 
 // policyOn tells that a policy of the HSM is on; one that cannot be read is.
 func (a *app) policyOn(ctx context.Context, id uint64) bool {
-	list, err := p11.Call(ctx, a.module, &p11.ListHSMPolicies{})
-	if err != nil {
-		return true
-	}
-	for _, p := range list.Policies {
-		if p.ID == id {
-			return p.Value != 0
-		}
-	}
-	return true
+	list, err := a.hsmPolicies(ctx)
+	p := findPolicy(list, id)
+	return err != nil || p == nil || p.Value != 0
 }
 
 // firstPIN is how a role gets its first PIN.

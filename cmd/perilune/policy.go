@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -257,20 +256,11 @@ func (a *app) saySet(kind policyKind, list []p11.PolicySetting, known []p11.Poli
 func verdict(v p11.PolicyVerdicts) (int, error) {
 	for i, one := range v.Verdicts {
 		if one.RV != ck.CKR_OK {
-			return i, &verdictError{strings.TrimSuffix(one.Text, ": "+one.RV.Error()), one.RV}
+			return i, fmt.Errorf("%s: %w", strings.TrimSuffix(one.Text, ": "+one.RV.Error()), one.RV)
 		}
 	}
 	return 0, nil
 }
-
-// verdictError is a refusal that came as a verdict.
-type verdictError struct {
-	text string
-	rv   ck.RV
-}
-
-func (e *verdictError) Error() string { return e.text + ": " + e.rv.Error() }
-func (e *verdictError) Unwrap() error { return e.rv }
 
 func (a *app) hsmPolicySetCommand() *cobra.Command {
 	var (
@@ -488,7 +478,7 @@ func (a *app) firstHSMPolicies(ctx context.Context, path string, q *p11.InitHSM,
 	if check.Destroys {
 		err = a.confirm(ctx, force, "The HSM has partitions already, and these policies destroy them, with all keys in them.")
 	}
-	q.Policies, q.Destroy = settingsOrNone(list), check.Destroys
+	q.Policies, q.Destroy = list, check.Destroys
 	return err
 }
 
@@ -506,16 +496,7 @@ func (a *app) firstPartitionPolicies(ctx context.Context, path string, t target)
 		return nil, err
 	}
 	check, err := p11.Call(ctx, a.module, &p11.CheckPartitionPolicies{Slot: t.slot, New: true, Policies: list})
-	return settingsOrNone(list), failing(judged(path, lines, check, err), "cannot initialise %s", t)
-}
-
-// settingsOrNone tells an empty list, which sets all policies to their
-// defaults, from none.
-func settingsOrNone(list []p11.PolicySetting) []p11.PolicySetting {
-	if list == nil {
-		return []p11.PolicySetting{}
-	}
-	return list
+	return list, failing(judged(path, lines, check, err), "cannot initialise %s", t)
 }
 
 // judged names the line of a file that a verdict is about.
@@ -524,9 +505,8 @@ func judged(path string, lines []policyLine, check p11.PolicyVerdicts, err error
 		return err
 	}
 	i, err := verdict(check)
-	var refused *verdictError
-	if errors.As(err, &refused) {
-		refused.text = fmt.Sprintf("%s:%d: %s", path, lines[i].line, refused.text)
+	if err != nil {
+		return fmt.Errorf("%s:%d: %w", path, lines[i].line, err)
 	}
-	return err
+	return nil
 }

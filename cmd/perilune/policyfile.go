@@ -43,7 +43,9 @@ type policyLine struct {
 	offOn, onOff string
 }
 
-// readPolicyFile reads a template and holds it against the policies there are.
+// readPolicyFile reads a template and holds it against the policies there are. A
+// template without lines sets all policies to their defaults: it is an empty list,
+// not none.
 func readPolicyFile(path string, kind policyKind, known []p11.PolicyInfo) ([]p11.PolicySetting, []policyLine, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -53,7 +55,7 @@ func readPolicyFile(path string, kind policyKind, known []p11.PolicyInfo) ([]p11
 	if err != nil {
 		return nil, nil, usagef("%s:%v", path, err)
 	}
-	var list []p11.PolicySetting
+	list := []p11.PolicySetting{}
 	for _, l := range lines {
 		s, err := l.setting(kind, known)
 		if err != nil {
