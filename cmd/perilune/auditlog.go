@@ -194,7 +194,11 @@ called SERIAL.lws in the working directory, unless --out says otherwise.`,
 				return failing(err, "cannot export the log secret")
 			}
 			path := or(out, secret.Name)
-			if err := writeNew(path, secret.Data); err != nil {
+			err = writeNew(path, func(w io.Writer) error {
+				_, err := w.Write(secret.Data)
+				return err
+			})
+			if err != nil {
 				return failing(err, "cannot write the log secret")
 			}
 			fmt.Fprintf(a.stdout, "The log secret is in %s, encrypted under the audit domain.\n", printable(path))
@@ -205,14 +209,14 @@ called SERIAL.lws in the working directory, unless --out says otherwise.`,
 	return cmd
 }
 
-// writeNew writes a file that must not be there yet, for its owner alone.
-func writeNew(path string, data []byte) error {
+// writeNew writes a file that must not be there yet, for its owner alone. It is
+// whole or not there.
+func writeNew(path string, write func(io.Writer) error) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err = errors.Join(write(f), f.Sync(), f.Close()); err != nil {
 		err = errors.Join(err, os.Remove(path))
 	}
 	return err
@@ -289,7 +293,7 @@ cannot be verified here any more, only its files can.`,
 				return nil
 			}
 			path := or(out, archiveName(names[len(names)-1]))
-			if err := packFiles(path, paths); err != nil {
+			if err := writeNew(path, func(w io.Writer) error { return packFiles(w, paths) }); err != nil {
 				return failing(err, "cannot write the archive %s", path)
 			}
 			fmt.Fprintf(a.stdout, "%s of the audit log %s in %s.\n", count(len(names), "file"), map[bool]string{true: "is", false: "are"}[len(names) == 1], printable(path))
@@ -314,25 +318,16 @@ func archiveName(last string) string {
 	return fmt.Sprintf("audit-%s-%08x.tgz", serial, number)
 }
 
-// packFiles writes a gzipped tar file, which is whole or not there.
-func packFiles(path string, files []string) (err error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err = errors.Join(err, f.Close()); err != nil {
-			err = errors.Join(err, os.Remove(path))
-		}
-	}()
-	zip := gzip.NewWriter(f)
+// packFiles writes files as a gzipped tar file.
+func packFiles(w io.Writer, files []string) error {
+	zip := gzip.NewWriter(w)
 	pack := tar.NewWriter(zip)
 	for _, name := range files {
 		if err := packFile(pack, name); err != nil {
 			return err
 		}
 	}
-	return errors.Join(pack.Close(), zip.Close(), f.Sync())
+	return errors.Join(pack.Close(), zip.Close())
 }
 
 func packFile(pack *tar.Writer, path string) error {
