@@ -236,7 +236,7 @@ func (a *app) reportBackup(t target, path string, r p11.ArchiveResult, asJSON bo
 	}
 	if n := len(r.Unreadable); n > 0 {
 		return &problem{doing: "the backup is not complete",
-			err: fmt.Errorf("%s of %s cannot be read and are not in the archive: %s", plural(n, "record", "records"), t, numbers(r.Unreadable)),
+			err: fmt.Errorf("%s of %s cannot be read and are not in the archive: %s", count(n, "record"), t, numbers(r.Unreadable)),
 			fix: "`perilune doctor` looks for the cause"}
 	}
 	return nil

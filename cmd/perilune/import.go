@@ -158,12 +158,8 @@ func described(e entry) importedEntry {
 	attrs := e.object.Attrs
 	class := e.object.Class()
 	j.Class, j.Label, j.ID = className(class), string(value(attrs, ck.CKA_LABEL)), hex.EncodeToString(value(attrs, ck.CKA_ID))
-	switch {
-	case ck.Find(attrs, ck.CKA_KEY_TYPE) != nil:
-		j.Type = typeName(class, ck.KeyType(number(attrs, ck.CKA_KEY_TYPE)), withLength(attrs))
-	case class == ck.CKO_CERTIFICATE && number(attrs, ck.CKA_CERTIFICATE_TYPE) == uint64(ck.CKC_X_509):
-		j.Type = "x509"
-	case class == ck.CKO_DATA:
+	j.Type = objectType(class, withLength(attrs))
+	if class == ck.CKO_DATA {
 		j.Class = "data"
 	}
 	return j
@@ -194,13 +190,7 @@ func (j *importedEntry) what() string {
 	if j.Class == "" {
 		return printable(j.Source)
 	}
-	noun := j.Class
-	for _, c := range classes {
-		if c.name == j.Class {
-			noun = c.noun
-		}
-	}
-	return strings.TrimSpace(fmt.Sprintf("%s %s %q, id %s", j.Type, noun, printable(j.Label), or(j.ID, "-")))
+	return strings.TrimSpace(fmt.Sprintf("%s %s %q, id %s", j.Type, nounOf(j.Class), printable(j.Label), or(j.ID, "-")))
 }
 
 // printReport prints a report for people.

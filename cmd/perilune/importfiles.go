@@ -6,7 +6,6 @@ import (
 	"encoding/asn1"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -29,12 +28,7 @@ type fileImport struct {
 
 // fileFlags adds the flags that imports of files have in common.
 func (fi *fileImport) fileFlags(cmd *cobra.Command) {
-	cmd.Args = func(cmd *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return usagef("say which files to import; `%s --help` tells which kinds there are", cmd.CommandPath())
-		}
-		return nil
-	}
+	cmd.Args = someFiles
 	fi.flags = fi.importFlags(cmd)
 	cmd.Flags().BoolVar(&fi.noPublic, "no-public", false, "do not make a public key beside a private one")
 	fi.keyPIN = pin(cmd, "key-pin", "password of encrypted keys")
@@ -326,7 +320,7 @@ func labelOf(path string, it *item) string {
 			return c.CommonName
 		}
 	}
-	return strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+	return fileLabel(path)
 }
 
 func (fi *fileImport) jksItems(path string, data, password []byte) ([]item, error) {

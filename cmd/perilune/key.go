@@ -121,6 +121,16 @@ func className(class ck.ObjectClass) string {
 	return class.String()
 }
 
+// nounOf puts the short name of a class into words, if they have one.
+func nounOf(name string) string {
+	for _, c := range classes {
+		if c.name == name {
+			return c.noun
+		}
+	}
+	return name
+}
+
 // selection is which objects a command is about.
 type selection struct {
 	label, id, class string
@@ -266,19 +276,24 @@ func newKeyJSON(h ck.ObjectHandle, attrs []ck.Attribute) keyJSON {
 		Private: truth(attrs, ck.CKA_PRIVATE), Sensitive: truth(attrs, ck.CKA_SENSITIVE), Extractable: truth(attrs, ck.CKA_EXTRACTABLE),
 		Usage: []string{},
 	}
-	j.Class = className(class)
-	switch {
-	case ck.Find(attrs, ck.CKA_KEY_TYPE) != nil:
-		j.Type = typeName(class, ck.KeyType(number(attrs, ck.CKA_KEY_TYPE)), attrs)
-	case class == ck.CKO_CERTIFICATE && number(attrs, ck.CKA_CERTIFICATE_TYPE) == uint64(ck.CKC_X_509):
-		j.Type = "x509"
-	}
+	j.Class, j.Type = className(class), objectType(class, attrs)
 	for _, u := range usageNames {
 		if truth(attrs, u.t) {
 			j.Usage = append(j.Usage, u.name)
 		}
 	}
 	return j
+}
+
+// objectType names the type of a key or certificate; empty if it has none.
+func objectType(class ck.ObjectClass, attrs []ck.Attribute) string {
+	switch {
+	case ck.Find(attrs, ck.CKA_KEY_TYPE) != nil:
+		return typeName(class, ck.KeyType(number(attrs, ck.CKA_KEY_TYPE)), attrs)
+	case class == ck.CKO_CERTIFICATE && number(attrs, ck.CKA_CERTIFICATE_TYPE) == uint64(ck.CKC_X_509):
+		return "x509"
+	}
+	return ""
 }
 
 func value(attrs []ck.Attribute, t ck.AttributeType) []byte {
@@ -720,13 +735,7 @@ func deletionWarning(t target, list []keyJSON) string {
 
 // String describes an object in a sentence.
 func (j keyJSON) String() string {
-	noun := "object"
-	for _, c := range classes {
-		if c.name == j.Class {
-			noun = c.noun
-		}
-	}
-	return fmt.Sprintf("%s %s %q, id %s, handle %d", j.Type, noun, printable(j.Label), or(j.ID, "-"), j.Handle)
+	return fmt.Sprintf("%s %s %q, id %s, handle %d", j.Type, nounOf(j.Class), printable(j.Label), or(j.ID, "-"), j.Handle)
 }
 
 func (a *app) deleteKeys(ctx context.Context, k *keys, list []keyJSON) error {

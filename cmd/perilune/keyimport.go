@@ -92,12 +92,7 @@ one. A private key brings its public half along unless --no-public says not to.`
 			im.hsm = &migrate.Importer{Module: im.keys.module, Session: im.keys.session}
 			return im.run(ctx, files, *asJSON, *shown)
 		})
-	cmd.Args = func(cmd *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return usagef("say which files to import; `%s --help` tells which kinds there are", cmd.CommandPath())
-		}
-		return nil
-	}
+	cmd.Args = someFiles
 	f = a.keyFlags(cmd, false)
 	im.wishes = newKeyWishes(cmd)
 	cmd.Flags().StringVar(&im.typ, "type", "", "the files hold secret keys of this `type`: aes, des3, generic, hkdf, hmac-sha256 and the like")
@@ -108,6 +103,14 @@ one. A private key brings its public half along unless --no-public says not to.`
 	asJSON = jsonFlag(cmd)
 	shown = progressFlag(cmd)
 	return cmd
+}
+
+// someFiles wants arguments: which files to import.
+func someFiles(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return usagef("say which files to import; `%s --help` tells which kinds there are", cmd.CommandPath())
+	}
+	return nil
 }
 
 // importFile is a file to import; listed says that somebody named it, rather
@@ -319,7 +322,7 @@ func (im *importer) load(ctx context.Context, path string) ([]item, error) {
 	}
 	label := im.wishes.label
 	if label == "" && path != "-" {
-		label = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+		label = fileLabel(path)
 	}
 	var items []item
 	if im.typ == "" {
@@ -335,6 +338,9 @@ func (im *importer) load(ctx context.Context, path string) ([]item, error) {
 	}
 	return items, nil
 }
+
+// fileLabel is the label of what has no other: the file's name.
+func fileLabel(path string) string { return strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)) }
 
 func (im *importer) readImport(path string) ([]byte, error) {
 	var r io.Reader
