@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -35,18 +33,7 @@ func (a *app) domain(ctx context.Context, f *pinFlag) ([]byte, error) {
 	if a.terminal == nil {
 		return nil, usagef("there is no terminal to ask on; give --domain as %s", pinSources)
 	}
-	first, err := a.ask(ctx, "domain", capital(f.kind)+" domain: ")
-	if err != nil {
-		return nil, err
-	}
-	again, err := a.ask(ctx, "domain", "The same domain again: ")
-	if err != nil {
-		return nil, err
-	}
-	if !bytes.Equal(first, again) {
-		return nil, errors.New("the two domains differ; nothing was changed")
-	}
-	return first, nil
+	return a.askTwice(ctx, "domain", capital(f.kind)+" domain: ", "domain")
 }
 
 func (a *app) partitionSetDomainCommand() *cobra.Command {

@@ -199,16 +199,21 @@ func (a *app) newPIN(ctx context.Context, f *pinFlag, flag, whose string) ([]byt
 		b, err := a.read(f)
 		return b, failing(err, "cannot get the new PIN of the %s (--%s)", whose, flag)
 	}
-	first, err := a.ask(ctx, flag, fmt.Sprintf("New PIN of the %s: ", whose))
+	return a.askTwice(ctx, flag, fmt.Sprintf("New PIN of the %s: ", whose), "PIN")
+}
+
+// askTwice asks for what is to be set, so that nobody sets what he mistyped.
+func (a *app) askTwice(ctx context.Context, flag, prompt, what string) ([]byte, error) {
+	first, err := a.ask(ctx, flag, prompt)
 	if err != nil {
 		return nil, err
 	}
-	again, err := a.ask(ctx, flag, "The same PIN again: ")
+	again, err := a.ask(ctx, flag, "The same "+what+" again: ")
 	if err != nil {
 		return nil, err
 	}
 	if !bytes.Equal(first, again) {
-		return nil, errors.New("the two PINs differ; nothing was changed")
+		return nil, fmt.Errorf("the two %ss differ; nothing was changed", what)
 	}
 	return first, nil
 }
