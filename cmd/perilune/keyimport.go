@@ -340,7 +340,9 @@ func (im *importer) load(ctx context.Context, path string) ([]item, error) {
 }
 
 // fileLabel is the label of what has no other: the file's name.
-func fileLabel(path string) string { return strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)) }
+func fileLabel(path string) string {
+	return strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+}
 
 func (im *importer) readImport(path string) ([]byte, error) {
 	var r io.Reader
