@@ -259,20 +259,15 @@ func (h *HSM) unshare(tx store.Tx, space store.Space, role p11.Role) error {
 
 // checkShared ends a login that another process ended. Operations under way
 // end when their calls return.
-func (h *HSM) checkShared(tx store.Tx, space store.Space) error {
-	h.mu.RLock()
-	p, id := h.parts[slotOf(space)], h.appID
-	h.mu.RUnlock()
-	if p == nil {
-		return nil
-	}
+func (h *HSM) checkShared(tx store.Tx, p *partition) error {
+	id, shares := h.application()
 	p.mu.RLock()
 	shared, role := p.shared, p.role
 	p.mu.RUnlock()
-	if !shared {
+	if !shares || !shared {
 		return nil
 	}
-	a, err := h.readAccess(tx, space, id)
+	a, err := h.readAccess(tx, p.space, id)
 	if err != nil || a != nil && a.Role == role {
 		return err
 	}

@@ -261,57 +261,46 @@ func (h *HSM) readChanges(ctx context.Context) error {
 	if log != nil {
 		h.configureAudit(log)
 	}
-	h.moment = now
 	h.forget(changes, known)
 	if meta != nil {
 		if err := h.applyMeta(meta); err != nil {
 			return err
 		}
 	}
-	return h.forgetTaken(ctx, h.spacesWithRoles(changes, known))
+	h.moment = now // last: what fails is read again by the next call
+	return nil
 }
 
-// spacesWithRoles are the partitions among whose roles something changed.
-func (h *HSM) spacesWithRoles(changes []store.Change, known bool) (list []store.Space) {
-	for _, c := range changes {
-		if c.Kind == kindRole && c.Space != 0 {
-			list = append(list, c.Space)
-		}
-	}
-	if !known {
-		h.mu.RLock()
-		defer h.mu.RUnlock()
-		for _, p := range h.parts {
-			list = append(list, p.space)
-		}
-	}
-	return list
-}
-
-// checkLogins looks after logins that processes share.
+// checkLogins looks after logins that changes of the roles, or of the logins
+// that processes share, are about.
 func (h *HSM) checkLogins(tx store.Tx, changes []store.Change, known bool) error {
-	if _, shares := h.application(); !shares {
-		return nil
-	}
-	spaces := map[store.Space]bool{}
-	for _, c := range changes {
-		if c.Kind == kindAccess {
-			spaces[c.Space] = true
+	for _, p := range h.changedIn(kindAccess, changes, known) {
+		if err := h.checkShared(tx, p); err != nil {
+			return err
 		}
 	}
-	if !known {
-		h.mu.RLock()
-		for _, p := range h.parts {
-			spaces[p.space] = true
-		}
-		h.mu.RUnlock()
-	}
-	for space := range spaces {
-		if err := h.checkShared(tx, space); err != nil {
+	for _, p := range h.changedIn(kindRole, changes, known) {
+		if err := h.forgetTaken(tx, p); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// changedIn are the partitions among whose records of a kind something changed,
+// all where nobody knows.
+func (h *HSM) changedIn(kind store.Kind, changes []store.Change, known bool) (list []*partition) {
+	if known && !touches(changes, kind) {
+		return nil
+	}
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	for _, p := range h.parts {
+		if !known || slices.ContainsFunc(changes, func(c store.Change) bool { return c.Kind == kind && c.Space == p.space }) {
+			list = append(list, p)
+		}
+	}
+	return list
 }
 
 func touches(changes []store.Change, kinds ...store.Kind) bool {

@@ -163,26 +163,22 @@ func (h *HSM) forgetLogin(p *partition) {
 
 // forgetTaken drops the partition key of the Partition SO where the role no
 // longer holds it, because this or another process took it.
-func (h *HSM) forgetTaken(ctx context.Context, spaces []store.Space) error {
-	for _, space := range spaces {
-		h.mu.RLock()
-		p := h.parts[slotOf(space)]
-		h.mu.RUnlock()
-		if p == nil || !p.soHolds() {
-			continue
-		}
-		roles, err := h.viewRoles(ctx, space)
-		if err != nil {
-			return err
-		}
-		if so := roles[p11.RolePartitionSO]; so == nil || len(so.Wrap) == 0 {
-			p.mu.Lock()
-			if p.role == p11.RolePartitionSO {
-				clear(p.secret)
-				p.secret = nil
-			}
-			p.mu.Unlock()
-		}
+func (h *HSM) forgetTaken(tx store.Tx, p *partition) error {
+	if !p.soHolds() {
+		return nil
+	}
+	roles, err := h.readRoles(tx, p.space)
+	if err != nil {
+		return err
+	}
+	if so := roles[p11.RolePartitionSO]; so != nil && len(so.Wrap) > 0 {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.role == p11.RolePartitionSO {
+		clear(p.secret)
+		p.secret = nil
 	}
 	return nil
 }
