@@ -3,6 +3,8 @@ package hsm
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 
 	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/cryptoki/p11"
@@ -383,32 +385,48 @@ func (h *HSM) markUnclean(tx store.Tx) error {
 // settle does what wrong PINs earned and a process that was killed in its last
 // try did not come to do.
 func (h *HSM) settle(ctx context.Context) error {
-	h.mu.RLock()
-	parts := make([]*partition, 0, len(h.parts))
-	for _, p := range h.parts {
-		parts = append(parts, p)
+	debts, err := h.debts(ctx)
+	if err != nil {
+		return storeError(err)
 	}
-	h.mu.RUnlock()
-	for _, p := range parts {
-		roles, err := h.viewRoles(ctx, p.space)
-		if err != nil {
+	for _, d := range debts {
+		if err := h.settleRole(ctx, d.p, d.role); err != nil {
 			return err
-		}
-		for _, r := range roles {
-			if err := h.settleRole(ctx, p, r); err != nil {
-				return err
-			}
 		}
 	}
 	return nil
 }
 
-// settleRole waits for a try under way, if there is one, before it judges.
-func (h *HSM) settleRole(ctx context.Context, p *partition, r *roleState) error {
-	if !h.owes(p, r) {
+// debt is a role of a partition that may owe.
+type debt struct {
+	p    *partition
+	role p11.Role
+}
+
+func (h *HSM) debts(ctx context.Context) (list []debt, err error) {
+	h.mu.RLock()
+	parts := slices.Collect(maps.Values(h.parts))
+	h.mu.RUnlock()
+	err = h.store.View(ctx, func(tx store.Tx) error {
+		for _, p := range parts {
+			roles, err := h.readRoles(tx, p.space)
+			if err != nil {
+				return err
+			}
+			for role, r := range roles {
+				if h.owes(p, r) {
+					list = append(list, debt{p, role})
+				}
+			}
+		}
 		return nil
-	}
-	release, err := h.lockRole(ctx, p.space, r.Role)
+	})
+	return list, err
+}
+
+// settleRole waits for a try under way, if there is one, before it judges.
+func (h *HSM) settleRole(ctx context.Context, p *partition, role p11.Role) error {
+	release, err := h.lockRole(ctx, p.space, role)
 	if err != nil {
 		return err
 	}
@@ -417,10 +435,10 @@ func (h *HSM) settleRole(ctx context.Context, p *partition, r *roleState) error 
 	if err != nil {
 		return err
 	}
-	if r = roles[r.Role]; r == nil || !h.owes(p, r) {
+	if r := roles[role]; r == nil || !h.owes(p, r) {
 		return nil
 	}
-	return h.punish(ctx, p, r.Role)
+	return h.punish(ctx, p, role)
 }
 
 // owes reports whether a role is locked and what follows from that was not done.
