@@ -29,7 +29,7 @@ func (h *HSM) handleGetHSMInfo(ctx context.Context, _ *p11.GetHSMInfo, r *p11.HS
 		Serial: h.info.Serial, Profile: h.info.Profile, Created: h.info.Created,
 		MaxPartitions: h.info.licensed(), Storage: r.Storage, Restored: h.restored(), StorageLocation: h.opts.Location,
 		HasDomain: len(h.info.Domain) > 0, FIPSMode: !h.policies().on(policyNonFIPS), Cryptography: engine.Module(),
-		Firmware: cmp.Or(h.info.profile().info.firmware, fmt.Sprintf("%d.%d.0", Version.Major, Version.Minor)),
+		Firmware: cmp.Or(h.profile().info.firmware, fmt.Sprintf("%d.%d.0", Version.Major, Version.Minor)),
 	}
 	if so := roles[p11.RoleHSMSO]; so != nil {
 		r.SOAttemptsLeft = h.attemptsLeft(h.parts[p11.AdminSlot], so)
@@ -130,9 +130,6 @@ func (h *HSM) initFirst(ctx context.Context, q *p11.InitHSM, label string, prof 
 	})
 	if err != nil {
 		return storeError(err)
-	}
-	if err := h.refresh(ctx); err != nil {
-		return err
 	}
 	return h.clean(ctx)
 }

@@ -39,7 +39,7 @@ func (h *HSM) handleDeriveKey(ctx context.Context, s *session, q *p11.DeriveKey,
 		return err
 	}
 	if row.DeriveKeys == nil && !row.Inherits && d.keyType != ck.CKK_GENERIC_SECRET {
-		if err := h.behaviour.Load().wantsLength(d, length); err != nil {
+		if err := h.profile().wantsLength(d, length); err != nil {
 			return err
 		}
 	}

@@ -21,7 +21,7 @@ func (h *HSM) Do(ctx context.Context, req p11.Request, reply any) error {
 	if err := h.refresh(ctx); err != nil {
 		return err
 	}
-	err := h.behaviour.Load().supports(req)
+	err := h.profile().supports(req)
 	if err == nil {
 		err = handlers[req.Kind()](h, ctx, req, reply)
 	}

@@ -111,13 +111,11 @@ func (p *policy) info(s *settings, profile map[uint64]uint64, more directions) p
 }
 
 func (h *HSM) handleListHSMPolicies(_ context.Context, _ *p11.ListHSMPolicies, r *p11.PolicyList) error {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	s := h.info.settings()
+	s := h.policies()
 	for i := range hsmPolicies {
-		info := hsmPolicies[i].info(s, h.info.profile().hsmPolicies, 0)
+		info := hsmPolicies[i].info(s, h.profile().hsmPolicies, 0)
 		if info.ID == policyStorage {
-			info.Greatest = h.info.Storage
+			info.Greatest = info.Value
 		}
 		r.Policies = append(r.Policies, info)
 	}
@@ -130,11 +128,9 @@ func (h *HSM) handleListPartitionPolicies(_ context.Context, q *p11.ListPartitio
 		return err
 	}
 	state, s := p.stateNow(), p.policies.Load()
-	h.mu.RLock()
-	defer h.mu.RUnlock()
 	for i := range partitionPolicies {
 		row := &partitionPolicies[i]
-		r.Policies = append(r.Policies, row.info(s, h.info.profile().partitionPolicies, state.Destructive[row.id]))
+		r.Policies = append(r.Policies, row.info(s, h.profile().partitionPolicies, state.Destructive[row.id]))
 	}
 	return nil
 }

@@ -400,7 +400,7 @@ type failure struct {
 // notes it on the session, for whoever asks why. That a buffer was too short is
 // no refusal.
 func (h *HSM) refused(req p11.Request, err error) error {
-	err = h.behaviour.Load().answered(err)
+	err = h.profile().answered(err)
 	q, ok := req.(p11.OnSession)
 	if !ok || ck.RVOf(err) == ck.CKR_BUFFER_TOO_SMALL {
 		return err

@@ -207,7 +207,7 @@ func (saved *savedState) checkKeys(q *p11.SetOperationState) error {
 // restore makes the operation anew and loads its state. The key is checked as
 // at the beginning: its attributes may have changed.
 func (h *HSM) restore(ctx context.Context, s *session, one *savedOperation, q *p11.SetOperationState) (*operation, error) {
-	row := h.behaviour.Load().mechanism(one.Mechanism)
+	row := h.profile().mechanism(one.Mechanism)
 	if row == nil || !savable(one.Kind) || !useRules[one.Kind].able(row) {
 		return nil, ck.CKR_SAVED_STATE_INVALID
 	}

@@ -71,7 +71,7 @@ func (h *HSM) plan(s *session, d *draft) (*schema, attrList, error) {
 		return nil, nil, err
 	}
 	if d.origin == originCreate && isSecretKind(sch.class) {
-		if err := h.behaviour.Load().plaintext.admits(l, s.part.fips()); err != nil {
+		if err := h.profile().plaintext.admits(l, s.part.fips()); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -294,7 +294,7 @@ func (d *draft) checkLength(given, l attrList) error {
 
 // setDefaults adds what was not given and has a default.
 func (h *HSM) setDefaults(s *session, sch *schema, o origin, l *attrList) {
-	p := h.behaviour.Load()
+	p := h.profile()
 	role, _ := s.acting()
 	for i := range sch.rows {
 		if r := &sch.rows[i]; r.def != nil && l.get(r.t) == nil {

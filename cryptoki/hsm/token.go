@@ -19,7 +19,7 @@ var Version = ck.Version{Major: 0, Minor: 1}
 const manufacturer = "Perilune"
 
 func (h *HSM) handleGetInfo(_ context.Context, _ *p11.GetInfo, r *ck.Info) error {
-	i := &h.behaviour.Load().info
+	i := &h.profile().info
 	*r = ck.Info{
 		CryptokiVersion:    i.cryptoki,
 		ManufacturerID:     manufacturer,
@@ -58,7 +58,7 @@ func (h *HSM) handleGetSlotInfo(_ context.Context, q *p11.GetSlotInfo, r *ck.Slo
 	if err != nil {
 		return err
 	}
-	i := &h.behaviour.Load().info
+	i := &h.profile().info
 	*r = ck.SlotInfo{
 		SlotDescription: cmp.Or(i.slot, "Perilune partition "+p.name()),
 		ManufacturerID:  manufacturer,
@@ -91,7 +91,7 @@ func (h *HSM) handleGetTokenInfo(ctx context.Context, q *p11.GetTokenInfo, r *ck
 	}
 	s := p.stateNow()
 	minPIN, maxPIN := h.pinLengths(p)
-	i := &h.behaviour.Load().info
+	i := &h.profile().info
 	*r = ck.TokenInfo{
 		Label: s.Label, ManufacturerID: manufacturer, Model: i.model, SerialNumber: h.serial(p),
 		Flags:             i.tokenFlags,
@@ -277,7 +277,7 @@ func (h *HSM) handleGetMechanismList(_ context.Context, q *p11.GetMechanismList,
 	if err != nil {
 		return err
 	}
-	for _, m := range h.behaviour.Load().listed() {
+	for _, m := range h.profile().listed() {
 		if row, err := h.findMechanism(p, m.Type); err == nil && h.permits(p, row) == nil {
 			r.Mechanisms = append(r.Mechanisms, m.Type)
 		}
@@ -300,7 +300,7 @@ func (h *HSM) handleGetMechanismInfo(_ context.Context, q *p11.GetMechanismInfo,
 	if *r = m.Info(); p.fips() {
 		*r = m.ApprovedInfo()
 	}
-	r.Flags |= h.behaviour.Load().info.mechanismFlags
+	r.Flags |= h.profile().info.mechanismFlags
 	return nil
 }
 

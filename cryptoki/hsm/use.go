@@ -103,7 +103,7 @@ func (h *HSM) mechanismFor(p *partition, m *ck.Mechanism, u use) (*engine.Mechan
 
 // findMechanism finds the row of a mechanism in the profile.
 func (h *HSM) findMechanism(p *partition, t ck.MechanismType) (*engine.Mechanism, error) {
-	prof := h.behaviour.Load()
+	prof := h.profile()
 	if to, ok := prof.remap[t]; ok && h.opts.RemapKeyGen && p.fips() {
 		t = to
 	}
@@ -120,7 +120,7 @@ func (h *HSM) findMechanism(p *partition, t ck.MechanismType) (*engine.Mechanism
 // mode.
 func (h *HSM) checkIV(m *ck.Mechanism, u use) error {
 	chosen, ok := m.Param.(interface{ CallersIV() bool })
-	if ok && producing[u] && h.behaviour.Load().ownIV && chosen.CallersIV() {
+	if ok && producing[u] && h.profile().ownIV && chosen.CallersIV() {
 		return deny(refuseCallersIV, "in FIPS mode the HSM makes the IV of %v", m.Type)
 	}
 	return nil

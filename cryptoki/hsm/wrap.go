@@ -190,7 +190,7 @@ func (h *HSM) handleUnwrapKey(ctx context.Context, s *session, q *p11.UnwrapKey,
 	if err != nil {
 		return err
 	}
-	if err := h.behaviour.Load().wantsLength(d, length); err != nil {
+	if err := h.profile().wantsLength(d, length); err != nil {
 		return err
 	}
 	policies := s.part.policies.Load()
