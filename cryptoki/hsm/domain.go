@@ -150,7 +150,7 @@ func (h *HSM) handleSetCloningDomain(ctx context.Context, s *session, q *p11.Set
 		return err
 	}
 	err = h.store.Update(ctx, func(tx store.Tx) error {
-		now, err := h.sameEpoch(tx, p, state.Epoch)
+		_, now, err := h.sameEpoch(tx, p, state.Epoch)
 		if err != nil {
 			return err
 		}

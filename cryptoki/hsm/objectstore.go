@@ -244,7 +244,7 @@ func (h *HSM) write(ctx context.Context, p *partition, fn func(store.Tx) error) 
 		}
 		size := state.Size
 		if err != nil || rec.Version != state.version { // it changed: how?
-			now, err := h.sameEpoch(tx, p, state.Epoch)
+			_, now, err := h.sameEpoch(tx, p, state.Epoch)
 			if err != nil {
 				return err
 			}

@@ -180,10 +180,7 @@ func (h *HSM) handleSetPartitionPolicy(ctx context.Context, s *session, q *p11.S
 	p := s.part
 	epoch := p.stateNow().Epoch
 	err := h.store.Update(ctx, func(tx store.Tx) error {
-		if _, err := h.sameEpoch(tx, p, epoch); err != nil {
-			return err
-		}
-		m, state, err := h.readPartition(tx, p.space)
+		m, state, err := h.sameEpoch(tx, p, epoch)
 		if err != nil {
 			return err
 		}

@@ -454,7 +454,7 @@ func (h *HSM) setPIN(ctx context.Context, p *partition, role p11.Role, pin, secr
 	epoch := p.stateNow().Epoch
 	taken := false
 	err = h.store.Update(ctx, func(tx store.Tx) error {
-		if _, err := h.sameEpoch(tx, p, epoch); err != nil {
+		if _, _, err := h.sameEpoch(tx, p, epoch); err != nil {
 			return err
 		}
 		if err := h.putRole(tx, p.space, r); err != nil {
@@ -494,21 +494,17 @@ func (h *HSM) takeSOKey(tx store.Tx, space store.Space, s *settings) (bool, erro
 	return true, h.markUnclean(tx)
 }
 
-// sameEpoch returns the partition's record as it is now, and fails if another
-// process initialised or deleted the partition meanwhile: a key wrapped now would
-// belong to nothing.
-func (h *HSM) sameEpoch(tx store.Tx, p *partition, epoch []byte) (*partitionState, error) {
-	if p.admin() {
-		return &partitionState{}, nil
-	}
-	_, s, err := h.readPartition(tx, p.space)
-	if err != nil {
-		return nil, err
+// sameEpoch is readPartition, and fails if another process initialised or deleted
+// the partition meanwhile: a key wrapped now would belong to nothing.
+func (h *HSM) sameEpoch(tx store.Tx, p *partition, epoch []byte) (*metaState, *partitionState, error) {
+	m, s, err := h.readPartition(tx, p.space)
+	if err != nil || p.admin() {
+		return m, &partitionState{}, err
 	}
 	if s == nil || string(s.Epoch) != string(epoch) {
-		return nil, fmt.Errorf("the partition was initialised anew meanwhile: %w", ck.CKR_DEVICE_REMOVED)
+		return nil, nil, fmt.Errorf("the partition was initialised anew meanwhile: %w", ck.CKR_DEVICE_REMOVED)
 	}
-	return s, nil
+	return m, s, nil
 }
 
 // checkPIN says whether a role of p may have this PIN from now on.
