@@ -1,7 +1,6 @@
 package hsm
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -27,7 +26,10 @@ func (h *HSM) handleDeriveKey(ctx context.Context, s *session, q *p11.DeriveKey,
 	if err := h.checkUse(s.part, row, useDerive, base, q.Mechanism.Param); err != nil {
 		return err
 	}
-	if alwaysAuthenticate(base) && !row.DerivesPublic {
+	if row.DerivesPublic {
+		return h.derivePublic(ctx, s, row, q, base, r)
+	}
+	if alwaysAuthenticate(base) {
 		return errAlwaysAuthenticate
 	}
 	others, err := h.otherKeys(ctx, s, row, q.Mechanism.Param)
@@ -75,9 +77,6 @@ func (h *HSM) deriveKeys(ctx context.Context, s *session, row *engine.Mechanism,
 	}
 	drafts, objs := make([]*draft, len(list)), make([]*object, len(list))
 	for i := range list {
-		if err := d.agrees(row, list[i].Values); err != nil {
-			return err
-		}
 		drafts[i] = d.derived(&list[i])
 	}
 	defer wipeValues(drafts)
@@ -197,9 +196,6 @@ func deriveDraft(row *engine.Mechanism, base *object, others []*object, template
 		origin: originDerive, class: derivedClass(row), template: template,
 		base: past, from: base,
 	}
-	if row.DerivesPublic {
-		return d, 0, d.publicHalf()
-	}
 	kt, ok, err := w.keyType()
 	if err != nil {
 		return nil, 0, err
@@ -222,67 +218,11 @@ func deriveDraft(row *engine.Mechanism, base *object, others []*object, template
 	return d, length, err
 }
 
-// agrees refuses a template that wants another public key.
-func (d *draft) agrees(row *engine.Mechanism, values []ck.Attribute) error {
-	if !row.DerivesPublic {
-		return nil
-	}
-	for _, v := range values {
-		if a := ck.Find(d.template, v.Type); a != nil && !bytes.Equal(a.Value, v.Value) {
-			return refuse(v.Type, ck.CKR_TEMPLATE_INCONSISTENT, "not that of the private key")
-		}
-	}
-	return nil
-}
-
 func derivedClass(row *engine.Mechanism) ck.ObjectClass {
-	switch {
-	case row.DerivesData:
+	if row.DerivesData {
 		return ck.CKO_DATA
-	case row.DerivesPublic:
-		return ck.CKO_PUBLIC_KEY
 	}
 	return ck.CKO_SECRET_KEY
-}
-
-// publicHalves names what a public key may do where its private key may do
-// something.
-var publicHalves = []struct{ public, private ck.AttributeType }{
-	{ck.CKA_ENCRYPT, ck.CKA_DECRYPT},
-	{ck.CKA_VERIFY, ck.CKA_SIGN},
-	{ck.CKA_VERIFY_RECOVER, ck.CKA_SIGN_RECOVER},
-	{ck.CKA_WRAP, ck.CKA_UNWRAP},
-	{ck.CKA_ENCAPSULATE, ck.CKA_DECAPSULATE},
-	{ck.CKA_DERIVE, ck.CKA_DERIVE},
-}
-
-// publicHalf makes the draft one of the public key of the base key, which
-// permits what goes with it and is found by the same name, but as the template
-// says otherwise. It is public, and as short-lived as the session.
-func (d *draft) publicHalf() error {
-	t, ok, err := (wishes{d.template}).keyType()
-	if err != nil {
-		return err
-	}
-	d.keyType = d.from.keyType()
-	if ok && t != d.keyType {
-		return refuse(ck.CKA_KEY_TYPE, ck.CKR_TEMPLATE_INCONSISTENT, "%v, and the private key is one of type %v", t, d.keyType)
-	}
-	add := func(a ck.Attribute) {
-		if ck.Find(d.template, a.Type) == nil {
-			d.template = append(slices.Clip(d.template), a)
-		}
-	}
-	for _, half := range publicHalves {
-		add(ck.NewBool(half.public, d.from.bool(half.private)))
-	}
-	for _, t := range []ck.AttributeType{ck.CKA_ID, ck.CKA_SUBJECT, ck.CKA_ALLOWED_MECHANISMS} {
-		if v := d.from.bytes(t); len(v) > 0 {
-			add(ck.NewBytes(t, v))
-		}
-	}
-	add(ck.NewBool(ck.CKA_PRIVATE, false))
-	return nil
 }
 
 // history is the base key with the past of all keys that the new one comes
