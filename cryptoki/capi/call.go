@@ -211,6 +211,18 @@ func (c call) needs(list ...int) error {
 	return nil
 }
 
+// load copies what argument i points to.
+func (c call) load(i int, dst []byte) error {
+	if err := c.needs(i); err != nil {
+		return err
+	}
+	copy(dst, unsafe.Slice((*byte)(c.ptr(i)), len(dst)))
+	return nil
+}
+
+// store copies to where argument i points.
+func (c call) store(i int, src []byte) { copy(unsafe.Slice((*byte)(c.ptr(i)), len(src)), src) }
+
 // set stores a number where argument i points.
 func set[T ~uint64](c call, i int, v T) {
 	cmem.StoreULong(c.ptr(i), uint64(v), cmem.Host)
@@ -235,6 +247,11 @@ func array[T ~uint64](c call, i int, values []T) {
 	for k, v := range values {
 		cmem.StoreULong(unsafe.Add(c.ptr(i), k*cmem.Host.ULong), uint64(v), cmem.Host)
 	}
+}
+
+// element is number k of the array that argument i points to.
+func (c call) element(i, k int) uint64 {
+	return cmem.LoadULong(unsafe.Add(c.ptr(i), k*cmem.Host.ULong), cmem.Host)
 }
 
 // template is the template that is argument i; the next is its count.

@@ -2,7 +2,6 @@ package capi
 
 import (
 	"fmt"
-	"unsafe"
 
 	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/cryptoki/cmem"
@@ -247,8 +246,8 @@ func destroyObjects(c call) error {
 		return ck.CKR_ARGUMENTS_BAD
 	}
 	for i := range n {
-		handle := cmem.LoadULong(unsafe.Add(c.ptr(2), int(i)*cmem.Host.ULong), cmem.Host)
-		if err := c.do(&p11.DestroyObject{Session: c.session(), Object: ck.ObjectHandle(handle)}, new(p11.None)); err != nil {
+		object := ck.ObjectHandle(c.element(2, int(i)))
+		if err := c.do(&p11.DestroyObject{Session: c.session(), Object: object}, new(p11.None)); err != nil {
 			set(c, 3, i)
 			return err
 		}

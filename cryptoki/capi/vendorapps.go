@@ -2,10 +2,8 @@ package capi
 
 import (
 	"encoding/binary"
-	"unsafe"
 
 	"github.com/perilune/perilune/cryptoki/ck"
-	"github.com/perilune/perilune/cryptoki/cmem"
 	"github.com/perilune/perilune/cryptoki/p11"
 )
 
@@ -20,11 +18,8 @@ func (c call) appID(i int) (id p11.AppID) {
 
 // appIDAt is the id that argument i points to.
 func (c call) appIDAt(i int) (id p11.AppID, err error) {
-	if err := c.needs(i); err != nil {
-		return id, err
-	}
-	copy(id[:], unsafe.Slice((*byte)(c.ptr(i)), len(id)))
-	return id, nil
+	err = c.load(i, id[:])
+	return id, err
 }
 
 func (c call) setAppID(id p11.AppID) error {
@@ -51,7 +46,7 @@ func getAppID(c call) error {
 	}
 	r, err := ask(c, &p11.GetAppID{})
 	if err == nil {
-		copy(unsafe.Slice((*byte)(c.ptr(0)), len(r.ID)), r.ID[:])
+		c.store(0, r.ID[:])
 	}
 	return err
 }
@@ -143,13 +138,8 @@ func vendorSessionInfo(c call) error {
 	if info.SlotID == p11.AdminSlot {
 		container = 0
 	}
-	for i, v := range []uint64{
-		binary.LittleEndian.Uint64(app.ID[:8]), binary.LittleEndian.Uint64(app.ID[8:]), container, uint64(info.State),
-	} {
-		if c.words[i+1] != 0 {
-			set(c, i+1, v)
-		}
-	}
+	high, low := binary.LittleEndian.Uint64(app.ID[:8]), binary.LittleEndian.Uint64(app.ID[8:])
+	c.numbers(1, high, low, container, uint64(info.State))
 	return nil
 }
 
@@ -187,9 +177,7 @@ func restartFor(c call) error {
 // has described: it says nothing.
 func vendorWait(c call) error {
 	if c.words[1] != 0 {
-		for k := range 2 {
-			cmem.StoreULong(unsafe.Add(c.ptr(1), k*cmem.Host.ULong), 0, cmem.Host)
-		}
+		array(c, 1, make([]uint64, 2))
 	}
 	return c.wait(2, true)
 }

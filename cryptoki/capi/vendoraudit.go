@@ -1,6 +1,7 @@
 package capi
 
 import (
+	"slices"
 	"unsafe"
 
 	"github.com/perilune/perilune/cryptoki/ck"
@@ -51,13 +52,8 @@ func getLogConfig(c call) error {
 	if err != nil {
 		return err
 	}
-	var rotation uint64
-	for i, name := range rotations {
-		if name == config.Rotation {
-			rotation = uint64(i)
-		}
-	}
-	c.numbers(1, uint64(config.Mask), 0, rotation, config.FileSize)
+	rotation := max(0, slices.Index(rotations, config.Rotation))
+	c.numbers(1, uint64(config.Mask), 0, uint64(rotation), config.FileSize)
 	return nil
 }
 

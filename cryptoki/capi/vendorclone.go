@@ -3,22 +3,12 @@ package capi
 import (
 	"bytes"
 	"sync"
-	"unsafe"
 
 	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/cryptoki/p11"
 )
 
 // Identities of objects, cloning domains and cloning by the vendor's functions.
-
-// uid is what argument i points to.
-func (c call) uid(i int) (id p11.OUID, err error) {
-	if err := c.needs(i); err != nil {
-		return id, err
-	}
-	copy(id[:], unsafe.Slice((*byte)(c.ptr(i)), len(id)))
-	return id, nil
-}
 
 // uidOf stores the identity of an object where argument i points.
 func (c call) uidOf(slot ck.SlotID, object uint64, i int) error {
@@ -27,7 +17,7 @@ func (c call) uidOf(slot ck.SlotID, object uint64, i int) error {
 	}
 	r, err := ask(c, &p11.GetObjectUID{Slot: slot, Object: ck.ObjectHandle(object)})
 	if err == nil {
-		copy(unsafe.Slice((*byte)(c.ptr(i)), len(r.UID)), r.UID[:])
+		c.store(i, r.UID[:])
 	}
 	return err
 }
@@ -45,8 +35,8 @@ func tokenObjectUID(c call) error { return c.uidOf(c.slot(0), c.number(2), 3) }
 // byUID finds the object whose identity argument i points to, and stores its
 // type and its handle where the next two point.
 func (c call) byUID(slot ck.SlotID, i int) error {
-	id, err := c.uid(i)
-	if err != nil {
+	var id p11.OUID
+	if err := c.load(i, id[:]); err != nil {
 		return err
 	}
 	if err := c.needs(i + 2); err != nil {

@@ -115,8 +115,7 @@ func (c call) settings(i int) ([]p11.PolicySetting, error) {
 	}
 	s := make([]p11.PolicySetting, n)
 	for k := range s {
-		s[k].ID = cmem.LoadULong(unsafe.Add(c.ptr(i+1), k*cmem.Host.ULong), cmem.Host)
-		s[k].Value = cmem.LoadULong(unsafe.Add(c.ptr(i+2), k*cmem.Host.ULong), cmem.Host)
+		s[k].ID, s[k].Value = c.element(i+1, k), c.element(i+2, k)
 	}
 	return s, nil
 }
