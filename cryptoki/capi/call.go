@@ -130,7 +130,11 @@ const maxBytes = math.MaxInt >> 16
 // bytes is the input whose pointer is argument i and whose length is the next.
 // Null with length 0 is nil.
 func (c call) bytes(i int) ([]byte, error) {
-	p, n := c.ptr(i), c.words[i+1]
+	return input(c.ptr(i), c.words[i+1])
+}
+
+// input is n bytes of the caller's.
+func input(p unsafe.Pointer, n uintptr) ([]byte, error) {
 	if p == nil && n != 0 || n > maxBytes || uintptr(p)+n < n {
 		return nil, ck.CKR_ARGUMENTS_BAD
 	}

@@ -73,9 +73,9 @@ func verifyLog(c call) error {
 	if c.needs(1, 4) != nil || c.number(2) > maxBytes/recordLength {
 		return ck.CKR_ARGUMENTS_BAD
 	}
-	records := unsafe.Slice((*byte)(c.ptr(1)), c.number(2)*recordLength)
-	if len(records) > 0 {
-		touch(&records[len(records)-1])
+	records, err := input(c.ptr(1), c.words[2]*recordLength)
+	if err != nil {
+		return err
 	}
 	r, err := ask(c, &p11.VerifyAuditRecords{Session: c.session(), Records: records, ToHSM: c.number(3) != 0})
 	return c.verified(4, r, err)

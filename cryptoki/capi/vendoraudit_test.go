@@ -71,5 +71,6 @@ func TestVendorAudit(t *testing.T) {
 	} {
 		want(t, ck.CKR_ARGUMENTS_BAD, function, args...)
 	}
+	want(t, ck.CKR_ARGUMENTS_BAD, "CA_LogVerify", 3, ^uint64(0)-100, 1, 1, n) // beyond the end of memory
 	want(t, ck.CKR_SLOT_ID_INVALID, "CA_InitAudit", 4, pin, 4, nil)
 }
