@@ -1,6 +1,7 @@
 package capi
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -104,6 +105,14 @@ func (c call) numbers(first int, values ...uint64) {
 	}
 }
 
+// domainFlag is the flag of a partition with a cloning domain.
+func domainFlag(p p11.PartitionInfo) uint64 {
+	if p.HasDomain {
+		return ck.CAF_CONTAINER_DOMAIN_CREATED
+	}
+	return 0
+}
+
 func containerStatus(c call) error {
 	p, err := c.container()
 	if err != nil {
@@ -113,6 +122,7 @@ func containerStatus(c call) error {
 	if err != nil {
 		return err
 	}
+	flags |= domainFlag(p)
 	c.numbers(2, flags, failed[p11.RolePartitionSO], failed[p11.RoleCryptoOfficer], failed[p11.RoleCryptoUser])
 	return nil
 }
@@ -122,6 +132,12 @@ func tokenStatus(c call) error {
 	if err != nil {
 		return err
 	}
+	// The administration's slot and the free one have no partition.
+	p, err := c.partition(containerNumber(c.slot(0)))
+	if err != nil && !errors.Is(err, ck.CKR_CONTAINER_HANDLE_INVALID) {
+		return err
+	}
+	flags |= domainFlag(p)
 	info, err := ask(c, &p11.GetTokenInfo{Slot: c.slot(0)})
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ func TestVendorPartitions(t *testing.T) {
 		case *p11.ListPartitions:
 			*reply.(*p11.PartitionList) = p11.PartitionList{Partitions: []p11.PartitionInfo{
 				{Slot: 0}, {Slot: 4, Objects: 3, Storage: p11.Storage{Total: 100, Used: 30, Free: 70, Overhead: 9648}},
+				{Slot: 9, HasDomain: true},
 			}}
 			return nil
 		case *p11.GetSessionInfo:
@@ -80,6 +81,16 @@ func TestVendorPartitions(t *testing.T) {
 	if flags := uint64(0x01058400); !slices.Equal(all()[:4], []uint64{flags &^ 0x10000, 2, 10, 0}) {
 		t.Errorf("status %#x", all())
 	}
+	for function, args := range map[string][]any{
+		"CA_GetContainerStatus": {0, 10, n[0], nil, nil, nil}, "CA_GetTokenStatus": {9, n[0], nil, nil},
+	} {
+		want(t, ck.CKR_OK, function, args...)
+		if n[0][0] != 0x03048400 {
+			t.Errorf("%s with a cloning domain: %#x", function, n[0][0])
+		}
+		n[0][0] = 0
+	}
+	want(t, ck.CKR_OK, "CA_GetTokenStatus", uint64(p11.AdminSlot), n[0], nil, nil)
 	want(t, ck.CKR_OK, "CA_GetTokenStatus", 4, nil, n[1], n[2])
 	if !slices.Equal(all()[1:3], []uint64{8, 2}) {
 		t.Errorf("sessions %v", all())
