@@ -730,7 +730,8 @@ typedef CK_SM2_KEY_EXCHANGE_PARAMS CK_PTR CK_SM2_KEY_EXCHANGE_PARAMS_PTR;
  * (dlsym), or all at once by CA_GetFunctionList; the order in that structure is
  * this library's own and grows at its end. A partition is a slot; where a
  * function has an argument for a container, it is the number of a partition:
- * its slot's plus one, or 0 for that of the slot or session given.
+ * its slot's plus one, or 0 for that of the slot or session given. Functions
+ * about the whole HSM take any slot that there is.
  *
  * CA_ExplainRefusal is Perilune's own: it says in lines of `name: text` why the
  * last call on the session that was refused was refused, and what to do.

@@ -75,9 +75,23 @@ func zeroizeToken(c call) error {
 	return zeroizePartition(c)
 }
 
+// onAnySlot refuses a slot that there is not, for functions that are about the
+// HSM of the slot that argument 0 is.
+func (c call) onAnySlot() error {
+	_, err := ask(c, &p11.GetSlotInfo{Slot: c.slot(0)})
+	return err
+}
+
+func (c call) hsmInfo() (p11.HSMInfo, error) {
+	if err := c.onAnySlot(); err != nil {
+		return p11.HSMInfo{}, err
+	}
+	return ask(c, &p11.GetHSMInfo{})
+}
+
 // firmwareVersion tells the version that the HSM's profile has.
 func firmwareVersion(c call) error {
-	info, err := ask(c, &p11.GetHSMInfo{})
+	info, err := c.hsmInfo()
 	if err != nil {
 		return err
 	}
@@ -144,7 +158,7 @@ func adminSlot(c call) error {
 	if err := c.needs(1); err != nil {
 		return err
 	}
-	if _, err := ask(c, &p11.GetSlotInfo{Slot: ck.SlotID(c.words[0])}); err != nil {
+	if err := c.onAnySlot(); err != nil {
 		return err
 	}
 	set(c, 1, p11.AdminSlot)
@@ -193,6 +207,9 @@ func containerList(c call) error {
 	if err := c.needs(4); err != nil {
 		return err
 	}
+	if err := c.onAnySlot(); err != nil {
+		return err
+	}
 	r, err := ask(c, &p11.ListPartitions{})
 	if err != nil {
 		return err
@@ -220,7 +237,7 @@ func allowedContainers(c call) error {
 	if err := c.needs(1); err != nil {
 		return err
 	}
-	info, err := ask(c, &p11.GetHSMInfo{})
+	info, err := c.hsmInfo()
 	if err != nil {
 		return err
 	}

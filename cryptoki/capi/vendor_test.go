@@ -95,6 +95,31 @@ func TestVendorFunctions(t *testing.T) {
 	want(t, ck.CKR_ARGUMENTS_BAD, "CA_DestroyMultipleObjects", 3, ^uint64(0), []uint64{1}, index)
 }
 
+// A slot that there is not is refused also where any slot would do, because the
+// function is about the whole HSM.
+func TestVendorSlots(t *testing.T) {
+	use(t, func(req p11.Request, _ any) error {
+		if q, ok := req.(*p11.GetSlotInfo); ok && q.Slot == 77 {
+			return ck.CKR_SLOT_ID_INVALID
+		}
+		t.Errorf("%#v reached the module", req)
+		return nil
+	})
+	n, template := []uint64{0}, []uint64{3, 8, 0, 0}
+	for function, args := range map[string][]any{
+		"CA_GetFirmwareVersion": {n, n, n}, "CA_FindAdminSlotForSlot": {n},
+		"CA_GetContainerList": {0, 0, nil, n}, "CA_GetNumberOfAllowedContainers": {n},
+		"CA_GetHSMStorageInformation": {n, n, n, n}, "CA_GetHSMCapabilitySet": {nil, n, nil, n},
+		"CA_GetHSMCapabilitySetting": {3, n}, "CA_GetHSMPolicySet": {nil, n, nil, n},
+		"CA_GetHSMPolicySetting": {3, n}, "CA_GetDefaultHSMPolicyValue": {3, n},
+		"CA_ValidateHSMPolicySet":               {1, template, n},
+		"CA_GetConfigurationElementDescription": {0, 0, 3, n, n, n, nil, n},
+		"CA_Zeroize":                            {0}, "CA_FactoryReset": {0}, "CA_InitAudit": {pin, 4, nil},
+	} {
+		want(t, ck.CKR_SLOT_ID_INVALID, function, append([]any{77}, args...)...)
+	}
+}
+
 // The requests that functions about PINs make.
 func TestVendorPINs(t *testing.T) {
 	var got p11.Request

@@ -156,7 +156,7 @@ func limits(s p11.Storage) (list []uint64) {
 }
 
 func hsmStorage(c call) error {
-	info, err := ask(c, &p11.GetHSMInfo{})
+	info, err := c.hsmInfo()
 	if err != nil {
 		return err
 	}

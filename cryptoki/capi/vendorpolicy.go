@@ -43,6 +43,9 @@ var (
 )
 
 func ofHSM(c call) ([]p11.PolicyInfo, error) {
+	if err := c.onAnySlot(); err != nil {
+		return nil, err
+	}
 	r, err := ask(c, &p11.ListHSMPolicies{})
 	return r.Policies, err
 }
@@ -220,6 +223,9 @@ func (c call) policyTemplate(i int) ([]p11.PolicySetting, error) {
 
 func validateHSMPolicies(c call) error {
 	return c.validate(func(s []p11.PolicySetting) (p11.PolicyVerdicts, error) {
+		if err := c.onAnySlot(); err != nil {
+			return p11.PolicyVerdicts{}, err
+		}
 		return ask(c, &p11.CheckHSMPolicies{Policies: s})
 	})
 }
