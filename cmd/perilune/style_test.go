@@ -73,6 +73,32 @@ func mustHave(t *testing.T, c *cobra.Command) {
 	}
 }
 
+// Every name that --json prints in a script is in docs/administration.md.
+func TestEveryJSONNameIsDocumented(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "administration.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, names, ok := strings.Cut(string(text), "| command | names |")
+	if !ok {
+		t.Fatal("docs/administration.md has no table of names")
+	}
+	names, _, _ = strings.Cut(names, "\n\n")
+	_, transcripts := scriptRuns(t)
+	for _, r := range transcripts {
+		if !slices.Contains(r.args, "--json") {
+			continue
+		}
+		for _, m := range jsonName.FindAllStringSubmatch(r.output, -1) {
+			if !regexp.MustCompile(`\b` + m[1] + `\b`).MatchString(names) {
+				t.Errorf("docs/administration.md does not have %q, which `perilune %s` prints", m[1], strings.Join(r.args, " "))
+			}
+		}
+	}
+}
+
+var jsonName = regexp.MustCompile(`(?m)^ *"([a-z0-9_]+)":`)
+
 // Every command is in the table of docs/administration.md.
 func TestEveryCommandIsDocumented(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "administration.md"))
