@@ -95,10 +95,15 @@ func TestGuide(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	run := 0
 	for _, c := range chapters {
 		if len(c.blocks) > 0 {
 			t.Run(c.name, func(t *testing.T) { c.run(t) })
+			run++
 		}
+	}
+	if run == 0 {
+		t.Error("the guide has no commands")
 	}
 }
 
