@@ -266,50 +266,45 @@ func (c call) template(i int) ([]ck.Attribute, error) {
 // mechanism is the mechanism that is argument i. The second result writes what
 // the module changed in its parameter back to the caller.
 func (c call) mechanism(i int) (*ck.Mechanism, cmem.Mechanism, error) {
-	return c.decode(i, func(t ck.MechanismType) ([]any, bool) {
-		proto, _, _, known := library.params(t)
-		return []any{proto}, known
+	return c.decode(i, func(t ck.MechanismType) (proto, second any, known bool) {
+		proto, _, _, known = library.params(t)
+		return proto, nil, known
 	})
 }
 
 // wrapMechanism is mechanism for functions that wrap: some have a second
 // structure for it, of another size.
 func (c call) wrapMechanism(i int) (*ck.Mechanism, cmem.Mechanism, error) {
-	return c.decode(i, func(t ck.MechanismType) ([]any, bool) {
-		proto, _, wrap, known := library.params(t)
-		if wrap == nil {
-			return []any{proto}, known
-		}
-		return []any{proto, wrap}, known
+	return c.decode(i, func(t ck.MechanismType) (proto, second any, known bool) {
+		proto, _, second, known = library.params(t)
+		return proto, second, known
 	})
 }
 
 // messageMechanism is mechanism for functions that take the parameter of a
 // message.
 func (c call) messageMechanism(i int) (*ck.Mechanism, cmem.Mechanism, error) {
-	return c.decode(i, func(t ck.MechanismType) ([]any, bool) {
-		_, proto, _, known := library.params(t)
-		return []any{proto}, known
+	return c.decode(i, func(t ck.MechanismType) (proto, second any, known bool) {
+		_, proto, _, known = library.params(t)
+		return proto, nil, known
 	})
 }
 
-// decode reads the mechanism by the first prototype that fits.
-func (c call) decode(i int, protos func(ck.MechanismType) (list []any, known bool)) (*ck.Mechanism, cmem.Mechanism, error) {
+// decode reads the mechanism by the first prototype that fits; second may be nil.
+func (c call) decode(i int, protos func(ck.MechanismType) (first, second any, known bool)) (*ck.Mechanism, cmem.Mechanism, error) {
 	p := c.ptr(i)
 	if p == nil {
 		return nil, cmem.Mechanism{}, ck.CKR_ARGUMENTS_BAD
 	}
 	raw := cmem.NewMechanism(p, cmem.Host)
 	m := &ck.Mechanism{Type: raw.Type}
-	list, known := protos(raw.Type)
+	first, second, known := protos(raw.Type)
 	if !known {
 		return m, raw, nil // the module knows what to answer
 	}
 	var err error
-	for _, proto := range list {
-		if m.Param, err = raw.Decode(proto); err == nil {
-			break
-		}
+	if m.Param, err = raw.Decode(first); err != nil && second != nil {
+		m.Param, err = raw.Decode(second)
 	}
 	return m, raw, err
 }
