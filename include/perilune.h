@@ -737,9 +737,10 @@ typedef CK_SM2_KEY_EXCHANGE_PARAMS CK_PTR CK_SM2_KEY_EXCHANGE_PARAMS_PTR;
  * last call on the session that was refused was refused, and what to do.
  *
  * Further names of that interface, which make no sense here (PED, firmware,
- * functionality modules and the like), are exported without a prototype and
- * answer CKR_FUNCTION_NOT_SUPPORTED, so that programs that look for all of them
- * still load.
+ * functionality modules and the like) or which nothing serves yet (high
+ * availability, authorization of single keys, key blobs, statistics), are
+ * exported without a prototype and answer CKR_FUNCTION_NOT_SUPPORTED, so that
+ * programs that look for all of them still load.
  */
 
 /* CA_ModifyUsageCount: of a key with CKA_USAGE_LIMIT. */

@@ -1,7 +1,7 @@
 /*
- * Functions that programs may look up, and that have nothing to do here: of high
+ * Functions that programs may look up, and that nothing serves: of high
  * availability, offboard storage, functionality modules, tampering, the trusted
- * channel and the like. ABSENT(name) exports a name.
+ * channel, statistics and the like. ABSENT(name) exports a name.
  */
 ABSENT(CA_AssignKey)
 ABSENT(CA_AuthorizeKey)
@@ -25,6 +25,7 @@ ABSENT(CA_GetSecondarySlot)
 ABSENT(CA_GetServerInstanceBySlotID)
 ABSENT(CA_GetSlotIdForPhysicalSlot)
 ABSENT(CA_GetSlotListFromServerInstance)
+ABSENT(CA_GetTime)
 ABSENT(CA_GetTokenCertificates)
 ABSENT(CA_GetTunnelSlotNumber)
 ABSENT(CA_HAAnswerLoginChallenge)
@@ -35,6 +36,7 @@ ABSENT(CA_HALogin)
 ABSENT(CA_IncrementFailedAuthCount)
 ABSENT(CA_Insert)
 ABSENT(CA_LogEraseAll)
+ABSENT(CA_LogGetStatus)
 ABSENT(CA_MTKGetState)
 ABSENT(CA_PerformSelfTest)
 ABSENT(CA_QueryLicense)
@@ -61,6 +63,4 @@ ABSENT(CA_SetAuthorizationData)
 ABSENT(CA_SetLKCV)
 ABSENT(CA_SwitchSecondarySlot)
 ABSENT(CA_TamperClear)
-ABSENT(CA_LogGetStatus)
 ABSENT(CA_TimeSync)
-ABSENT(CA_GetTime)

@@ -62,7 +62,7 @@ CK_FUNCTIONS_ALL(EXPORTED)
 CK_FUNCTIONS_VENDOR(VENDOR_STUB)
 CK_FUNCTIONS_VENDOR(EXPORTED)
 
-/* Names that programs may look for, of functions that do nothing here. */
+/* Names that programs may look for, of functions that nothing serves. */
 #define ABSENT(name)                                                           \
   CK_DEFINE_FUNCTION(CK_RV, name)(void);                                       \
   CK_DEFINE_FUNCTION(CK_RV, name)(void) { return CKR_FUNCTION_NOT_SUPPORTED; }
