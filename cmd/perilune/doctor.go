@@ -312,7 +312,8 @@ func (d *doctor) state(ctx context.Context, info p11.HSMInfo, parts []p11.Partit
 		for _, r := range roles {
 			switch {
 			case r.Locked:
-				d.warn("roles", "`perilune role resetpw --role "+r.Role+"` gives a new PIN", "the %s of %s is locked out", r.Name, t)
+				def, _ := roleNamed(r.Role)
+				d.warn("roles", d.unlock(ctx, t, def.role), "the %s of %s is locked out", r.Name, t)
 			case r.Initialized && r.AttemptsLeft == 1:
 				d.warn("roles", "Find out who enters wrong PINs; a login with the right PIN clears the count", "the %s of %s has one try left", r.Name, t)
 			}

@@ -115,6 +115,22 @@ func TestDoctorFindsDamagedRecords(t *testing.T) {
 	b.expect(exitDone, "records", statusOK, "sound")
 }
 
+// What helps a locked role is not the same for all of them.
+func TestDoctorOnLockedRoles(t *testing.T) {
+	b := ready(t)
+	b.do("audit init --audit-pin env:CO")
+	for range 10 {
+		b.fails(exitFailed, "key list --role cu --pin env:OTHER")
+		b.fails(exitFailed, "audit login --audit-pin env:OTHER")
+	}
+	b.expect(exitDone, "roles", statusWarn, "The Crypto Officer can give a new PIN: `perilune role resetpw --role cu")
+	b.expect(exitDone, "roles", statusWarn, "It can log in again after")
+	for range 10 {
+		b.fails(exitFailed, "key list --pin env:OTHER")
+	}
+	b.expect(exitDone, "roles", statusWarn, "The Partition SO can give a new PIN: `perilune role resetpw --role co")
+}
+
 func TestDoctorFindsDamage(t *testing.T) {
 	damage := func(f func(b *bench) error) *bench {
 		b := ready(t)
