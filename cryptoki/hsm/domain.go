@@ -33,12 +33,8 @@ const domainChars = `!@#$%^*-_=+[]{}/:',.~ `
 
 // checkDomain is for audit domains too.
 func checkDomain(domain []byte) error {
-	ok := len(domain) >= 1 && len(domain) <= maxDomain && len(bytes.Trim(domain, " ")) == len(domain)
-	for _, c := range domain {
-		letter := c|0x20 >= 'a' && c|0x20 <= 'z'
-		ok = ok && (letter || c >= '0' && c <= '9' || bytes.IndexByte([]byte(domainChars), c) >= 0)
-	}
-	if !ok {
+	ok := len(domain) >= 1 && len(domain) <= maxDomain && alphabet(domainChars).allows(domain)
+	if !ok || bytes.HasSuffix(domain, []byte(" ")) {
 		return fmt.Errorf("a domain has 1 to %d letters, digits, inner spaces and %s: %w",
 			maxDomain, domainChars[:len(domainChars)-1], ck.CKR_ARGUMENTS_BAD)
 	}

@@ -3,7 +3,6 @@ package hsm
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/cryptoki/p11"
@@ -17,12 +16,7 @@ import (
 const partitionNameChars = "!#$%'()*+,-./:=@[]^_{}~"
 
 func checkPartitionName(name string) error {
-	ok := len(name) >= 1 && len(name) <= 32
-	for _, c := range []byte(name) {
-		letter := c|0x20 >= 'a' && c|0x20 <= 'z'
-		ok = ok && (letter || c >= '0' && c <= '9' || strings.IndexByte(partitionNameChars, c) >= 0)
-	}
-	if !ok {
+	if len(name) < 1 || len(name) > 32 || !alphabet(partitionNameChars).allows([]byte(name)) {
 		return fmt.Errorf("a partition name has 1 to 32 letters, digits and %s: %w", partitionNameChars, ck.CKR_ARGUMENTS_BAD)
 	}
 	return nil
