@@ -236,8 +236,8 @@ func (h *HSM) handleListRoles(ctx context.Context, q *p11.ListRoles, r *p11.Role
 		info := p11.RoleInfo{Role: role, Threshold: p.threshold(role), AttemptsLeft: p.threshold(role)}
 		if state := roles[role]; state != nil {
 			info.Initialized, info.MustChange, info.AttemptsLeft = true, state.MustChange, h.attemptsLeft(p, state)
-			info.Locked = info.AttemptsLeft == 0 || h.lockedWith(p, role, roles) != nil
-			if until := h.lockedUntil(state); info.Locked && !until.IsZero() {
+			info.Locked = info.AttemptsLeft == 0 || h.lockedWith(role, roles) != nil
+			if until := state.lockedUntil(); info.Locked && !until.IsZero() {
 				info.LockedUntil = until.Format(time.RFC3339)
 			}
 		}

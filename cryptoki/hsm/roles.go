@@ -140,18 +140,18 @@ func (r *roleState) begin(threshold int, now time.Time) {
 // pass notes a success.
 func (r *roleState) pass() { r.Failures, r.Locked, r.LockedAt = 0, false, time.Time{} }
 
-// locked reports whether a role of p has no try now.
-func (h *HSM) locked(p *partition, r *roleState) bool {
+// locked reports whether a role has no try now.
+func (h *HSM) locked(r *roleState) bool {
 	row := &roleTable[r.Role]
 	if row.pause != 0 {
-		return r.Locked && h.lockedUntil(r).After(h.opts.Now())
+		return r.Locked && r.lockedUntil().After(h.opts.Now())
 	}
 	// Records of old versions have no other mark than the number.
 	return r.Locked || r.Failures >= mostTries || row.tries != 0 && r.Failures >= row.tries
 }
 
 // lockedUntil is when a role unlocks by itself; the zero time for never.
-func (h *HSM) lockedUntil(r *roleState) time.Time {
+func (r *roleState) lockedUntil() time.Time {
 	if pause := roleTable[r.Role].pause; pause != 0 && r.Locked {
 		return r.LockedAt.Add(pause)
 	}
@@ -161,7 +161,7 @@ func (h *HSM) lockedUntil(r *roleState) time.Time {
 // attemptsLeft are the tries that a role of p has now.
 func (h *HSM) attemptsLeft(p *partition, r *roleState) int {
 	switch {
-	case h.locked(p, r):
+	case h.locked(r):
 		return 0
 	case r.Locked: // the pause is over
 		return p.threshold(r.Role)
@@ -331,11 +331,11 @@ func (h *HSM) countTry(ctx context.Context, p *partition, role p11.Role, n int) 
 		if r = roles[role]; r == nil {
 			return h.absent(tx, p.space, role)
 		}
-		if err := h.lockedWith(p, role, roles); err != nil {
+		if err := h.lockedWith(role, roles); err != nil {
 			return err
 		}
 		now := h.opts.Now()
-		if spent = h.locked(p, r); spent {
+		if spent = h.locked(r); spent {
 			if roleTable[role].pause == 0 || !now.Before(r.LockedAt) {
 				return nil
 			}
@@ -362,9 +362,9 @@ func (h *HSM) countTry(ctx context.Context, p *partition, role p11.Role, n int) 
 }
 
 // lockedWith is the error for roles that the Crypto Officer's lock locks too.
-func (h *HSM) lockedWith(p *partition, role p11.Role, roles map[p11.Role]*roleState) error {
+func (h *HSM) lockedWith(role p11.Role, roles map[p11.Role]*roleState) error {
 	co := roles[p11.RoleCryptoOfficer]
-	if roleTable[role].ruler == p11.RoleCryptoOfficer && co != nil && h.locked(p, co) {
+	if roleTable[role].ruler == p11.RoleCryptoOfficer && co != nil && h.locked(co) {
 		return deny(refusePINLocked, "the %s is locked out with the %s", role, co.Role)
 	}
 	return nil
@@ -416,7 +416,7 @@ func (h *HSM) succeeded(ctx context.Context, p *partition, r *roleState, key *ro
 		if now = roles[r.Role]; now == nil || now.ref != r.ref {
 			return fmt.Errorf("the %s was destroyed meanwhile: %w", r.Role, ck.CKR_DEVICE_REMOVED)
 		}
-		if err := h.lockedWith(p, r.Role, roles); err != nil {
+		if err := h.lockedWith(r.Role, roles); err != nil {
 			return err
 		}
 		now.pass()

@@ -130,7 +130,7 @@ func (h *HSM) pinFlags(p *partition, r *roleState, low, final, locked, change ck
 	if r.MustChange {
 		f |= change
 	}
-	if h.locked(p, r) {
+	if h.locked(r) {
 		return f | locked
 	}
 	if r.Failures > 0 {

@@ -414,7 +414,7 @@ func (h *HSM) debts(ctx context.Context) (list []debt, err error) {
 				return err
 			}
 			for role, r := range roles {
-				if h.owes(p, r) {
+				if h.owes(r) {
 					list = append(list, debt{p, role})
 				}
 			}
@@ -435,15 +435,15 @@ func (h *HSM) settleRole(ctx context.Context, p *partition, role p11.Role) error
 	if err != nil {
 		return err
 	}
-	if r := roles[role]; r == nil || !h.owes(p, r) {
+	if r := roles[role]; r == nil || !h.owes(r) {
 		return nil
 	}
 	return h.punish(ctx, p, role)
 }
 
 // owes reports whether a role is locked and what follows from that was not done.
-func (h *HSM) owes(p *partition, r *roleState) bool {
-	if !h.locked(p, r) {
+func (h *HSM) owes(r *roleState) bool {
+	if !h.locked(r) {
 		return false
 	}
 	switch r.Role {
