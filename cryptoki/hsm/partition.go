@@ -297,10 +297,7 @@ func (h *HSM) applyMeta(m *metaState) error {
 			h.noteEvent(slot)
 		}
 	}
-	if h.parts[p11.AdminSlot] == nil {
-		h.parts[p11.AdminSlot] = h.bare(p11.AdminSlot, 0)
-	}
-	h.parts[p11.AdminSlot].policies.Store((&partitionState{}).settings(&h.info))
+	h.showBare(p11.AdminSlot, 0)
 	h.mu.Unlock()
 	for _, p := range lost {
 		h.closeAll(p)
@@ -346,19 +343,21 @@ func (h *HSM) newPartition(s partitionState, policies *settings) (*partition, er
 func (h *HSM) addFreeSlot(next uint64, seen map[ck.SlotID]bool) {
 	slot := slotOf(spaceOf(next))
 	seen[slot] = true
-	if old := h.parts[slot]; old != nil {
-		old.policies.Store((&partitionState{}).settings(&h.info))
-		return
+	if h.showBare(slot, spaceOf(next)) {
+		h.noteEvent(slot)
 	}
-	h.parts[slot] = h.bare(slot, spaceOf(next))
-	h.noteEvent(slot)
 }
 
-// bare is a slot that holds no partition: the free one, or the administration's.
-func (h *HSM) bare(slot ck.SlotID, space store.Space) *partition {
-	p := &partition{slot: slot, space: space}
-	p.policies.Store((&partitionState{}).settings(&h.info))
-	return p
+// showBare shows a slot that holds no partition, the free one or the
+// administration's, and reports whether it is new. The caller holds h.mu.
+func (h *HSM) showBare(slot ck.SlotID, space store.Space) bool {
+	p, there := h.parts[slot]
+	if !there {
+		p = &partition{slot: slot, space: space}
+		h.parts[slot] = p
+	}
+	p.policies.Store(h.info.partitionDefaults())
+	return !there
 }
 
 // partition returns the partition in a slot.

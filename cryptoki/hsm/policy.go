@@ -59,6 +59,9 @@ func (s *partitionState) settings(m *hsmState) *settings {
 	return v
 }
 
+// partitionDefaults are the settings of a partition where nobody set any.
+func (s *hsmState) partitionDefaults() *settings { return (&partitionState{}).settings(s) }
+
 func findPolicy(table []policy, id uint64) *policy {
 	for i := range table {
 		if table[i].id == id {
@@ -219,10 +222,10 @@ func (h *HSM) handleCheckPartitionPolicies(ctx context.Context, q *p11.CheckPart
 		return err
 	}
 	return h.checkPolicies(ctx, r, func(m *metaState) (*policyChange, error) {
-		state := p.stateNow()
 		if q.New {
-			return state.firstPolicies(&m.hsm, q.Policies), nil
+			return m.hsm.firstPartitionPolicies(q.Policies), nil
 		}
+		state := p.stateNow()
 		return state.policyChange(&m.hsm, q.Policies), nil
 	})
 }

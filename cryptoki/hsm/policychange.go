@@ -76,10 +76,10 @@ func (s *partitionState) policyChange(m *hsmState, list []p11.PolicySetting) *po
 	return c
 }
 
-// firstPolicies judges what an initialisation of the partition sets.
-func (s *partitionState) firstPolicies(m *hsmState, list []p11.PolicySetting) *policyChange {
-	c := &policyChange{of: "partition", table: partitionPolicies, conflict: partitionConflicts, profile: m.profile(),
-		hsm: m.settings(), before: (&partitionState{}).settings(m), list: list, first: true}
+// firstPartitionPolicies judges what the initialisation of a partition sets.
+func (s *hsmState) firstPartitionPolicies(list []p11.PolicySetting) *policyChange {
+	c := &policyChange{of: "partition", table: partitionPolicies, conflict: partitionConflicts, profile: s.profile(),
+		hsm: s.settings(), before: s.partitionDefaults(), list: list, first: true}
 	c.judge()
 	return c
 }

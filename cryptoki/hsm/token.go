@@ -210,11 +210,9 @@ func (h *HSM) handleInitToken(ctx context.Context, q *p11.InitToken, _ *p11.None
 func (h *HSM) checkInit(p *partition, q *p11.InitToken) (int, error) {
 	s := p.policies.Load()
 	if q.Policies != nil {
-		state := p.stateNow()
 		h.mu.RLock()
-		info := h.info
+		c := h.info.firstPartitionPolicies(q.Policies)
 		h.mu.RUnlock()
-		c := state.firstPolicies(&info, q.Policies)
 		if err := c.err(); err != nil {
 			return 0, err
 		}
@@ -254,7 +252,7 @@ func (h *HSM) initPartition(ctx context.Context, space store.Space, label string
 			return fmt.Errorf("another process initialised or zeroized the token meanwhile: %w", ck.CKR_DEVICE_REMOVED)
 		}
 		if q.Policies != nil {
-			c := s.firstPolicies(&m.hsm, q.Policies)
+			c := m.hsm.firstPartitionPolicies(q.Policies)
 			if err := c.err(); err != nil {
 				return err
 			}
