@@ -92,9 +92,7 @@ func (h *HSM) newAdminDomain(domain []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.mu.RLock()
-	secret := bytes.Clone(p.secret)
-	p.mu.RUnlock()
+	secret := p.copySecret()
 	defer clear(secret)
 	if len(secret) == 0 {
 		return nil, deny(refuseRole, "the %s was made by a version without cloning domains, and can keep none; zeroize the HSM first", p11.RoleHSMSO)

@@ -235,9 +235,7 @@ func (h *HSM) ruleRole(ctx context.Context, s *session, role p11.Role, pin []byt
 	if err := h.maySet(role, roles[role] != nil, how); err != nil {
 		return err
 	}
-	p.mu.RLock()
-	secret := append([]byte(nil), p.secret...)
-	p.mu.RUnlock()
+	secret := p.copySecret()
 	defer clear(secret)
 	if len(secret) == 0 {
 		return deny(refuseNoKey, "the %s does not hold the partition key, so it cannot give it to the %s", s.role(), role)
