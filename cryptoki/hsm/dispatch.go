@@ -47,32 +47,16 @@ func onSlot[Q p11.Request, R any](fn func(*HSM, context.Context, Q, *R) error) h
 
 // onSession is the handler of a request on a session, which it locks.
 func onSession[Q p11.OnSession, R any](fn func(*HSM, context.Context, *session, Q, *R) error) handler {
-	return func(h *HSM, ctx context.Context, req p11.Request, reply any) error {
-		q, r, err := types[Q, R](req, reply)
-		if err != nil {
-			return err
-		}
-		s, err := h.session(q.On())
-		if err != nil {
-			return err
-		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.closed {
-			return ck.CKR_SESSION_HANDLE_INVALID
-		}
-		return h.audited(ctx, s, q, r, func() error {
-			if err := h.mayCall(s, q.Kind()); err != nil {
-				return err
-			}
-			return fn(h, ctx, s, q, r)
-		})
-	}
+	return sessionHandler(fn, true)
 }
 
 // onUnlockedSession is for requests that end or change all sessions of a slot,
 // and lock them themselves.
 func onUnlockedSession[Q p11.OnSession, R any](fn func(*HSM, context.Context, *session, Q, *R) error) handler {
+	return sessionHandler(fn, false)
+}
+
+func sessionHandler[Q p11.OnSession, R any](fn func(*HSM, context.Context, *session, Q, *R) error, lock bool) handler {
 	return func(h *HSM, ctx context.Context, req p11.Request, reply any) error {
 		q, r, err := types[Q, R](req, reply)
 		if err != nil {
@@ -81,6 +65,13 @@ func onUnlockedSession[Q p11.OnSession, R any](fn func(*HSM, context.Context, *s
 		s, err := h.session(q.On())
 		if err != nil {
 			return err
+		}
+		if lock {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if s.closed {
+				return ck.CKR_SESSION_HANDLE_INVALID
+			}
 		}
 		return h.audited(ctx, s, q, r, func() error {
 			if err := h.mayCall(s, q.Kind()); err != nil {
