@@ -45,15 +45,16 @@ type roleRow struct {
 	// pause is after what time a locked role unlocks by itself; 0 for never.
 	pause time.Duration
 	// lastTry is what a login answers that uses up the last try, locked what
-	// every later one does.
+	// every later one does; beyond is the rule of both, if it is one of its own.
 	lastTry, locked ck.RV
+	beyond          refusal
 	// fate is what the last try brings upon the role, in words.
 	fate string
 }
 
 var roleTable = [p11.NumRoles]roleRow{
 	p11.RoleHSMSO: {admin: true, rw: true, tries: 3,
-		lastTry: ck.CKR_SO_LOGIN_FAILURE_THRESHOLD, locked: ck.CKR_SO_LOGIN_FAILURE_THRESHOLD, fate: "the HSM is zeroized"},
+		lastTry: ck.CKR_SO_LOGIN_FAILURE_THRESHOLD, locked: ck.CKR_SO_LOGIN_FAILURE_THRESHOLD, beyond: refuseSOThreshold, fate: "the HSM is zeroized"},
 	p11.RoleAuditor: {admin: true, rw: true, tries: 10, pause: 10 * time.Minute,
 		lastTry: ck.CKR_AUDIT_LOGIN_FAILURE_THRESHOLD, locked: ck.CKR_AUDIT_LOGIN_TIMEOUT_IN_PROGRESS, fate: "locked for 10 minutes"},
 	p11.RolePartitionSO: {rw: true, tries: 10,
@@ -356,7 +357,8 @@ func (h *HSM) countTry(ctx context.Context, p *partition, role p11.Role, n int) 
 		if err := h.punish(ctx, p, role); err != nil {
 			return nil, err
 		}
-		return nil, recoded(deny(refusePINLocked, "the %s is locked out", role), roleTable[role].locked)
+		row := &roleTable[role]
+		return nil, recoded(deny(cmp.Or(row.beyond, refusePINLocked), "the %s is locked out", role), row.locked)
 	}
 	return r, nil
 }
@@ -380,7 +382,7 @@ func (h *HSM) failed(ctx context.Context, p *partition, r *roleState) error {
 		return err
 	}
 	row := &roleTable[r.Role]
-	return recoded(deny(refusePINWrong, "wrong PIN for the %s, and it was the last try: %s", r.Role, row.fate), row.lastTry)
+	return recoded(deny(cmp.Or(row.beyond, refusePINWrong), "wrong PIN for the %s, and it was the last try: %s", r.Role, row.fate), row.lastTry)
 }
 
 // punish is what happens when a role reaches its threshold: an SO's domain is
