@@ -60,6 +60,9 @@ func parse(text string) (list []chapter, err error) {
 			list = append(list, chapter{name: line[3:]})
 		}
 	}
+	if fence != "" {
+		return nil, fmt.Errorf("the page ends inside a block marked %q", fence)
+	}
 	return list, nil
 }
 
@@ -135,6 +138,9 @@ func (c *chapter) run(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v in block %d, which begins with line %d:\n%s", err, len(parts)-1, c.blocks[max(0, len(parts)-2)].line, out)
 	}
+	if len(parts) != len(c.blocks)+1 {
+		t.Errorf("%d of %d blocks ran:\n%s", len(parts)-1, len(c.blocks), out)
+	}
 }
 
 func begins(i int) string { return fmt.Sprintf("[block %d]", i) }
@@ -185,5 +191,8 @@ func TestMatches(t *testing.T) {
 	}
 	if _, err := parse("## x\n```sh\nls\n```\n```output\na\n```\n```output\nb\n```\n"); err == nil {
 		t.Error("two outputs of one block pass")
+	}
+	if _, err := parse("## x\n```sh\nls\n"); err == nil {
+		t.Error("a block without an end passes")
 	}
 }
