@@ -100,17 +100,17 @@ func (t *Token) Open(pin []byte, so bool) ([]Object, error) {
 		return nil, err
 	}
 	defer clear(key)
-	names, err := filepath.Glob(filepath.Join(t.Dir, "*.object"))
+	entries, err := os.ReadDir(t.Dir)
 	if err != nil {
 		return nil, err
 	}
 	var list []Object
-	for _, path := range names {
-		if filepath.Base(path) == tokenFile {
+	for _, e := range entries {
+		if filepath.Ext(e.Name()) != ".object" || e.Name() == tokenFile {
 			continue
 		}
-		o := Object{Name: filepath.Base(path)}
-		attrs, err := readObject(path)
+		o := Object{Name: e.Name()}
+		attrs, err := readObject(filepath.Join(t.Dir, e.Name()))
 		if errors.Is(err, errNoFile) {
 			continue // somebody deleted it meanwhile
 		}
