@@ -56,11 +56,16 @@ func (j *job) fit(ctx context.Context) ([]ck.Attribute, error) {
 
 // rehearse makes a session object and destroys it.
 func (j *job) rehearse(ctx context.Context, attrs []ck.Attribute) error {
-	h, err := j.bring(ctx, append(slices.Clone(attrs), ck.NewBool(ck.CKA_TOKEN, false), ck.NewBool(ck.CKA_DESTROYABLE, true)))
+	h, err := j.draft(ctx, attrs)
 	if err != nil {
 		return err
 	}
 	return j.destroy(ctx, h)
+}
+
+// draft makes the object for the session, so that it can be destroyed.
+func (j *job) draft(ctx context.Context, attrs []ck.Attribute) (ck.ObjectHandle, error) {
+	return j.bring(ctx, append(slices.Clone(attrs), ck.NewBool(ck.CKA_TOKEN, false), ck.NewBool(ck.CKA_DESTROYABLE, true)))
 }
 
 // create makes the object. One that cannot be destroyed is proven by a session
@@ -68,7 +73,7 @@ func (j *job) rehearse(ctx context.Context, attrs []ck.Attribute) error {
 func (j *job) create(ctx context.Context, attrs []ck.Attribute) (ck.ObjectHandle, error) {
 	last := slices.ContainsFunc(attrs, func(a ck.Attribute) bool { return a.Type == ck.CKA_DESTROYABLE && isFalse(a) })
 	if last || j.Rehearse {
-		h, err := j.bring(ctx, append(slices.Clone(attrs), ck.NewBool(ck.CKA_TOKEN, false), ck.NewBool(ck.CKA_DESTROYABLE, true)))
+		h, err := j.draft(ctx, attrs)
 		if err != nil || j.Rehearse {
 			return h, err
 		}

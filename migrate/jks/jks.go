@@ -219,10 +219,7 @@ var (
 
 // openKey opens the EncryptedPrivateKeyInfo of a private key.
 func openKey(der, password []byte) ([]byte, error) {
-	var e struct {
-		Algorithm pbe.Algorithm
-		Data      []byte
-	}
+	var e pbe.EncryptedKey
 	if rest, err := asn1.Unmarshal(der, &e); err != nil || len(rest) > 0 {
 		return nil, errDamaged
 	}
@@ -231,11 +228,8 @@ func openKey(der, password []byte) ([]byte, error) {
 		return openJKS(e.Data, password)
 	case e.Algorithm.OID.Equal(oidJCEKS):
 		plain, err := openJCEKS(e.Algorithm.Params.FullBytes, e.Data, password)
-		var v asn1.RawValue
-		if err == nil {
-			if rest, wrong := asn1.Unmarshal(plain, &v); wrong != nil || len(rest) > 0 || v.Tag != asn1.TagSequence {
-				err = errKeyPassword // padding can be right by chance
-			}
+		if err == nil && !pbe.IsSequence(plain) {
+			err = errKeyPassword
 		}
 		return plain, err
 	}

@@ -163,7 +163,7 @@ func kdf1(h func() hash.Hash, password []byte, p Params) []byte {
 const (
 	keyForKey = 1
 	keyForIV  = 2
-	KeyForMAC = 3
+	keyForMAC = 3
 )
 
 // KDF is the key derivation of PKCS #12 (RFC 7292 appendix B.2). text is a password
@@ -257,8 +257,24 @@ func unpad(plain []byte, size int) ([]byte, error) {
 	return plain[:len(plain)-pad], nil
 }
 
-// OpenDES3 is for schemes of others that end in triple DES.
-func OpenDES3(key, iv, data []byte) ([]byte, error) { return des3.open(key, iv, data) }
+// OpenDES3 and OpenAES256 are for schemes of others that end in triple DES or AES,
+// in CBC mode with padding.
+func OpenDES3(key, iv, data []byte) ([]byte, error)   { return des3.open(key, iv, data) }
+func OpenAES256(key, iv, data []byte) ([]byte, error) { return aes256.open(key, iv, data) }
+
+// EncryptedKey is EncryptedPrivateKeyInfo (RFC 5958 section 3).
+type EncryptedKey struct {
+	Algorithm Algorithm
+	Data      []byte
+}
+
+// IsSequence reports whether der is a SEQUENCE and nothing else, as a decrypted key
+// is. Padding can be right by chance.
+func IsSequence(der []byte) bool {
+	var v asn1.RawValue
+	rest, err := asn1.Unmarshal(der, &v)
+	return err == nil && len(rest) == 0 && v.Tag == asn1.TagSequence
+}
 
 // CheckMAC checks the MAC of a PKCS #12 file (RFC 7292 section 4, RFC 9579).
 func CheckMAC(alg Algorithm, p Params, password, content, mac []byte) (bool, error) {
@@ -284,7 +300,8 @@ func CheckMAC(alg Algorithm, p Params, password, content, mac []byte) (bool, err
 }
 
 func checkMAC(h func() hash.Hash, text []byte, p Params, content, mac []byte) bool {
-	m := hmac.New(h, KDF(h, KeyForMAC, text, p, h().Size()))
+	key := KDF(h, keyForMAC, text, p, h().Size())
+	m := hmac.New(h, key)
 	m.Write(content)
 	return hmac.Equal(m.Sum(nil), mac)
 }

@@ -15,12 +15,7 @@ import (
 // its name says, with this password.
 const password = "Very-Secret-6-user"
 
-type encrypted struct {
-	Algorithm Algorithm
-	Data      []byte
-}
-
-func read(t testing.TB, path string) (e encrypted, der []byte) {
+func read(t testing.TB, path string) (e EncryptedKey, der []byte) {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -101,7 +96,7 @@ func FuzzOpen(f *testing.F) {
 	}
 	MaxIterations, MaxScryptMemory = 4096, 4<<20
 	f.Fuzz(func(t *testing.T, der []byte) {
-		var e encrypted
+		var e EncryptedKey
 		if _, err := asn1.Unmarshal(der, &e); err != nil {
 			return
 		}

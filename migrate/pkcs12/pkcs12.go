@@ -91,11 +91,6 @@ type encryptedData struct {
 	}
 }
 
-type encryptedKey struct {
-	Algorithm pbe.Algorithm
-	Data      []byte
-}
-
 type safeBag struct {
 	ID         asn1.ObjectIdentifier
 	Value      asn1.RawValue
@@ -296,12 +291,12 @@ func (r *reader) bag(s *safeBag) Bag {
 
 // key opens an EncryptedPrivateKeyInfo.
 func (r *reader) key(der []byte) ([]byte, error) {
-	var e encryptedKey
+	var e pbe.EncryptedKey
 	if err := unmarshal(der, &e); err != nil {
 		return nil, err
 	}
 	plain, err := pbe.Open(e.Algorithm, r.keyPassword, e.Data)
-	if err == nil && !isSequence(plain) { // padding can be right by chance
+	if err == nil && !pbe.IsSequence(plain) {
 		err = pbe.ErrPassword
 	}
 	switch {
@@ -311,12 +306,6 @@ func (r *reader) key(der []byte) ([]byte, error) {
 		return nil, errScheme(e.Algorithm)
 	}
 	return plain, nil
-}
-
-func isSequence(der []byte) bool {
-	var v asn1.RawValue
-	rest, err := asn1.Unmarshal(der, &v)
-	return err == nil && len(rest) == 0 && v.Tag == asn1.TagSequence
 }
 
 func certificate(der []byte) Bag {

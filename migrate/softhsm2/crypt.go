@@ -3,8 +3,9 @@ package softhsm2
 import (
 	"bytes"
 	"crypto/aes"
-	"crypto/cipher"
 	"crypto/sha256"
+
+	"github.com/perilune/perilune/migrate/pbe"
 )
 
 // The token's key is stored once for each PIN: eight bytes of salt, an IV, and
@@ -41,21 +42,14 @@ func derive(pin, salt []byte) []byte {
 	return sum[:]
 }
 
-// openValue decrypts and removes the padding.
+// openValue decrypts an IV and what follows it.
 func openValue(key, data []byte) ([]byte, error) {
-	const size = aes.BlockSize
-	if len(data) < 2*size || len(data)%size != 0 {
+	if len(data) < aes.BlockSize {
 		return nil, errDamaged
 	}
-	block, err := aes.NewCipher(key)
+	plain, err := pbe.OpenAES256(key, data[:aes.BlockSize], data[aes.BlockSize:])
 	if err != nil {
-		return nil, err
-	}
-	plain := make([]byte, len(data)-size)
-	cipher.NewCBCDecrypter(block, data[:size]).CryptBlocks(plain, data[size:])
-	pad := int(plain[len(plain)-1])
-	if pad < 1 || pad > size || !bytes.Equal(plain[len(plain)-pad:], bytes.Repeat([]byte{byte(pad)}, pad)) {
 		return nil, errDamaged
 	}
-	return plain[:len(plain)-pad], nil
+	return plain, nil
 }
