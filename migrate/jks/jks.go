@@ -243,6 +243,7 @@ func openJKS(data, password []byte) ([]byte, error) {
 		return nil, errDamaged
 	}
 	text := utf16Bytes(password)
+	defer clear(text)
 	last, sum := data[:sha1.Size], data[len(data)-sha1.Size:]
 	body := data[sha1.Size : len(data)-sha1.Size]
 	plain := make([]byte, len(body))
@@ -274,6 +275,7 @@ func openJCEKS(params, data, password []byte) ([]byte, error) {
 	}
 	salt := turned([8]byte(p.Salt))
 	key := append(hashes(salt[:4], password, p.Iterations), hashes(salt[4:], password, p.Iterations)...)
+	defer clear(key)
 	plain, err := pbe.OpenDES3(key[:24], key[24:], data)
 	if errors.Is(err, pbe.ErrPassword) {
 		err = errKeyPassword

@@ -130,12 +130,14 @@ func (s *scheme) open(params, password, data []byte) ([]byte, error) {
 	}
 	if s.hash != nil {
 		dk := kdf1(s.hash, password, p)
+		defer clear(dk)
 		return s.cipher.open(dk[:8], dk[8:16], data)
 	}
 	text, err := BMP(password)
 	if err != nil {
 		return nil, err
 	}
+	defer clear(text)
 	plain, err := s.openPKCS12(text, p, data)
 	if err != nil && len(password) == 0 { // some take no password for no bytes, others for an end of string
 		plain, err = s.openPKCS12(nil, p, data)
@@ -145,6 +147,7 @@ func (s *scheme) open(params, password, data []byte) ([]byte, error) {
 
 func (s *scheme) openPKCS12(text []byte, p Params, data []byte) ([]byte, error) {
 	key := KDF(sha1.New, keyForKey, text, p, s.cipher.size)
+	defer clear(key)
 	return s.cipher.open(key, KDF(sha1.New, keyForIV, text, p, s.cipher.ivSize), data)
 }
 
@@ -293,6 +296,7 @@ func CheckMAC(alg Algorithm, p Params, password, content, mac []byte) (bool, err
 	if err != nil {
 		return false, err
 	}
+	defer clear(text)
 	if checkMAC(h, text, p, content, mac) {
 		return true, nil
 	}
@@ -301,6 +305,7 @@ func CheckMAC(alg Algorithm, p Params, password, content, mac []byte) (bool, err
 
 func checkMAC(h func() hash.Hash, text []byte, p Params, content, mac []byte) bool {
 	key := KDF(h, keyForMAC, text, p, h().Size())
+	defer clear(key)
 	m := hmac.New(h, key)
 	m.Write(content)
 	return hmac.Equal(m.Sum(nil), mac)

@@ -166,6 +166,7 @@ func pbmac1(params, password, content []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer clear(key)
 	m := hmac.New(h, key)
 	m.Write(content)
 	return m.Sum(nil), nil

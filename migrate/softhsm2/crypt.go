@@ -25,6 +25,7 @@ func openKey(wrapped, pin []byte) ([]byte, error) {
 		return nil, errDamaged
 	}
 	kek := derive(pin, wrapped[:saltSize])
+	defer clear(kek)
 	plain, err := openValue(kek, wrapped[saltSize:])
 	if err != nil || len(plain) != len(magic)+keySize || !bytes.HasPrefix(plain, magic) {
 		return nil, ErrPIN
