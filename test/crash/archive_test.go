@@ -6,14 +6,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/miekg/pkcs11"
-
-	"github.com/perilune/perilune/test/built"
 )
 
 // stocked is how many objects are backed up and restored.
@@ -52,11 +49,10 @@ func stock(p *pkcs11.Ctx) error {
 // archivist runs the program on one home.
 type archivist struct {
 	*host
-	program string
 }
 
 func newArchivist(t *testing.T) *archivist {
-	o := &archivist{newHost(t), built.Program(t)}
+	o := &archivist{newHost(t)}
 	o.env = append(o.env, "SO="+soPIN, "CO=user pin 0", "DOMAIN=a domain that outlives its partitions", "CRASH_PINS=user pin 0")
 	o.begin()
 	return o
@@ -67,21 +63,6 @@ func (o *archivist) begin() {
 	o.t.Helper()
 	o.must("partition init --slot 0 --label app --so-pin env:SO --domain env:DOMAIN --force")
 	o.must("role init --slot 0 --role co --so-pin env:SO --new-pin env:CO")
-}
-
-func (o *archivist) perilune(line string) *exec.Cmd {
-	cmd := exec.Command(o.program, strings.Fields(line)...)
-	cmd.Env = o.env
-	return cmd
-}
-
-func (o *archivist) must(line string) string {
-	o.t.Helper()
-	out, err := o.perilune(line).CombinedOutput()
-	if err != nil {
-		o.t.Fatalf("perilune %s: %v\n%s", line, err, out)
-	}
-	return string(out)
 }
 
 // kill runs a command and kills it after some lines of its progress; false if it

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,7 +15,6 @@ import (
 	"github.com/miekg/pkcs11"
 
 	"github.com/perilune/perilune/cryptoki/audit"
-	"github.com/perilune/perilune/test/built"
 )
 
 // These tests look at the audit log of programs that sign: that no signature is
@@ -26,29 +24,17 @@ import (
 // new one begins every few milliseconds.
 type audited struct {
 	*host
-	program string
 }
 
 func newAudited(t *testing.T) *audited {
 	t.Helper()
-	a := &audited{newHost(t), built.Program(t)}
+	a := &audited{newHost(t)}
 	a.env = append(a.env, "AUDITOR=auditor pin", "DOMAIN=crash", "CRASH_PINS=user pin 0")
 	a.run("init")
 	a.run("signkey")
-	a.perilune("audit init --audit-pin env:AUDITOR --domain env:DOMAIN")
-	a.perilune("audit config --audit-pin env:AUDITOR --events asymmetric,access,success,failure --file-size 64k")
+	a.must("audit init --audit-pin env:AUDITOR --domain env:DOMAIN")
+	a.must("audit config --audit-pin env:AUDITOR --events asymmetric,access,success,failure --file-size 64k")
 	return a
-}
-
-func (a *audited) perilune(line string) string {
-	a.t.Helper()
-	cmd := exec.Command(a.program, strings.Fields(line)...)
-	cmd.Env = a.env
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		a.t.Fatalf("perilune %s: %v\n%s", line, err, out)
-	}
-	return string(out)
 }
 
 // verify wants the whole log to be right, without a gap from the first record.
@@ -58,7 +44,7 @@ func (a *audited) verify() {
 		Records, First, Last uint64
 		Faults               []json.RawMessage
 	}
-	out := a.perilune("audit verify --json --audit-pin env:AUDITOR")
+	out := a.must("audit verify --json --audit-pin env:AUDITOR")
 	if err := json.Unmarshal([]byte(out), &r); err != nil {
 		a.t.Fatalf("audit verify says %s", out)
 	}

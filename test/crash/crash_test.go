@@ -59,6 +59,23 @@ func (h *host) command(role string, env ...string) *exec.Cmd {
 	return cmd
 }
 
+// perilune is a command of the program on the host's HSM.
+func (h *host) perilune(line string) *exec.Cmd {
+	cmd := exec.Command(built.Program(h.t), strings.Fields(line)...)
+	cmd.Env = h.env
+	return cmd
+}
+
+// must runs a command of the program, which must succeed.
+func (h *host) must(line string) string {
+	h.t.Helper()
+	out, err := h.perilune(line).CombinedOutput()
+	if err != nil {
+		h.t.Fatalf("perilune %s: %v\n%s", line, err, out)
+	}
+	return string(out)
+}
+
 // run runs a worker to its end and returns its lines.
 func (h *host) run(role string, env ...string) []string {
 	h.t.Helper()
