@@ -15,22 +15,11 @@ import (
 // auditRow says what a request is in the audit log.
 type auditRow struct {
 	event audit.Event
-	// use is a step in the use of a key, whose operation tells the event.
-	use step
+	// use is for a step in the use of a key, whose operation tells the event.
+	use bool
 	// silent says why nothing is recorded.
 	silent string
 }
-
-// step is what a request does with an operation.
-type step uint8
-
-const (
-	noStep step = iota
-	stepBegin
-	stepPart
-	stepEnd
-	stepMessage
-)
 
 // Why requests are not recorded.
 const (
@@ -70,12 +59,12 @@ var auditTable = [p11.NumKinds]auditRow{
 	p11.KindFindObjectsInit:        {silent: reads},
 	p11.KindFindObjects:            {silent: reads},
 	p11.KindFindObjectsFinal:       {silent: reads},
-	p11.KindBegin:                  {use: stepBegin},
-	p11.KindUpdate:                 {use: stepPart},
+	p11.KindBegin:                  {use: true},
+	p11.KindUpdate:                 {use: true},
 	p11.KindDigestKey:              {event: audit.DigestKey},
-	p11.KindFinish:                 {use: stepEnd},
-	p11.KindDualUpdate:             {use: stepPart},
-	p11.KindMessage:                {use: stepMessage},
+	p11.KindFinish:                 {use: true},
+	p11.KindDualUpdate:             {use: true},
+	p11.KindMessage:                {use: true},
 	p11.KindEndMessages:            {silent: ownSession},
 	p11.KindGenerateKey:            {event: audit.GenerateKey},
 	p11.KindGenerateKeyPair:        {event: audit.GenerateKeyPair},
@@ -175,7 +164,7 @@ const (
 var auditMasks = func() (m [p11.NumKinds]audit.Mask) {
 	for kind, row := range auditTable {
 		switch {
-		case row.use != noStep, row.event == audit.DigestKey:
+		case row.use, row.event == audit.DigestKey:
 			m[kind] = anyUse
 		case row.event != audit.NoEvent:
 			m[kind] = row.event.Category()
@@ -197,7 +186,7 @@ func (h *HSM) audited(ctx context.Context, s *session, q p11.Request, r any, run
 		return run()
 	}
 	c := auditCall{h: h, s: s, q: q}
-	if auditTable[q.Kind()].use == stepBegin {
+	if q.Kind() == p11.KindBegin {
 		return c.failing(ctx, run)
 	}
 	if !c.prepare(ctx) {
@@ -268,8 +257,8 @@ func (c *auditCall) stamp() {
 // prepare finds out what there is to record; false if nothing is.
 func (c *auditCall) prepare(ctx context.Context) bool {
 	row := auditTable[c.q.Kind()]
-	if c.entry.Event, c.category = row.event, row.event.Category(); row.use != noStep {
-		c.entry.Event = c.useEvent(row.use)
+	if c.entry.Event, c.category = row.event, row.event.Category(); row.use {
+		c.entry.Event = c.useEvent()
 	} else if row.event == audit.DigestKey {
 		c.category = useOfDigest
 	}
@@ -299,54 +288,62 @@ func (h *HSM) partitionNumber(p *partition) uint64 {
 	return h.info.Serial*serialFactor + uint64(p.space)
 }
 
-// useEvent is the event of a step in the use of a key, and finds the key. Parts
-// after the first are not recorded: the operation is known already.
-func (c *auditCall) useEvent(s step) audit.Event {
-	var kind p11.Operation
+// useEvent is the event of a step in the use of a key, and finds the key.
+func (c *auditCall) useEvent() audit.Event {
 	switch q := c.q.(type) {
 	case *p11.Begin:
 		return c.beginEvent(q)
 	case *p11.Update:
-		kind = q.Op
+		return c.stepEvent(q.Op, q.Out, stepPart)
 	case *p11.DualUpdate:
-		kind = q.First
+		kind := q.First
 		if q.Second == p11.OpEncrypt || q.Second == p11.OpDecrypt {
 			kind = q.Second
 		}
+		return c.stepEvent(kind, q.Out, stepPart)
 	case *p11.Finish:
-		kind = q.Op
-	case *p11.Message:
-		kind = q.Op
-	}
-	if int(kind) >= p11.NumOperations || c.s == nil {
-		return audit.NoEvent
-	}
-	events := useTable[kind]
-	c.useOf(kind, c.s.ops[kind])
-	switch q := c.q.(type) {
-	case *p11.Finish:
-		if q.Out.Query {
-			return audit.NoEvent
+		if q.Single || q.Op == p11.OpSignRecover || q.Op == p11.OpVerifyRecover {
+			return c.stepEvent(q.Op, q.Out, stepWhole)
 		}
-		if q.Single || kind == p11.OpSignRecover || kind == p11.OpVerifyRecover {
-			return events.single
-		}
-		return events.end
+		return c.stepEvent(q.Op, q.Out, stepEnd)
 	case *p11.Message:
 		switch {
-		case q.Out.Query, q.Start:
+		case q.Start:
 			return audit.NoEvent
 		case q.Whole:
-			return events.single
+			return c.stepEvent(q.Op, q.Out, stepWhole)
 		case q.Last:
-			return events.end
+			return c.stepEvent(q.Op, q.Out, stepEnd)
 		}
-	case *p11.Update:
-		if q.Out.Query {
-			return audit.NoEvent
-		}
+		return c.stepEvent(q.Op, q.Out, stepPart)
 	}
-	if c.op != nil && c.op.recorded {
+	return audit.NoEvent
+}
+
+// step is how much of an operation's data a request brings.
+type step uint8
+
+const (
+	stepPart step = iota
+	stepEnd
+	stepWhole
+)
+
+// stepEvent is the event of a step in an operation under way. Who asks for a
+// length does nothing yet, and parts after the first are not recorded: the
+// operation is known already.
+func (c *auditCall) stepEvent(kind p11.Operation, out p11.Output, s step) audit.Event {
+	if out.Query || int(kind) >= p11.NumOperations || c.s == nil {
+		return audit.NoEvent
+	}
+	c.useOf(kind, c.s.ops[kind])
+	events := useTable[kind]
+	switch {
+	case s == stepWhole:
+		return events.single
+	case s == stepEnd:
+		return events.end
+	case c.op != nil && c.op.recorded:
 		return audit.NoEvent
 	}
 	return events.part
@@ -607,7 +604,7 @@ func (c *auditCall) ended(ctx context.Context, r any, err error) {
 	case *p11.PartitionInfo:
 		c.entry.Detail += " S/N " + r.Serial
 	case *p11.Length:
-		if q, ok := c.q.(*p11.WrapKey); ok && q.Out.Query {
+		if asksLength(c.q) {
 			c.category = 0
 		}
 	case *p11.ArchiveResult:
@@ -617,6 +614,16 @@ func (c *auditCall) ended(ctx context.Context, r any, err error) {
 	case *p11.AuditSecretInfo:
 		c.entry.Detail = "of HSM " + r.Serial
 	}
+}
+
+func asksLength(q p11.Request) bool {
+	switch q := q.(type) {
+	case *p11.WrapKey:
+		return q.Out.Query
+	case *p11.GetOperationState:
+		return q.Out.Query
+	}
+	return false
 }
 
 // made notes the object that a call made, unless it made none.
