@@ -195,21 +195,17 @@ func (l *leftOver) none() bool { return len(l.mark) == 0 && len(l.parts) == 0 }
 
 // uncleaned reads what has to be cleaned.
 func (h *HSM) uncleaned(ctx context.Context) (*leftOver, error) {
-	l := &leftOver{parts: map[store.Space][]byte{}}
-	err := h.store.View(ctx, func(tx store.Tx) error {
-		m, err := h.readMeta(tx)
-		if err != nil {
-			return err
+	m, err := h.viewMeta(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l := &leftOver{mark: m.hsm.Unclean, parts: map[store.Space][]byte{}}
+	for _, s := range m.parts {
+		if s.Wiping {
+			l.parts[spaceOf(s.Number)] = s.Epoch
 		}
-		l.mark = m.hsm.Unclean
-		for _, s := range m.parts {
-			if s.Wiping {
-				l.parts[spaceOf(s.Number)] = s.Epoch
-			}
-		}
-		return nil
-	})
-	return l, err
+	}
+	return l, nil
 }
 
 // clean removes what was destroyed from the store and from its files: keys
