@@ -2,7 +2,6 @@ package hsm
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -135,7 +134,7 @@ func (h *HSM) readAuditSecret(tx store.Tx, serial string) (*auditSecret, error) 
 	for _, rec := range recs {
 		s := new(auditSecret)
 		switch err := h.openMeta(rec, &s.record, s); {
-		case errors.Is(err, store.ErrCorrupt):
+		case isDamage(err):
 			damage = fmt.Errorf("the log secret is damaged; put the database back from a copy, or begin a new log by a factory reset: %w", err)
 		case err != nil:
 			return nil, err
@@ -171,7 +170,7 @@ func (k auditKeeper) Settle(ctx context.Context, head audit.Head) error {
 // knows how far the log is, until the next record mends it.
 func (h *HSM) readAuditMark(tx store.Tx) (m auditMark, err error) {
 	err = h.readOne(tx, kindAuditMark, &m.record, &m)
-	if errors.Is(err, store.ErrCorrupt) {
+	if isDamage(err) {
 		h.log.Warn("the checkpoint of the audit log is damaged; what was cut off its end may go unnoticed", "error", err)
 		return auditMark{record: m.record}, nil
 	}
@@ -184,7 +183,7 @@ func (h *HSM) readAuditMark(tx store.Tx) (m auditMark, err error) {
 func (h *HSM) readAuditState(tx store.Tx) (*auditState, error) {
 	s := &auditState{Config: audit.DefaultConfig}
 	err := h.readOne(tx, kindAuditConfig, &s.record, s)
-	if errors.Is(err, store.ErrCorrupt) {
+	if isDamage(err) {
 		h.log.Warn("the configuration of the audit log is damaged: everything is recorded; the Auditor must set domain and configuration anew", "error", err)
 		s = &auditState{record: s.record, Config: audit.DefaultConfig}
 		s.Config.Mask = audit.AllOfIt
@@ -251,7 +250,7 @@ func (h *HSM) forgetAudit(tx store.Tx) error {
 	}
 	for _, rec := range recs {
 		s := new(auditSecret)
-		if err := h.openMeta(rec, &s.record, s); errors.Is(err, store.ErrCorrupt) {
+		if err := h.openMeta(rec, &s.record, s); isDamage(err) {
 			if err := tx.Delete(rec.Ref, rec.Version); err != nil {
 				return err
 			}

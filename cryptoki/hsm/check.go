@@ -236,7 +236,7 @@ func (h *HSM) checkSpace(ctx context.Context, space store.Space, r *p11.RecordRe
 	h.mu.RUnlock()
 	for kind := kindHSM; kind <= lastKind; kind++ {
 		check := h.metaChecker()
-		if kind == kindPublicObject || kind == kindPrivateObject {
+		if slices.Contains(objectKinds, kind) {
 			check = p.objectChecker(kind)
 		}
 		if err := h.checkKind(ctx, space, kind, check, r); err != nil {

@@ -214,7 +214,7 @@ func (h *HSM) limitAll(tx store.Tx, m *metaState) error {
 type usage struct{ objects, used uint64 }
 
 func usageOf(tx store.Tx, space store.Space) (u usage, err error) {
-	for _, kind := range []store.Kind{kindPublicObject, kindPrivateObject} {
+	for _, kind := range objectKinds {
 		n, err := tx.Count(space, kind)
 		if err != nil {
 			return u, err
