@@ -227,19 +227,7 @@ func (b *backup) run(ctx context.Context, tx store.Tx) error {
 
 // keep copies the old archive, but for what is to be replaced.
 func (b *backup) keep(ctx context.Context, tx store.Tx) error {
-	for {
-		plain, err := b.old.Next()
-		if errors.Is(err, io.EOF) {
-			slices.SortFunc(b.kept, compareIdentities)
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		o, err := arriving(plain)
-		if err != nil {
-			return err
-		}
+	err := eachArchived(ctx, b.old, func(o *object, plain []byte) error {
 		if b.q.Replace {
 			id, _ := o.ouid()
 			now, err := b.p.byOUID(tx, id)
@@ -249,17 +237,17 @@ func (b *backup) keep(ctx context.Context, tx store.Tx) error {
 			if now != nil {
 				b.r.Replaced++
 				b.total--
-				continue
+				return nil
 			}
 		}
 		b.kept = append(b.kept, o.identity())
 		if err := b.w.Add(plain); err != nil {
 			return err
 		}
-		if err := b.step(ctx); err != nil {
-			return err
-		}
-	}
+		return b.step(ctx)
+	})
+	slices.SortFunc(b.kept, compareIdentities)
+	return err
 }
 
 // identity tells whether two objects with one OUID are the same. They are not
@@ -305,7 +293,7 @@ func (b *backup) copyAll(ctx context.Context, tx store.Tx, kind store.Kind) erro
 func (b *backup) copyOne(rec *store.Record) error {
 	o, err := b.p.open(rec)
 	if err != nil {
-		if !errors.Is(err, store.ErrCorrupt) {
+		if !isDamage(err) {
 			return err
 		}
 		b.h.log.Error("an object cannot be backed up", "record", uint64(rec.Ref), "error", err)
@@ -340,7 +328,7 @@ func (h *HSM) handleReadArchive(ctx context.Context, s *session, q *p11.ReadArch
 		return err
 	}
 	r.Objects = a.Count()
-	return archiveError(eachArchived(ctx, a, func(o *object) error {
+	return archiveError(eachArchived(ctx, a, func(o *object, _ []byte) error {
 		if q.Each != nil {
 			q.Each(o.listed())
 		}
@@ -356,8 +344,9 @@ func (o *object) listed() p11.ArchivedObject {
 	}
 }
 
-// eachArchived reads an archive from its beginning to its end.
-func eachArchived(ctx context.Context, a *archive.Reader, do func(*object) error) error {
+// eachArchived reads an archive from its beginning to its end. Plain is what an
+// object is in the archive, and is overwritten by the next.
+func eachArchived(ctx context.Context, a *archive.Reader, do func(o *object, plain []byte) error) error {
 	a.Rewind()
 	for {
 		plain, err := a.Next()
@@ -369,7 +358,7 @@ func eachArchived(ctx context.Context, a *archive.Reader, do func(*object) error
 		}
 		o, err := arriving(plain)
 		if err == nil {
-			err = do(o)
+			err = do(o, plain)
 		}
 		if err := cmp.Or(err, ctx.Err()); err != nil {
 			return err
@@ -398,7 +387,7 @@ func (h *HSM) handleRestoreArchive(ctx context.Context, s *session, q *p11.Resto
 		return archiveError(err)
 	}
 	job.done = 0
-	err = eachArchived(ctx, a, func(o *object) error { return job.add(ctx, o) })
+	err = eachArchived(ctx, a, func(o *object, _ []byte) error { return job.add(ctx, o) })
 	if err == nil {
 		err = job.flush(ctx)
 	}
@@ -431,7 +420,7 @@ func (j *restore) verify(ctx context.Context, a *archive.Reader) error {
 	}
 	var held bound
 	size := j.p.stateNow().Size
-	err := eachArchived(ctx, a, func(o *object) error {
+	err := eachArchived(ctx, a, func(o *object, _ []byte) error {
 		if why := j.h.mayTravel(j.p, o.class); why != nil {
 			held.add(o, why)
 		}
