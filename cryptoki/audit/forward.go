@@ -213,37 +213,32 @@ func (f *forwarder) rest(news <-chan struct{}, most time.Duration) bool {
 	return true
 }
 
-// begin finds out how far the server is. A new one gets what comes from now on.
-func (f *forwarder) begin() error {
-	state, known, err := readForwarded(f.r.opts.Dir, f.remote)
-	if err == nil && !known {
-		err = f.r.beginForwarding(f.remote, &state)
+// beginForwarding finds out how far a server is, and notes of a new one that it
+// gets the records after the newest one.
+func (r *Recorder) beginForwarding(remote Remote) (f forwarded, err error) {
+	f, known, err := readForwarded(r.opts.Dir, remote)
+	if err != nil || known {
+		return f, err
 	}
-	if err == nil {
-		f.state = state
-	}
-	return err
-}
-
-// beginForwarding notes that a server gets the records after the newest one.
-func (r *Recorder) beginForwarding(remote Remote, f *forwarded) error {
 	if err := makeDir(r.opts.Dir); err != nil {
-		return err
+		return f, err
 	}
 	h, _, _, err := newHeadFile(r.opts.Dir, r.opts.HeadKey).read()
 	if err != nil {
-		return err
+		return f, err
 	}
-	f.Remote, f.Sent = remote.String(), h.Sequence
-	return writeForwarded(r.opts.Dir, remote, *f)
+	f.Sent = h.Sequence
+	return f, writeForwarded(r.opts.Dir, remote, f)
 }
 
 // catchUp sends everything up to the newest record.
 func (f *forwarder) catchUp(ctx context.Context) error {
 	if f.state.Remote == "" {
-		if err := f.begin(); err != nil {
+		state, err := f.r.beginForwarding(f.remote)
+		if err != nil {
 			return err
 		}
+		f.state = state
 	}
 	h, _, ok, err := newHeadFile(f.r.opts.Dir, f.r.opts.HeadKey).read()
 	if err != nil || !ok {
@@ -453,14 +448,7 @@ func (r *Recorder) remotes() []Remote {
 // now on.
 func (r *Recorder) BeginForwarding(list []Remote) error {
 	for _, remote := range list {
-		var f forwarded
-		if _, known, err := readForwarded(r.opts.Dir, remote); err != nil || known {
-			if err != nil {
-				return err
-			}
-			continue
-		}
-		if err := r.beginForwarding(remote, &f); err != nil {
+		if _, err := r.beginForwarding(remote); err != nil {
 			return err
 		}
 	}
