@@ -812,7 +812,7 @@ type Status struct {
 // Status looks at the log without changing anything.
 func (r *Recorder) Status(ctx context.Context) (s Status, err error) {
 	h, _, _, err := newHeadFile(r.opts.Dir, r.opts.HeadKey).read()
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil {
 		return s, err
 	}
 	settled, err := r.opts.Keeper.Settled(ctx)

@@ -32,7 +32,6 @@ const (
 	numberAt    = 8
 	writtenAt   = 64
 	drainedAt   = 128
-	lostAt      = 192
 	openAt      = spoolHeader
 	ringAt      = openAt + openSlots*slotSize
 	spoolSize   = ringAt + ringSlots*slotSize
