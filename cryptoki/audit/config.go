@@ -36,7 +36,7 @@ func (c *Config) Check() error {
 		return err
 	}
 	if _, ok := rotations[c.Rotation]; !ok {
-		return fmt.Errorf("there is no rotation %q; there are hourly, daily, weekly, monthly and never", c.Rotation)
+		return errRotation(string(c.Rotation))
 	}
 	if c.FileSize < MinFileSize || c.FileSize > MaxFileSize {
 		return fmt.Errorf("a log file has %d to %d bytes, not %d", MinFileSize, MaxFileSize, c.FileSize)
@@ -90,7 +90,11 @@ func ParseRotation(text string) (Rotation, error) {
 			return r, nil
 		}
 	}
-	return "", fmt.Errorf("there is no rotation %q; there are hourly, daily, weekly, monthly and never", text)
+	return "", errRotation(text)
+}
+
+func errRotation(text string) error {
+	return fmt.Errorf("there is no rotation %q; there are hourly, daily, weekly, monthly and never", text)
 }
 
 // due reports whether a file begun at one time is to be followed by another.

@@ -132,11 +132,13 @@ const (
 	AllOfIt  = endOfMask - 1
 )
 
-// words are the names of the bits, long and short.
-var words = []struct {
+// word is a name of bits, long and short.
+type word struct {
 	long, short string
 	bits        Mask
-}{
+}
+
+var words = []word{
 	{"failure", "f", OnFailure}, {"success", "s", OnSuccess},
 	{"access", "a", Access}, {"manage", "m", Manage}, {"keymanage", "k", KeyManage},
 	{"asymmetric", "c", Asymmetric}, {"first", "r", First},
@@ -157,16 +159,11 @@ func Words() (list []string) {
 // an outcome is refused, as it would record nothing; and so is the contrary.
 func ParseMask(text string) (m Mask, err error) {
 	var none bool
-	for _, word := range strings.Split(text, ",") {
-		word = strings.TrimSpace(strings.ToLower(word))
-		i := slices.IndexFunc(words, func(w struct {
-			long, short string
-			bits        Mask
-		}) bool {
-			return word == w.long || word == w.short
-		})
+	for _, name := range strings.Split(text, ",") {
+		name = strings.TrimSpace(strings.ToLower(name))
+		i := slices.IndexFunc(words, func(w word) bool { return name == w.long || name == w.short })
 		if i < 0 {
-			return 0, fmt.Errorf("there is no category %q; there are %s", word, strings.Join(Words(), ", "))
+			return 0, fmt.Errorf("there is no category %q; there are %s", name, strings.Join(Words(), ", "))
 		}
 		m |= words[i].bits
 		none = none || words[i].bits == 0
