@@ -95,6 +95,11 @@ func (b *bench) process() *Recorder {
 		Role: func(n byte) string { return [...]string{"", "so"}[n%2] },
 		Warn: func(text string, _ ...any) { b.warn = append(b.warn, text) },
 	})
+	// As the HSM does: else what is recorded before a forwarder first looks
+	// belongs to the time before its server.
+	if err := r.BeginForwarding(b.conf.Remotes); err != nil {
+		b.t.Fatal(err)
+	}
 	r.Configure(b.conf)
 	return r
 }
