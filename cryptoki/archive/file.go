@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/perilune/perilune/ownfile"
 )
 
 // Extension is that of archives in a directory.
@@ -101,21 +103,13 @@ func (f *File) Commit() error {
 		f.Discard()
 		return err
 	}
-	return errors.Join(f.file.Close(), syncDir(filepath.Dir(f.path)))
+	return errors.Join(f.file.Close(), ownfile.SyncDir(filepath.Dir(f.path)))
 }
 
 // Discard removes the file.
 func (f *File) Discard() {
 	_ = os.Remove(f.file.Name())
 	_ = f.file.Close()
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // Entry is an archive in a directory.

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -85,67 +84,6 @@ func totalSize(files []File) (n int64) {
 		n += f.Size
 	}
 	return n
-}
-
-// makeDir makes a directory of mode 0700 whatever the umask, for its parent's
-// owner.
-func makeDir(dir string) error {
-	err := os.Mkdir(dir, 0o700)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return errors.Join(f.Chmod(0o700), giveToOwner(f, filepath.Dir(dir)), syncDir(filepath.Dir(dir)))
-}
-
-// openPrivate opens a regular file, or makes it with mode 0600 for the owner of
-// its directory.
-func openPrivate(path string, how int) (*os.File, error) {
-	f, err := os.OpenFile(path, how&^os.O_CREATE|unix.O_NOFOLLOW, 0)
-	if !errors.Is(err, fs.ErrNotExist) || how&os.O_CREATE == 0 {
-		return f, err
-	}
-	f, err = os.OpenFile(path, how|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
-	if errors.Is(err, fs.ErrExist) { // another process was faster
-		return openPrivate(path, how)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if err := errors.Join(f.Chmod(0o600), giveToOwner(f, filepath.Dir(path))); err != nil {
-		_ = f.Close()
-		return nil, err
-	}
-	return f, nil
-}
-
-// giveToOwner gives what root made to the owner of the directory, who will
-// need it.
-func giveToOwner(f *os.File, dir string) error {
-	info, err := os.Stat(dir)
-	if err != nil || os.Geteuid() != 0 {
-		return err
-	}
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || st.Uid == 0 {
-		return nil
-	}
-	return f.Chown(int(st.Uid), int(st.Gid))
-}
-
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }
 
 // readBounded reads a small file.

@@ -14,6 +14,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/perilune/perilune/ownfile"
 )
 
 // Forwarding. The files of the log are the queue: a server that is away loses
@@ -64,7 +66,7 @@ func readForwarded(dir string, remote Remote) (f forwarded, known bool, err erro
 
 func writeForwarded(dir string, remote Remote, f forwarded) error {
 	where := filepath.Join(dir, ForwardDir)
-	if err := makeDir(where); err != nil {
+	if err := ownfile.MakeDir(where); err != nil {
 		return err
 	}
 	b, err := json.Marshal(f)
@@ -72,7 +74,7 @@ func writeForwarded(dir string, remote Remote, f forwarded) error {
 		return err
 	}
 	path := filepath.Join(where, remote.stateName())
-	file, err := openPrivate(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
+	file, err := ownfile.Open(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
 	if err != nil {
 		return err
 	}
@@ -220,7 +222,7 @@ func (r *Recorder) beginForwarding(remote Remote) (f forwarded, err error) {
 	if err != nil || known {
 		return f, err
 	}
-	if err := makeDir(r.opts.Dir); err != nil {
+	if err := ownfile.MakeDir(r.opts.Dir); err != nil {
 		return f, err
 	}
 	h, _, _, err := newHeadFile(r.opts.Dir, r.opts.HeadKey).read()

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/perilune/perilune/ownfile"
 )
 
 // Head is the newest record as the HSM remembers it outside the log: what the
@@ -101,7 +103,7 @@ func (f headFile) read() (h Head, turn uint64, ok bool, err error) {
 
 // write puts h into the place of the next turn.
 func (f headFile) write(h Head, turn uint64) error {
-	file, err := openPrivate(f.path, os.O_WRONLY|os.O_CREATE)
+	file, err := ownfile.Open(f.path, os.O_WRONLY|os.O_CREATE)
 	if err != nil {
 		return err
 	}

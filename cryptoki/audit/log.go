@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/perilune/perilune/ownfile"
 )
 
 // ErrFull says that the log has no room left, by its limit or on its disk.
@@ -169,13 +171,13 @@ func (l *log) settleFiles(p *position, files []File) error {
 // archive moves a file out of the way: from then on nothing is written to it.
 func (l *log) archive(number uint32) error {
 	to := filepath.Join(l.dir, ArchiveDir)
-	if err := makeDir(to); err != nil {
+	if err := ownfile.MakeDir(to); err != nil {
 		return err
 	}
 	if err := os.Rename(l.path(number), filepath.Join(to, FileName(l.serial, number))); err != nil {
 		return err
 	}
-	return errors.Join(syncDir(to), syncDir(l.dir))
+	return errors.Join(ownfile.SyncDir(to), ownfile.SyncDir(l.dir))
 }
 
 // rotate ends the current file and begins the next.
@@ -195,13 +197,13 @@ func (l *log) rotate(p *position, now time.Time) error {
 // begins.
 func (l *log) open(p *position, now time.Time) (*os.File, error) {
 	if p.Size >= 0 {
-		return openPrivate(l.path(p.File), os.O_WRONLY|os.O_APPEND)
+		return ownfile.Open(l.path(p.File), os.O_WRONLY|os.O_APPEND)
 	}
-	f, err := openPrivate(l.path(p.File+1), os.O_WRONLY|os.O_APPEND|os.O_CREATE)
+	f, err := ownfile.Open(l.path(p.File+1), os.O_WRONLY|os.O_APPEND|os.O_CREATE)
 	if err != nil {
 		return nil, err
 	}
-	if err := syncDir(l.dir); err != nil {
+	if err := ownfile.SyncDir(l.dir); err != nil {
 		_ = f.Close()
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/ownfile"
 )
 
 // Keeper is what the audit log needs of the HSM.
@@ -191,7 +192,7 @@ func (r *Recorder) reserve(e *Entry) (t Ticket, ok bool, err error) {
 // process lives, is taken before the file is there, so that nobody takes it
 // for a dead one's.
 func (r *Recorder) openSpool() error {
-	if err := makeDir(r.opts.Dir); err != nil {
+	if err := ownfile.MakeDir(r.opts.Dir); err != nil {
 		return err
 	}
 	var b [4]byte
@@ -389,7 +390,7 @@ func (r *Recorder) openLog(ctx context.Context) error {
 	if r.log != nil {
 		return nil
 	}
-	if err := makeDir(r.opts.Dir); err != nil {
+	if err := ownfile.MakeDir(r.opts.Dir); err != nil {
 		return err
 	}
 	secret, err := r.opts.Keeper.Secret(ctx)

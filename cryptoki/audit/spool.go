@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/perilune/perilune/ownfile"
 )
 
 // A spool holds what one process has to record until it is in the log. It is a
@@ -130,12 +132,12 @@ func parseSpoolName(name string) (number uint32, ok bool) {
 // mapped memory could not say that the disk is full.
 func makeSpool(dir string, number uint32) (*spool, error) {
 	where := filepath.Join(dir, SpoolDir)
-	if err := makeDir(where); err != nil {
+	if err := ownfile.MakeDir(where); err != nil {
 		return nil, err
 	}
 	s := &spool{name: spoolName(number), number: number, mapped: true}
 	path := filepath.Join(where, s.name)
-	f, err := openPrivate(path, os.O_RDWR|os.O_CREATE)
+	f, err := ownfile.Open(path, os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, err
 	}
@@ -205,7 +207,7 @@ func (s *spool) setDrained(dir string, index uint64) error {
 
 // noteDrained does so in the file of another process.
 func noteDrained(dir, name string, index uint64) error {
-	f, err := openPrivate(filepath.Join(dir, SpoolDir, name), os.O_WRONLY)
+	f, err := ownfile.Open(filepath.Join(dir, SpoolDir, name), os.O_WRONLY)
 	if err != nil {
 		return err
 	}

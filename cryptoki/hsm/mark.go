@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/perilune/perilune/cryptoki/p11"
+	"github.com/perilune/perilune/ownfile"
 	"github.com/perilune/perilune/store"
 )
 
@@ -355,7 +355,7 @@ func (path MarkFile) Load() ([]byte, error) {
 func (path MarkFile) Save(b []byte) error {
 	f, err := os.OpenFile(string(path), os.O_WRONLY|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		return path.create(b)
+		return ownfile.Create(string(path), ".perilune.mark-*", b)
 	}
 	if err != nil {
 		return err
@@ -365,22 +365,4 @@ func (path MarkFile) Save(b []byte) error {
 		err = errors.Join(err, f.Truncate(int64(len(b))))
 	}
 	return errors.Join(err, f.Close())
-}
-
-// create makes the file whole or not at all.
-func (path MarkFile) create(b []byte) error {
-	dir := filepath.Dir(string(path))
-	f, err := os.CreateTemp(dir, ".perilune.mark-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(b)
-	if err := errors.Join(err, giveToOwner(f, dir), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Link(f.Name(), string(path)); err != nil {
-		return err
-	}
-	return syncDir(dir)
 }

@@ -9,9 +9,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/perilune/perilune/ownfile"
 )
 
 // RootKey is the secret of the HSM that is not in its store: without it the
@@ -95,44 +96,9 @@ func parseRootKey(path RootKeyFile, text string) (RootKey, error) {
 func (path RootKeyFile) Create() (RootKey, error) {
 	key := make([]byte, 32)
 	rand.Read(key)
-	dir := filepath.Dir(string(path))
-	f, err := os.CreateTemp(dir, ".root.key-*") // mode 0600
-	if err != nil {
-		return nil, fmt.Errorf("create root key: %w", err)
-	}
-	defer os.Remove(f.Name())
-	_, err = f.WriteString(rootKeyMagic + hex.EncodeToString(key) + "\n")
-	err = errors.Join(err, giveToOwner(f, dir), f.Sync(), f.Close())
-	if err != nil {
-		return nil, fmt.Errorf("create root key: %w", err)
-	}
-	if err := os.Link(f.Name(), string(path)); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("create root key: %w", err)
-	}
-	if err := syncDir(dir); err != nil {
+	text := rootKeyMagic + hex.EncodeToString(key) + "\n"
+	if err := ownfile.Create(string(path), ".root.key-*", []byte(text)); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("create root key: %w", err)
 	}
 	return path.Load()
-}
-
-// giveToOwner gives a file that root made to the owner of the directory.
-func giveToOwner(f *os.File, dir string) error {
-	info, err := os.Stat(dir)
-	if err != nil || os.Geteuid() != 0 {
-		return err
-	}
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || st.Uid == 0 {
-		return nil
-	}
-	return f.Chown(int(st.Uid), int(st.Gid))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

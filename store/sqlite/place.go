@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/perilune/perilune/ownfile"
 	"github.com/perilune/perilune/store"
 )
 
@@ -70,7 +71,7 @@ func makeDir(dir string) error {
 		err = os.Chmod(dir, 0o700)
 	}
 	if err == nil {
-		err = syncDir(filepath.Dir(dir))
+		err = wrap(ownfile.SyncDir(filepath.Dir(dir)))
 	}
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
@@ -132,39 +133,11 @@ func (p place) errReadOnly() error {
 	return fmt.Errorf("%w: this user cannot write %s or a file in it; %s", store.ErrReadOnly, p.dir, adviseWritable)
 }
 
-// openPrivate opens a file for reading and writing, or creates it with mode
-// 0600, whatever the umask.
+// openPrivate opens a file for reading and writing, or creates it for the owner
+// of the directory alone. SQLite does the same with its own files.
 func openPrivate(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW, 0)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return f, wrap(err)
-	}
-	f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
-	if errors.Is(err, fs.ErrExist) { // another process was faster
-		return openPrivate(path)
-	}
-	if err != nil {
-		return nil, wrap(err)
-	}
-	if err := errors.Join(f.Chmod(0o600), giveToOwner(f, filepath.Dir(path))); err != nil {
-		_ = f.Close()
-		return nil, wrap(err)
-	}
-	return f, nil
-}
-
-// giveToOwner gives a file that root made to the owner of the directory, who
-// will need it. SQLite does the same with its own files.
-func giveToOwner(f *os.File, dir string) error {
-	info, err := os.Stat(dir)
-	if err != nil || os.Geteuid() != 0 {
-		return err
-	}
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || st.Uid == 0 {
-		return nil
-	}
-	return f.Chown(int(st.Uid), int(st.Gid))
+	f, err := ownfile.Open(path, os.O_RDWR|os.O_CREATE)
+	return f, wrap(err)
 }
 
 // createDB makes an empty database file if there is none. The caller holds the
@@ -181,17 +154,7 @@ func (p place) createDB() error {
 	if err := f.Close(); err != nil {
 		return wrap(err)
 	}
-	return syncDir(p.dir)
-}
-
-// syncDir makes the names in a directory durable.
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return wrap(err)
-	}
-	defer f.Close()
-	return wrap(f.Sync())
+	return wrap(ownfile.SyncDir(p.dir))
 }
 
 // wrap makes an error of the operating system one of the store's.
