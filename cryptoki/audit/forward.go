@@ -230,7 +230,19 @@ func (r *Recorder) beginForwarding(remote Remote) (f forwarded, err error) {
 		return f, err
 	}
 	f.Sent = h.Sequence
-	return f, writeForwarded(r.opts.Dir, remote, f)
+	where := filepath.Join(r.opts.Dir, ForwardDir)
+	if err := ownfile.MakeDir(where); err != nil {
+		return f, err
+	}
+	b, err := json.Marshal(f)
+	if err != nil {
+		return f, err
+	}
+	err = ownfile.Create(filepath.Join(where, remote.stateName()), remote.stateName()+".*.new", b)
+	if errors.Is(err, fs.ErrExist) { // another process was first
+		f, _, err = readForwarded(r.opts.Dir, remote)
+	}
+	return f, err
 }
 
 // catchUp sends everything up to the newest record.

@@ -154,6 +154,30 @@ func TestForwarding(t *testing.T) {
 	}
 }
 
+// TestServersOfTheOptionsGetTheFirstRecord: however late the forwarder begins, a new
+// server gets what is recorded once there is a Recorder; and what two processes note
+// of it at the same time is one thing.
+func TestServersOfTheOptionsGetTheFirstRecord(t *testing.T) {
+	b := newBench(t)
+	remote := Remote{Protocol: "tcp", Address: newSink(t, "127.0.0.1:0").l.Addr().String()}
+	earlier := b.process()
+	b.record(earlier, Login, ck.CKR_OK)
+	o := earlier.opts
+	o.Remotes = []Remote{remote}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			r := NewRecorder(o)
+			defer r.Close()
+			if f, known, err := readForwarded(o.Dir, remote); err != nil || !known || f.Sent != 1 {
+				t.Errorf("%+v, %v, %v", f, known, err)
+			}
+		})
+	}
+	wg.Wait()
+	earlier.Close()
+}
+
 // TestForwardingGoesOnWhereItWas takes the server away, lets another process
 // record meanwhile, rotates, and brings the server back.
 func TestForwardingGoesOnWhereItWas(t *testing.T) {

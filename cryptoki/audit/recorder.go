@@ -101,6 +101,9 @@ type sizes struct {
 func NewRecorder(o Options) *Recorder {
 	o.Remotes = slices.Clone(o.Remotes)
 	r := &Recorder{opts: o, wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1), quit: make(chan struct{})}
+	// Before the first record, so that new servers get it. Where that fails, the
+	// forwarder tries again, and says so.
+	_ = r.BeginForwarding(o.Remotes)
 	r.Configure(DefaultConfig)
 	return r
 }

@@ -40,6 +40,12 @@ func nameOf(kind store.Kind) string {
 		return "a private object"
 	case kindAccess:
 		return "an application id"
+	case kindAuditConfig:
+		return "the configuration of the audit log"
+	case kindAuditSecret:
+		return "a secret of the audit log"
+	case kindAuditMark:
+		return "the audit log's place"
 	}
 	return fmt.Sprintf("kind %d", kind)
 }
