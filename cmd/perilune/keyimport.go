@@ -472,21 +472,15 @@ func (im *importer) der(ctx context.Context, path string, data []byte) (item, er
 	return item{}, errNoKey
 }
 
-// encryptedKeyInfo is EncryptedPrivateKeyInfo (RFC 5958, section 3).
-type encryptedKeyInfo struct {
-	Algorithm pbe.Algorithm
-	Data      []byte
-}
-
 // isEncrypted tells an encrypted key by its algorithm.
 func isEncrypted(der []byte) bool {
-	var info encryptedKeyInfo
+	var info pbe.EncryptedKey
 	rest, err := asn1.Unmarshal(der, &info)
 	return err == nil && len(rest) == 0 && pbe.Known(info.Algorithm.OID)
 }
 
 func (im *importer) encrypted(ctx context.Context, path string, der []byte) (item, error) {
-	var info encryptedKeyInfo
+	var info pbe.EncryptedKey
 	if rest, err := asn1.Unmarshal(der, &info); err != nil || len(rest) > 0 {
 		return item{}, pbe.ErrScheme
 	}
