@@ -20,8 +20,11 @@ type call struct {
 	fn      txFunc
 	alone   bool      // shares its commit with nobody
 	wake    chan role // what to do next
-	group   *group    // where to run
 	err     error     // what Update returns
+
+	// How fn ended that ran in another goroutine and did not return:
+	panicked any
+	exited   bool // by runtime.Goexit
 }
 
 // role is what a call is woken for.
@@ -29,12 +32,11 @@ type role int
 
 const (
 	lead   role = iota // open a transaction
-	follow             // run in the leader's
-	done               // the result is there
+	done               // the leader did it: the result is there
 	gaveUp             // the context ended before anything happened
 )
 
-// wait queues a call until it is to lead or to follow, or its context ends.
+// wait queues a call until it is to lead, was taken along, or its context ends.
 func (q *queue) wait(c *call) role {
 	if q.join(c) {
 		return lead

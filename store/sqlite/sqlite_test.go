@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -349,6 +350,37 @@ func TestPanicInGroup(t *testing.T) {
 	}
 	if n := len(all(t, s)); n != 8 {
 		t.Errorf("%d records, want 8", n)
+	}
+}
+
+// TestExitInGroup has calls of one group end their goroutines: each ends its own
+// caller's, and nobody else's.
+func TestExitInGroup(t *testing.T) {
+	s := openTest(t, t.TempDir(), Options{})
+	release := holdWriter(s)
+	var wg sync.WaitGroup
+	var returned atomic.Int32
+	for i := range 12 {
+		wg.Go(func() {
+			_ = s.Update(context.Background(), func(tx store.Tx) error {
+				ref, err := tx.NewRef()
+				if err != nil {
+					return err
+				}
+				err = tx.Insert(store.Record{Ref: ref, Space: 1, Kind: 1, Version: 1})
+				if i%3 == 0 {
+					runtime.Goexit()
+				}
+				return err
+			})
+			returned.Add(1)
+		})
+	}
+	waitQueued(s, 12)
+	release()
+	wg.Wait()
+	if n, kept := returned.Load(), len(all(t, s)); n != 8 || kept != 8 {
+		t.Errorf("%d calls returned and %d records were kept, want 8 of each", n, kept)
 	}
 }
 

@@ -4,16 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"runtime/debug"
 	"time"
 
 	"github.com/perilune/perilune/store"
 )
 
-// writer runs the Updates of one store. There is no goroutine for it: the
-// first Update to come leads. It opens a transaction, runs its own fn, then
-// lets every Update that waits run in the same transaction, each in its own
-// goroutine and its own savepoint, commits once for all, and passes the lead.
-// So a lone Update waits for nobody, and many share the price of one fsync.
+// writer runs the Updates of one store. The first Update to come leads. It opens
+// a transaction, runs its own fn, then has every Update that waits run in the
+// same transaction, each in its own savepoint, commits once for all, and passes
+// the lead. So a lone Update waits for nobody, and many share the price of one
+// fsync.
+//
+// The functions of those who wait run one after the other in one goroutine, not
+// each in its caller's: callers are threads of a C program, and to switch
+// between those takes longer than most functions.
 type writer struct {
 	store *Store
 	queue queue
@@ -31,9 +37,8 @@ type group struct {
 	loaded state // as it was in the database
 	state  state // with the changes of this group
 	calls  []*call
-	ran    chan struct{} // a follower tells the leader that its fn is through
-	broken error         // the whole transaction is lost
-	full   bool          // there was no room for it
+	broken error // the whole transaction is lost
+	full   bool  // there was no room for it
 }
 
 // maxGroup is how many calls may share a transaction. Options.groupTime limits
@@ -60,23 +65,25 @@ func (w *writer) update(c *call) error {
 }
 
 func (w *writer) once(c *call) error {
-	c.wake = make(chan role, 2)
+	c.wake = make(chan role, 1)
 	switch w.queue.wait(c) {
 	case lead:
 		return w.lead(c)
 	case gaveUp:
 		return w.store.lock.tooLong(c.patient)
 	}
-	c.follow()
-	<-c.wake
+	c.unwind()
 	return c.err
 }
 
-// follow runs the call in the leader's transaction, and tells the leader, even
-// if fn panics.
-func (c *call) follow() {
-	defer func() { c.group.ran <- struct{}{} }()
-	c.group.run(c)
+// unwind ends a call in its caller's goroutine as its fn ended elsewhere.
+func (c *call) unwind() {
+	switch {
+	case c.exited:
+		runtime.Goexit()
+	case c.panicked != nil:
+		panic(c.panicked)
+	}
 }
 
 // lead runs the call in a transaction of its own and takes others along. If fn
@@ -107,7 +114,7 @@ func (w *writer) begin(ctx context.Context) (g *group, err error) {
 			release()
 		}
 	}()
-	g = &group{w: w, release: release, ran: make(chan struct{}), begun: time.Now()}
+	g = &group{w: w, release: release, begun: time.Now()}
 	if g.gen, err = w.store.gen.renew(); err != nil {
 		return nil, err
 	}
@@ -216,16 +223,40 @@ func (w *writer) finish(g *group, alone bool) {
 	}
 }
 
+// takeAlong runs those who wait, in one goroutine for all; in another one after
+// a fn has ended that.
 func (w *writer) takeAlong(g *group) {
-	for g.broken == nil && len(g.calls) < maxGroup && time.Since(g.begun) < w.store.opts.groupTime {
-		c := w.queue.next()
-		if c == nil {
-			return
-		}
-		c.group = g
-		c.wake <- follow
-		<-g.ran
+	for c := g.next(); c != nil; c = g.next() {
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			debug.SetPanicOnFault(true) // a fn may look at its caller's memory
+			for ; c != nil; c = g.next() {
+				g.runFor(c)
+			}
+		}()
+		<-ended
 	}
+}
+
+// next is the next call to take along, nil if it is time to commit.
+func (g *group) next() *call {
+	if g.broken != nil || len(g.calls) >= maxGroup || time.Since(g.begun) >= g.w.store.opts.groupTime {
+		return nil
+	}
+	return g.w.queue.next()
+}
+
+// runFor runs the call of another goroutine, and notes for it how its fn ended.
+func (g *group) runFor(c *call) {
+	c.exited = true
+	defer func() {
+		if c.panicked = recover(); c.panicked != nil {
+			c.exited = false
+		}
+	}()
+	g.run(c)
+	c.exited = false
 }
 
 // makeRoom gives the space of the log back. Without that, a log that has taken
