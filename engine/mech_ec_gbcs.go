@@ -55,5 +55,5 @@ func gbcsPrivate(k *Key, p any) (*gbcsSigner, error) {
 }
 
 func (s *gbcsSigner) sign(dst, digest []byte) (int, error) {
-	return s.signTo(dst, digest, s.nonces(sha256.New, digest, nil)), nil
+	return s.ecdsaPrivateKey.sign(dst, digest, s.deterministic(sha256.New, digest))
 }

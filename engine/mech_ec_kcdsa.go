@@ -110,12 +110,14 @@ func (f ecKCDSA) sign(k *Key, p any) (Op, error) {
 		return nil, ck.CKR_KEY_TYPE_INCONSISTENT
 	}
 	return &hashedOp{hashed: f.start(key), size: f.half(key) + len(key.n.order), sign: func(dst, digest []byte) (int, error) {
-		nonces, err := key.private.hedgedNonces(digest)
-		if err != nil {
-			return 0, errSign
-		}
-		for {
-			if sig, ok := f.signature(key, nonces.next(), digest); ok {
+		var nonces hedgedNonces
+		nonces.init(key.private, digest)
+		defer nonces.done()
+		for nonce := make([]byte, len(key.n.order)); ; {
+			if nonces.next(nonce) != nil {
+				return 0, errSign
+			}
+			if sig, ok := f.signature(key, nonce, digest); ok {
 				return copy(dst, sig), nil
 			}
 		}

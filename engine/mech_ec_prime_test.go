@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"crypto/ecdsa"
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/sha512"
@@ -212,20 +213,59 @@ func TestRFC6979Nonces(t *testing.T) {
 		h := x.hash()
 		h.Write([]byte(x.message))
 		digest := h.Sum(nil)
-		if got := key.nonces(x.hash, digest, nil).next(); hex.EncodeToString(got) != x.k {
+		if got := nextNonce(t, key, key.deterministic(x.hash, digest)); hex.EncodeToString(got) != x.k {
 			t.Errorf("%s, %d: %x, not %s", x.message, len(digest), got, x.k)
 		}
-		// Hedged, they are others each time.
-		one, err := key.hedgedNonces(digest)
+	}
+}
+
+func nextNonce(t *testing.T, key *ecdsaPrivateKey, nonces nonceSource) []byte {
+	t.Helper()
+	nonce := make([]byte, len(key.n.order))
+	if err := nonces.next(nonce); err != nil {
+		t.Fatal(err)
+	}
+	return nonce
+}
+
+// TestHedgedNonces looks at what nonces depend on, and how far they reach.
+func TestHedgedNonces(t *testing.T) {
+	for _, name := range []string{"secp160r1", "P-192", "P-256", "P-384", "brainpoolP512r1", "P-521"} {
+		c := testCurve(name)
+		_, priv := ecPair(t, name)
+		key, err := newECDSAPrivateKey(c.group(), priv.Value())
 		if err != nil {
 			t.Fatal(err)
 		}
-		two, err := key.hedgedNonces(digest)
-		if err != nil {
-			t.Fatal(err)
+		var one, two hedgedNonces
+		one.init(key, pattern(32))
+		two.init(key, pattern(32))
+		first := nextNonce(t, key, &one)
+		if bytes.Equal(first, nextNonce(t, key, &two)) || bytes.Equal(first, nextNonce(t, key, &one)) {
+			t.Errorf("%s: a nonce twice", name)
 		}
-		if first := one.next(); bytes.Equal(first, two.next()) || bytes.Equal(first, one.next()) {
-			t.Error("a nonce twice")
+		// Of 64 nonces practically one at least is in the upper half.
+		high := 0
+		for range 64 {
+			nonce := nextNonce(t, key, &one)
+			if !inRange(key.n.order, nonce) {
+				t.Errorf("%s: nonce %x", name, nonce)
+			}
+			if nonce[0] > key.n.order[0]/2 || key.n.order[0] == 1 && nonce[1] > 127 {
+				high++
+			}
+		}
+		if high == 0 || high == 64 {
+			t.Errorf("%s: %d of 64 nonces are high", name, high)
+		}
+		// They are the hash of all that the comment says.
+		in := bytes.Clone(one.in[:one.used])
+		size := len(key.n.order)
+		if !bytes.Equal(in[1:1+size], key.value) || bytes.Equal(in[1+size:1+size+hedgeLen], two.in[1+size:1+size+hedgeLen]) {
+			t.Errorf("%s: nonces of %x", name, in)
+		}
+		if one.done(); !bytes.Equal(one.in[:], make([]byte, len(one.in))) {
+			t.Errorf("%s: leaves the private value", name)
 		}
 	}
 }
@@ -242,9 +282,9 @@ func TestRFC6979Sign(t *testing.T) {
 		"test":   "3a718bd8b4926c3b52ee6bbe67ef79b18cb6eb62b1ad97ae5662e6848a4a19b1f1ae2f72acd4b8bbe50f1eac65d9124f",
 	} {
 		digest := sha256.Sum256([]byte(message))
-		r, s := key.sign(digest[:], key.nonces(sha256.New, digest[:], nil))
-		if got := hex.EncodeToString(append(r, s...)); got != want {
-			t.Errorf("%s: %s", message, got)
+		sig := make([]byte, 48)
+		if _, err := key.sign(sig, digest[:], key.deterministic(sha256.New, digest[:])); err != nil || hex.EncodeToString(sig) != want {
+			t.Errorf("%s: %x, %v", message, sig, err)
 		}
 	}
 }
@@ -262,17 +302,21 @@ func TestECDSASamePaths(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		nonces, err := key.hedgedNonces(digest[:])
-		if err != nil {
+		size := len(key.n.order)
+		sig := make([]byte, 2*size)
+		if n, err := key.signHedged(sig, digest[:]); n != len(sig) || err != nil {
 			t.Fatal(err)
 		}
-		r, s := key.sign(digest[:], nonces)
-		wantRV(t, c.names[0], verify(pub, ck.CKM_ECDSA, nil, digest[:], append(bytes.Clone(r), s...)), ck.CKR_OK)
-		f, err := newScalarField(c.group())
-		if err != nil {
-			t.Fatal(err)
-		}
+		r, s := sig[:size], sig[size:]
 		point, err := ecPoint(pub, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		std, err := ecdsa.ParseUncompressedPublicKey(c.nist, point)
+		if err != nil || !ecdsa.VerifyASN1(std, digest[:], ecdsaDER(nil, sig)) {
+			t.Errorf("%s: the standard library does not verify: %v", c.names[0], err)
+		}
+		f, err := newScalarField(c.group())
 		if err != nil {
 			t.Fatal(err)
 		}

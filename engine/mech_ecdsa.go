@@ -2,6 +2,7 @@ package engine
 
 import (
 	"crypto/ecdsa"
+	"crypto/fips140"
 	"crypto/rand"
 	"fmt"
 
@@ -145,8 +146,8 @@ func ecdsaVerify(k *Key, p any) (Verifier, error) {
 
 // ecdsaSigner is a private key ready to sign.
 type ecdsaSigner struct {
-	std  *ecdsa.PrivateKey // of a curve of the standard library,
-	own  *ecdsaPrivateKey  // or of another
+	std  *ecdsa.PrivateKey // where Go's FIPS mode is on and has the curve
+	own  *ecdsaPrivateKey  // elsewhere
 	size int               // of r and of s
 }
 
@@ -160,7 +161,7 @@ func ecdsaPrivate(k *Key, p any) (*ecdsaSigner, error) {
 			return nil, err
 		}
 		s := &ecdsaSigner{size: c.scalarSize()}
-		if c.nist != nil {
+		if c.nist != nil && fips140.Enabled() {
 			s.std, err = ecdsa.ParseRawPrivateKey(c.nist, value)
 		} else {
 			s.own, err = newECDSAPrivateKey(c.group(), value)
@@ -192,11 +193,11 @@ var errSign = fmt.Errorf("cannot sign: %w", ck.CKR_FUNCTION_FAILED)
 
 func (s *ecdsaSigner) sign(dst, digest []byte) (int, error) {
 	if s.own != nil {
-		nonces, err := s.own.hedgedNonces(digest)
+		n, err := s.own.signHedged(dst, digest)
 		if err != nil {
 			return 0, errSign
 		}
-		return s.own.signTo(dst, digest, nonces), nil
+		return n, nil
 	}
 	der, err := ecdsa.SignASN1(rand.Reader, s.std, digest)
 	ct.Public(der)
@@ -204,12 +205,6 @@ func (s *ecdsaSigner) sign(dst, digest []byte) (int, error) {
 		return 0, errSign
 	}
 	return 2 * s.size, nil
-}
-
-// signTo writes r and s behind one another.
-func (k *ecdsaPrivateKey) signTo(dst, digest []byte, nonces *nonceSource) int {
-	r, s := k.sign(digest, nonces)
-	return copy(dst, append(r, s...))
 }
 
 // ecdsaRaw turns a DER ECDSA-Sig-Value into r and s of half the length of dst.
@@ -238,7 +233,7 @@ func readFixed(s *cryptobyte.String, dst []byte) bool {
 
 // ecdsaChecker is a public key ready to verify.
 type ecdsaChecker struct {
-	std   *ecdsa.PublicKey // of a curve of the standard library, or nil
+	std   *ecdsa.PublicKey // where the standard library verifies, or nil
 	group group
 	n     *scalarField
 	point []byte
@@ -262,7 +257,7 @@ func ecdsaPublic(k *Key, p any) (*ecdsaChecker, error) {
 			return nil, err
 		}
 		v := &ecdsaChecker{group: c.group(), point: point, size: c.scalarSize()}
-		if c.nist != nil {
+		if c.standardVerifies() {
 			v.std, err = ecdsa.ParseUncompressedPublicKey(c.nist, point)
 		} else {
 			v.n, err = newScalarField(v.group)
@@ -273,6 +268,9 @@ func ecdsaPublic(k *Key, p any) (*ecdsaChecker, error) {
 		return v, nil
 	})
 }
+
+// standardVerifies reports whether crypto/ecdsa verifies for the curve.
+func (c *curve) standardVerifies() bool { return c.nist != nil }
 
 func (v *ecdsaChecker) verify(digest, sig []byte) error {
 	if len(sig) != 2*v.size {

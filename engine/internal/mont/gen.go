@@ -39,7 +39,7 @@ func main() {
 
 // dispatch calls directly, so that the elements need not be on the heap.
 func dispatch(op string) {
-	p("func (m *Modulus) %s(z, x, y *Element) {\nswitch m.limbs {", op)
+	p("func (m *Modulus) %sPortable(z, x, y *Element) {\nswitch m.limbs {", op)
 	for n := minLimbs; n <= maxLimbs; n++ {
 		p("case %d:\n%s%d(z, x, y, m)", n, op, n)
 	}

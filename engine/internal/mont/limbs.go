@@ -4,7 +4,7 @@ package mont
 
 import "math/bits"
 
-func (m *Modulus) add(z, x, y *Element) {
+func (m *Modulus) addPortable(z, x, y *Element) {
 	switch m.limbs {
 	case 3:
 		add3(z, x, y, m)
@@ -23,7 +23,7 @@ func (m *Modulus) add(z, x, y *Element) {
 	}
 }
 
-func (m *Modulus) sub(z, x, y *Element) {
+func (m *Modulus) subPortable(z, x, y *Element) {
 	switch m.limbs {
 	case 3:
 		sub3(z, x, y, m)
@@ -42,7 +42,7 @@ func (m *Modulus) sub(z, x, y *Element) {
 	}
 }
 
-func (m *Modulus) mul(z, x, y *Element) {
+func (m *Modulus) mulPortable(z, x, y *Element) {
 	switch m.limbs {
 	case 3:
 		mul3(z, x, y, m)

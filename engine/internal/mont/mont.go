@@ -9,9 +9,12 @@ import (
 	"errors"
 	"math/big"
 	"math/bits"
+
+	"github.com/perilune/perilune/engine/internal/isa"
 )
 
 //go:generate go run gen.go
+//go:generate go run -C gen . -out ../kernels_amd64.s -stubs ../stubs_amd64.go -pkg mont
 
 // MaxBits bounds the modulus.
 const MaxBits = 64 * len(Element{})
@@ -21,32 +24,76 @@ type Element [9]uint64
 
 // Modulus is an odd number and what is known of it.
 type Modulus struct {
+	// The assembly knows where these two are.
 	m       Element // itself, as it is
-	limbs   int
 	inverse uint64  // -1/m mod 2^64
-	rr      Element // 2^(128*limbs) mod m
-	one     Element // 1 in Montgomery form
-	size    int     // length of m in bytes
-	minus2  []byte  // m-2
+
+	limbs  int
+	kernel kernel
+	rr     Element // 2^(128*limbs) mod m
+	one    Element // 1 in Montgomery form
+	size   int     // length of m in bytes
+	steps  int     // of Invert
 }
+
+// kernel says which code multiplies, adds and subtracts.
+type kernel int
+
+const (
+	portable kernel = iota
+	adx4            // assembly with MULX, ADCX and ADOX for so many limbs
+	adx6
+	adx8
+	adx9
+	adxP256 // and for the field of P-256
+)
 
 // New makes a modulus of the bytes of m, big-endian without leading zeros.
 // Numbers of up to width bits can be brought into its form.
-func New(m []byte, width int) (*Modulus, error) {
+func New(m []byte, width int) (*Modulus, error) { return NewFor(m, width, isa.ADX()) }
+
+// NewFor is New, with the assembly or without it.
+func NewFor(m []byte, width int, adx bool) (*Modulus, error) {
 	n := new(big.Int).SetBytes(m)
 	limbs := max(3, (max(n.BitLen(), width)+63)/64)
 	if limbs > len(Element{}) || n.Bit(0) == 0 || n.BitLen() < 2 {
 		return nil, errors.New("mont: unusable modulus")
 	}
-	f := &Modulus{limbs: limbs, size: (n.BitLen() + 7) / 8}
+	f := &Modulus{limbs: limbs, size: (n.BitLen() + 7) / 8, steps: stepsFor(n.BitLen())}
 	f.m = limbsOf(n)
 	f.inverse = negatedInverse(f.m[0])
-	r := new(big.Int).Lsh(big.NewInt(1), uint(64*limbs))
+	if adx {
+		f.accelerate()
+	}
+	r := new(big.Int).Lsh(big.NewInt(1), uint(64*f.limbs))
 	f.one = limbsOf(new(big.Int).Mod(r, n))
-	f.rr = limbsOf(r.Mod(r.Mul(r, r), n))
-	f.minus2 = new(big.Int).Sub(n, big.NewInt(2)).Bytes()
+	f.rr = limbsOf(new(big.Int).Mod(new(big.Int).Mul(r, r), n))
 	return f, nil
 }
+
+// accelerate chooses the assembly for the next number of limbs that there is one
+// for.
+func (m *Modulus) accelerate() {
+	for _, x := range []struct {
+		kernel
+		limbs int
+		top   uint64 // bound of the last limb
+	}{
+		{adxP256, 4, 1<<64 - 1},
+		{adx4, 4, 1<<64 - 1},
+		{adx6, 6, 1<<64 - 1},
+		{adx8, 8, 1<<64 - 1},
+		{adx9, 9, 1 << 60},
+	} {
+		if m.limbs <= x.limbs && m.m[x.limbs-1] <= x.top && (x.kernel != adxP256 || m.m == p256) {
+			m.kernel, m.limbs = x.kernel, x.limbs
+			return
+		}
+	}
+}
+
+// p256 is the field of P-256.
+var p256 = Element{1<<64 - 1, 1<<32 - 1, 0, 0xffffffff00000001}
 
 func limbsOf(x *big.Int) (z Element) {
 	var buf [8 * len(Element{})]byte
@@ -87,6 +134,16 @@ func (m *Modulus) Set(z *Element, b []byte) {
 	var x Element
 	setLimbs(&x, b)
 	m.mul(z, &x, &m.rr) // reduces whatever fits the limbs
+}
+
+// SetWide makes z = b mod m, for numbers up to twice as long as the width.
+func (m *Modulus) SetWide(z *Element, b []byte) {
+	low := b[max(0, len(b)-8*m.limbs):]
+	var x Element
+	m.Set(&x, b[:len(b)-len(low)])
+	m.mul(&x, &x, &m.rr) // rr is 2^(64*limbs) in Montgomery form
+	m.Set(z, low)
+	m.add(z, z, &x)
 }
 
 // SetReduced is Set for numbers that must be less than m.
@@ -145,26 +202,6 @@ func (m *Modulus) Select(z, x *Element, pick uint64) {
 	for i := range m.limbs {
 		z[i] ^= mask & (z[i] ^ x[i])
 	}
-}
-
-// Invert makes z = 1/x for a prime m, and 0 for 0: x^(m-2), the theorem of
-// Fermat, with an exponent that is public, four bits at a time.
-func (m *Modulus) Invert(z, x *Element) {
-	var powers [16]Element
-	powers[0], powers[1] = m.one, *x
-	for i := 2; i < len(powers); i++ {
-		m.mul(&powers[i], &powers[i-1], x)
-	}
-	r := m.one
-	for _, b := range m.minus2 {
-		for _, d := range [2]byte{b >> 4, b & 15} {
-			for range 4 {
-				m.mul(&r, &r, &r)
-			}
-			m.mul(&r, &r, &powers[d])
-		}
-	}
-	*z = r
 }
 
 // Limbs returns how many limbs elements use, for those who store many.

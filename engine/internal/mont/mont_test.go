@@ -6,6 +6,8 @@ import (
 	"math/big"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/perilune/perilune/engine/internal/isa"
 )
 
 // moduli has numbers of every count of limbs, with their top bit set and
@@ -19,7 +21,27 @@ func moduli(r *rand.Rand) (list []*big.Int) {
 		m.SetBit(m, bits-1, 1).SetBit(m, 0, 1)
 		list = append(list, m)
 	}
+	// Those of P-256, the first of which has code of its own.
+	for _, hex := range []string{
+		"ffffffff00000001000000000000000000000000ffffffffffffffffffffffff",
+		"ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551",
+	} {
+		m, _ := new(big.Int).SetString(hex, 16)
+		list = append(list, m)
+	}
 	return list
+}
+
+// onAllPaths runs a test without the assembly and with it.
+func onAllPaths(t *testing.T, test func(t *testing.T, newModulus func(m []byte, width int) (*Modulus, error))) {
+	for name, adx := range map[string]bool{"portable": false, "ADX": true} {
+		if adx && !isa.ADX() {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			test(t, func(m []byte, width int) (*Modulus, error) { return NewFor(m, width, adx) })
+		})
+	}
 }
 
 func random(r *rand.Rand, below *big.Int) *big.Int {
@@ -32,9 +54,13 @@ func random(r *rand.Rand, below *big.Int) *big.Int {
 
 // TestAgainstBig compares with math/big, at random and at the edges.
 func TestAgainstBig(t *testing.T) {
+	onAllPaths(t, testAgainstBig)
+}
+
+func testAgainstBig(t *testing.T, newModulus func(m []byte, width int) (*Modulus, error)) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, m := range moduli(r) {
-		f, err := New(m.Bytes(), 0)
+		f, err := newModulus(m.Bytes(), 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,9 +110,13 @@ func checkPair(t *testing.T, f *Modulus, m, a, b *big.Int) {
 
 // TestSet reads numbers that are longer than the modulus.
 func TestSet(t *testing.T) {
+	onAllPaths(t, testSet)
+}
+
+func testSet(t *testing.T, newModulus func(m []byte, width int) (*Modulus, error)) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for _, m := range moduli(r) {
-		f, err := New(m.Bytes(), 0)
+		f, err := newModulus(m.Bytes(), 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -113,28 +143,95 @@ func TestSet(t *testing.T) {
 }
 
 func TestInvert(t *testing.T) {
+	onAllPaths(t, testInvert)
+}
+
+func testInvert(t *testing.T, newModulus func(m []byte, width int) (*Modulus, error)) {
 	r := rand.New(rand.NewPCG(5, 6))
-	for _, bits := range []uint{127, 521} { // Mersenne primes
-		p := new(big.Int).Lsh(big.NewInt(1), bits)
-		p.Sub(p, big.NewInt(1))
-		f, err := New(p.Bytes(), 0)
+	for _, p := range primes(r) {
+		f, err := newModulus(p.Bytes(), 0)
 		if err != nil {
 			t.Fatal(err)
+		}
+		one := big.NewInt(1)
+		values := []*big.Int{one, big.NewInt(2), new(big.Int).Sub(p, one), new(big.Int).Rsh(p, 1)}
+		for i := range uint(p.BitLen()) { // powers of two and all ones take the longest ways
+			values = append(values, new(big.Int).Mod(new(big.Int).Lsh(one, i), p))
+			values = append(values, new(big.Int).Sub(new(big.Int).Lsh(one, i+1), one))
+		}
+		for range 200 {
+			values = append(values, random(r, p))
+		}
+		for _, a := range values {
+			if a.Mod(a, p).Sign() == 0 {
+				continue
+			}
+			var x, z Element
+			f.Set(&x, a.Bytes())
+			f.Invert(&z, &x)
+			got := make([]byte, f.Size())
+			f.Bytes(got, &z)
+			if want := new(big.Int).ModInverse(a, p); new(big.Int).SetBytes(got).Cmp(want) != 0 {
+				t.Fatalf("1/%x mod %x: %x, not %x", a, p, got, want)
+			}
+			if f.Invert(&x, &x); x != z {
+				t.Fatal("inversion in place differs")
+			}
 		}
 		var x, z Element
 		f.Invert(&z, &x)
 		if f.IsZero(&z) != 1 {
 			t.Error("1/0 is not 0")
 		}
-		for range 5 {
-			f.Set(&x, random(r, p).Bytes())
-			f.Invert(&z, &x)
-			f.Mul(&z, &z, &x)
-			if f.Equal(&z, f.One()) != 1 {
-				t.Error("x/x is not 1")
+	}
+}
+
+// primes are the first and the last of some lengths, and those of P-256.
+func primes(r *rand.Rand) (list []*big.Int) {
+	all := moduli(r)
+	list = append(list, all[len(all)-2:]...)
+	for _, bits := range []uint{17, 61, 62, 63, 64, 112, 127, 128, 186, 192, 246, 248, 256, 320, 372, 384, 512, 521, 558, 576} {
+		low := new(big.Int).Lsh(big.NewInt(1), bits-1)
+		high := new(big.Int).Lsh(big.NewInt(1), bits)
+		for low.Add(low, big.NewInt(1)); !low.ProbablyPrime(0); {
+			low.Add(low, big.NewInt(1))
+		}
+		for high.Sub(high, big.NewInt(1)); !high.ProbablyPrime(0); {
+			high.Sub(high, big.NewInt(1))
+		}
+		list = append(list, low, high)
+	}
+	return list
+}
+
+// TestSetWide reads numbers of twice the width.
+func TestSetWide(t *testing.T) {
+	onAllPaths(t, func(t *testing.T, newModulus func(m []byte, width int) (*Modulus, error)) {
+		r := rand.New(rand.NewPCG(7, 8))
+		for _, m := range moduli(r) {
+			f, err := newModulus(m.Bytes(), 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, n := range []int{0, 1, f.Size(), f.Size() + 8, 8*f.Limbs() + 1, 16 * f.Limbs()} {
+				b := make([]byte, n)
+				for i := range b {
+					b[i] = byte(r.Uint32())
+				}
+				for range 2 {
+					var x Element
+					f.SetWide(&x, b)
+					got := make([]byte, f.Size())
+					f.Bytes(got, &x)
+					want := new(big.Int).SetBytes(b)
+					if new(big.Int).SetBytes(got).Cmp(want.Mod(want, m)) != 0 {
+						t.Fatalf("%x mod %x: %x", b, m, got)
+					}
+					copy(b, bytes.Repeat([]byte{0xff}, n))
+				}
 			}
 		}
-	}
+	})
 }
 
 func TestSelect(t *testing.T) {
@@ -163,20 +260,38 @@ func TestNewRefuses(t *testing.T) {
 }
 
 func BenchmarkMul(b *testing.B) {
-	for limbs := 3; limbs <= 9; limbs++ {
-		f, err := New(bytes.Repeat([]byte{0xfb}, 8*limbs), 0)
-		if err != nil {
-			b.Fatal(err)
-		}
-		x := *f.One()
-		b.Run(fmt.Sprint(limbs), func(b *testing.B) {
-			for b.Loop() {
-				f.Mul(&x, &x, &x)
+	for _, adx := range []bool{false, isa.ADX()} {
+		for limbs := 3; limbs <= 9; limbs++ {
+			m := bytes.Repeat([]byte{0xfb}, 8*limbs)
+			if limbs == 9 {
+				m = m[:66]
 			}
-		})
-		b.Run(fmt.Sprint(limbs, " add"), func(b *testing.B) {
+			benchmarkModulus(b, fmt.Sprint(limbs, adx), m, adx)
+		}
+		benchmarkModulus(b, fmt.Sprint("P-256 ", adx), limbsBytes(p256), adx)
+	}
+}
+
+func limbsBytes(x Element) []byte {
+	n := new(big.Int)
+	for i := range x {
+		n.Lsh(n, 64).Or(n, new(big.Int).SetUint64(x[len(x)-1-i]))
+	}
+	return n.Bytes()
+}
+
+func benchmarkModulus(b *testing.B, name string, m []byte, adx bool) {
+	f, err := NewFor(m, 0, adx)
+	if err != nil {
+		b.Fatal(err)
+	}
+	x := *f.One()
+	for op, do := range map[string]func(){
+		"mul": func() { f.Mul(&x, &x, &x) }, "add": func() { f.Add(&x, &x, &x) }, "invert": func() { f.Invert(&x, &x) },
+	} {
+		b.Run(name+" "+op, func(b *testing.B) {
 			for b.Loop() {
-				f.Add(&x, &x, &x)
+				do()
 			}
 		})
 	}

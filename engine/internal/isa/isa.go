@@ -1,0 +1,33 @@
+// Package isa says which instructions beyond the usual may be used here.
+package isa
+
+import (
+	"os"
+
+	"golang.org/x/sys/cpu"
+)
+
+// Variable limits what is used, for tests and for comparison: "portable" for no
+// more than Go's compiler emits, "adx" for the integer instructions MULX, ADCX and
+// ADOX as well, "ifma" for vectors too. Anything else, or nothing, is no limit.
+const Variable = "PERILUNE_ISA"
+
+var level = limit()
+
+func limit() int {
+	for i, name := range []string{"portable", "adx", "ifma"} {
+		if os.Getenv(Variable) == name {
+			return i
+		}
+	}
+	return 2
+}
+
+// ADX reports whether MULX, ADCX and ADOX may be used.
+func ADX() bool { return level >= 1 && cpu.X86.HasADX && cpu.X86.HasBMI2 }
+
+// IFMA reports whether the multiplication of 52-bit numbers in vectors of 512 bits
+// may be used.
+func IFMA() bool {
+	return level >= 2 && cpu.X86.HasAVX512IFMA && cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512DQ
+}
