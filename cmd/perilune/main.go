@@ -124,7 +124,7 @@ func (a *app) report(ctx context.Context, err error) int {
 		return exitDone
 	case errors.As(err, &silent):
 		return int(silent)
-	case ctx.Err() != nil:
+	case ctx.Err() != nil, errors.Is(err, context.Canceled): // a shell has a context of its own
 		fmt.Fprintln(a.stderr, "perilune: interrupted:", interruption(err))
 		return exitInterrupted
 	}

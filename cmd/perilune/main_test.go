@@ -496,3 +496,16 @@ func TestCompletion(t *testing.T) {
 		}
 	}
 }
+
+// TestShellInterrupted is of the signal that ends a shell, which the shell may see
+// before the program does.
+func TestShellInterrupted(t *testing.T) {
+	var stderr strings.Builder
+	a := &app{stderr: &stderr}
+	if got := a.report(t.Context(), fmt.Errorf("reading: %w", context.Canceled)); got != exitInterrupted {
+		t.Errorf("exit status %d", got)
+	}
+	if got := stderr.String(); !strings.HasPrefix(got, "perilune: interrupted:") {
+		t.Errorf("%q", got)
+	}
+}
