@@ -8,6 +8,8 @@ import (
 	"math/bits"
 
 	"filippo.io/bigmod"
+
+	"github.com/perilune/perilune/engine/internal/ifma"
 )
 
 // MinBits is the shortest modulus of a new key.
@@ -175,23 +177,42 @@ func natBytes(x *bigmod.Nat) []byte {
 
 // randomPrime is a finder that tries random numbers.
 func randomPrime(size int, e []byte, random io.Reader) (p, from []byte, err error) {
+	test := oneByOne
+	if ifma.Supported() && ifma.Testable(size) {
+		test = together
+	}
+	for {
+		p, err := test(size, e, random)
+		if p != nil || err != nil {
+			return p, p, err
+		}
+	}
+}
+
+// candidate returns a random odd number that may be a prime.
+func candidate(size int, random io.Reader) ([]byte, error) {
 	b := make([]byte, (size+7)/8)
 	for {
 		if err := randomTop(b, size, random); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		setBit(b, 0)
-		if divisible(b) {
-			continue
-		}
-		ok, err := ProbablyPrime(b, random)
-		if err != nil {
-			return nil, nil, err
-		}
-		if ok && coprimeMinusOne(b, e) {
-			return b, b, nil
+		if !divisible(b) {
+			return b, nil
 		}
 	}
+}
+
+// oneByOne tests a random number; it returns nil if that is no prime that suits e.
+func oneByOne(size int, e []byte, random io.Reader) ([]byte, error) {
+	b, err := candidate(size, random)
+	if err != nil {
+		return nil, err
+	}
+	if ok, err := ProbablyPrime(b, random); !ok || err != nil || !coprimeMinusOne(b, e) {
+		return nil, err
+	}
+	return b, nil
 }
 
 // rootOfHalf is 2^64 divided by the square root of 2.

@@ -1,8 +1,8 @@
 // Package rsacore is RSA without paddings: the public and the private
 // operation, completion of imported keys and key generation.
 //
-// The private operation is constant-time (over filippo.io/bigmod), uses the
-// Chinese remainder theorem where the primes are known, and is checked with
+// The private operation is constant-time (over filippo.io/bigmod, or package ifma
+// where the processor has its instructions), uses the Chinese remainder theorem where the primes are known, and is checked with
 // the public operation before its result leaves this package, so that a
 // computation gone wrong does not give a prime away. It needs no blinding:
 // neither its run time nor its memory accesses depend on the input.
@@ -18,6 +18,7 @@ import (
 	"filippo.io/bigmod"
 
 	"github.com/perilune/perilune/engine/internal/ct"
+	"github.com/perilune/perilune/engine/internal/ifma"
 )
 
 // MaxBits bounds the modulus: beyond it one operation takes seconds, and a
@@ -39,9 +40,10 @@ type Numbers struct {
 
 // PublicKey is a key ready for the public operation.
 type PublicKey struct {
-	n     *bigmod.Modulus
-	e     []byte // without leading zeros
-	short uint   // e if it fits, else 0
+	n       *bigmod.Modulus
+	e       []byte       // without leading zeros
+	short   uint         // e if it fits, else 0
+	vectors *ifma.Public // nil where the processor or the size does not allow it
 }
 
 // NewPublicKey checks that n is odd and of a reasonable size, and that e is
@@ -62,6 +64,7 @@ func NewPublicKey(n, e []byte) (*PublicKey, error) {
 	if len(e) <= bits.UintSize/8 {
 		k.short = uint(binary.BigEndian.Uint64(append(make([]byte, 8-len(e), 8), e...)))
 	}
+	k.accelerate(n)
 	return k, nil
 }
 
@@ -85,6 +88,9 @@ func (k *PublicKey) Bits() int { return k.n.BitLen() }
 // Public sets dst, which has the size of the modulus, to src^e mod n. src may
 // be shorter than the modulus; dst and src may be the same.
 func (k *PublicKey) Public(dst, src []byte) error {
+	if k.vectors != nil {
+		return k.vectorPublic(dst, src)
+	}
 	x, err := bigmod.NewNat().SetBytes(src, k.n)
 	if err != nil {
 		return ErrRange
@@ -129,6 +135,8 @@ type PrivateKey struct {
 	dp, dq []byte
 	qInv   *bigmod.Nat
 	qModN  *bigmod.Nat
+	// Where the processor and the size allow it; else nil.
+	vectors *ifma.Key
 }
 
 // NewPrivateKey prepares a key. The numbers are expected to have gone through
@@ -147,7 +155,11 @@ func NewPrivateKey(c *Numbers) (*PrivateKey, error) {
 	if len(c.P) == 0 {
 		return k, k.usePlain(c)
 	}
-	return k, k.useCRT(c)
+	if err := k.useCRT(c); err != nil {
+		return nil, err
+	}
+	k.accelerate(c)
+	return k, nil
 }
 
 func (k *PrivateKey) usePlain(c *Numbers) (err error) {
@@ -187,6 +199,9 @@ func (k *PrivateKey) Bits() int { return k.n.BitLen() }
 // may be shorter than the modulus; dst and src may be the same. After an
 // error dst is unchanged.
 func (k *PrivateKey) Private(dst, src []byte) error {
+	if k.vectors != nil {
+		return k.vectorPrivate(dst, src)
+	}
 	c, err := bigmod.NewNat().SetBytes(src, k.n)
 	if err != nil {
 		return ErrRange

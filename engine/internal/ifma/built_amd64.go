@@ -1,0 +1,3 @@
+package ifma
+
+const built = true

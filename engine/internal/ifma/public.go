@@ -1,0 +1,93 @@
+package ifma
+
+import (
+	"math/bits"
+	"sync"
+)
+
+// Public is a modulus with a public exponent, ready for use by many at once.
+type Public struct {
+	*class
+	one layout
+	n   *modulus
+	operands
+	rr []uint64
+	e  uint
+}
+
+// NewPublic prepares a modulus of at most MaxBits and an odd exponent of 3 or
+// more.
+func NewPublic(n []byte, e uint) (*Public, error) {
+	k := &Public{class: classFor((8*len(n) + 1) / 2), e: e}
+	if k.class == nil {
+		return nil, ErrSize
+	}
+	k.one = layout{&shapes[1], k.width}
+	var err error
+	if k.n, err = newModulus(n, lanes*k.width); err != nil {
+		return nil, err
+	}
+	k.operands = operands{vectors(k.width), vectors(1)}
+	k.one.set(k.m, 0, k.n.m)
+	for l := range lanes {
+		k.k0[l] = k.n.k0
+	}
+	k.rr = vectors(k.width)
+	k.one.set(k.rr, 0, k.n.rr)
+	return k, nil
+}
+
+// below returns 1 if x is less than the modulus, else 0.
+func (k *Public) below(x []uint64) uint64 { return less(x, k.n.m[:len(x)]) }
+
+// spare is the memory of a public operation.
+type spare struct{ x, z, a, b []uint64 }
+
+var spares [len(classes)]sync.Pool
+
+// Power sets dst to src^e mod n. src is less than n, else ErrRange is returned and
+// dst unchanged; both have its length.
+func (k *Public) Power(dst, src []byte) error {
+	pool := &spares[k.class.index]
+	w, ok := pool.Get().(*spare)
+	if !ok {
+		n := lanes * k.width
+		w = &spare{make([]uint64, n), make([]uint64, n), vectors(k.width), vectors(k.width)}
+	}
+	defer pool.Put(w)
+	split(w.x, src)
+	if k.below(w.x) != 1 {
+		return ErrRange
+	}
+	k.power(w.z, w.x, w.a, w.b)
+	join(dst, w.z)
+	return nil
+}
+
+// power sets z to x^e mod n, in digits. a and b are scratch of width vectors.
+func (k *Public) power(z, x, a, b []uint64) {
+	mul := func(z, x, y []uint64, n int) {
+		k.pair(&z[0], &x[0], &y[0], &k.m[0], &k.k0[0], &k.one.first[0], n)
+	}
+	k.one.set(b, 0, x)
+	mul(a, b, k.rr, 1)
+	z = z[:len(x)]
+	top := bits.Len(k.e) - 1
+	if k.e != 65537 {
+		c := b // the base in Montgomery form stays
+		copy(c, a)
+		for i := top - 1; i > 0; i-- {
+			mul(a, a, a, 1)
+			if k.e>>i&1 == 1 {
+				mul(a, a, c, 1)
+			}
+		}
+		mul(a, a, a, 1)
+		k.one.set(b, 0, x)
+	} else {
+		mul(a, a, a, top)
+	}
+	mul(a, a, b, 1) // by the base as it is: out of Montgomery's form
+	k.one.get(z, a, 0)
+	subtract(z, k.n.m[:len(z)])
+}

@@ -1,0 +1,140 @@
+package ifma
+
+import (
+	"runtime"
+	"sync"
+)
+
+// scheduler shares the processor's cores between private operations. Who finds
+// one free computes at once, alone. Otherwise operations wait in the order in
+// which they came, and a core that becomes free takes the oldest, and with it
+// those that go together with it.
+type scheduler struct {
+	mu    sync.Mutex
+	free  int // cores; above 0 only if nobody waits
+	queue []*request
+	run   func([]*Job)
+}
+
+// request is a job, and how to wait for it.
+type request struct {
+	Job
+	alone [1]*Job
+	done  chan struct{}
+}
+
+var requests = sync.Pool{New: func() any {
+	r := &request{done: make(chan struct{}, 1)}
+	r.alone[0] = &r.Job
+	return r
+}}
+
+var cores = scheduler{free: runtime.NumCPU(), run: runJobs}
+
+// Private sets dst to src^d mod n. src is less than n; both have its length. It
+// returns ErrRange if src is not, and ErrFault if the result did not stand its check;
+// dst is then unchanged. Calls at the same time may share a pass.
+func (k *Key) Private(dst, src []byte) error { return cores.do(k, dst, src) }
+
+func (s *scheduler) do(k *Key, dst, src []byte) error {
+	r := requests.Get().(*request)
+	defer requests.Put(r)
+	r.Job = Job{Key: k, Dst: dst, Src: src}
+	defer func() { r.Job = Job{} }()
+	if s.enter(r) {
+		defer s.leave()
+		s.run(r.alone[:])
+	} else {
+		<-r.done
+	}
+	return r.Err
+}
+
+// enter takes a core, or has the request wait.
+func (s *scheduler) enter(r *request) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.free > 0 {
+		s.free--
+		return true
+	}
+	s.queue = append(s.queue, r)
+	return false
+}
+
+// leave gives a core back, or to those who wait.
+func (s *scheduler) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.queue) == 0 {
+		s.free++
+		return
+	}
+	go s.work()
+}
+
+// work serves those who wait until there are none.
+func (s *scheduler) work() {
+	var list [Batch]*request
+	for {
+		n := s.next(&list)
+		if n == 0 {
+			return
+		}
+		s.serve(list[:n])
+	}
+}
+
+// next takes the oldest request and those that go together with it; with none, it
+// gives the core back.
+func (s *scheduler) next(list *[Batch]*request) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rest := s.queue[:0]
+	for _, r := range s.queue {
+		if n == 0 || n < Batch && together(list[0].Key, r.Key) {
+			list[n] = r
+			n++
+		} else {
+			rest = append(rest, r)
+		}
+	}
+	clear(s.queue[len(rest):])
+	s.queue = rest
+	if n == 0 {
+		s.free++
+	}
+	return n
+}
+
+// serve carries out requests. Should that panic, none of them succeeded: nobody
+// above could report it.
+func (s *scheduler) serve(list []*request) {
+	var jobs [Batch]*Job
+	for i, r := range list {
+		jobs[i] = &r.Job
+	}
+	defer func() {
+		failed := recover() != nil
+		for _, r := range list {
+			if failed {
+				r.Err = ErrFault
+			}
+			r.done <- struct{}{}
+		}
+	}()
+	s.run(jobs[:len(list)])
+}
+
+// worthwhile is how many operations make a pass faster than one after the other.
+const worthwhile = 3
+
+func runJobs(jobs []*Job) {
+	if len(jobs) >= worthwhile {
+		privates(jobs)
+		return
+	}
+	for _, j := range jobs {
+		j.Err = j.Key.single(j.Dst, j.Src)
+	}
+}
