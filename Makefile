@@ -67,6 +67,7 @@ lint:
 	$(GO) vet -tags $(TAGS) $(PKGS)
 	GOEXPERIMENT=nodwarf5 $(GO) vet -tags valgrind ./engine/...
 	cd test && $(GO) vet $(PKGS)
+	for m in $$(git ls-files 'engine/*/go.mod'); do (cd $$(dirname $$m) && $(GO) vet .) || exit 1; done
 	$(GO) tool staticcheck -tags $(TAGS) $(PKGS)
 
 # Known vulnerabilities; needs the network, so it is not part of make test.
@@ -85,6 +86,7 @@ bench: build
 	@test/bench/run
 
 soak: build
+	PERILUNE_SOAK=1 $(GO) test -count=1 -timeout 3h ./engine/internal/rsacore
 	cd test && PERILUNE_SOAK=1 $(GO) test -count=1 -timeout 3h ./fork ./crash ./conformance ./wycheproof ./ct
 
 install: build

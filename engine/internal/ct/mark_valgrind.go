@@ -18,6 +18,9 @@ const (
 //go:noescape
 func request(code uint64, b []byte) uint64
 
+// Marking reports whether this build can mark secrets.
+const Marking = true
+
 // Secret says that b is secret: nothing may branch on it or look up by it.
 func Secret(b []byte) { request(makeMemUndefined, b) }
 

@@ -3,6 +3,8 @@ package ifma
 import (
 	"math/bits"
 	"sync"
+
+	"github.com/perilune/perilune/engine/internal/ct"
 )
 
 // Batch is how many private operations share a pass.
@@ -78,9 +80,9 @@ func privates(jobs []*Job) {
 		w.n.get(again, w.back, 2*i)
 		subtract(again, j.Key.batched.n.m)
 		switch {
-		case j.Key.check.below(w.c[i]) != 1:
+		case ct.Reveal(j.Key.check.below(w.c[i])) != 1:
 			j.Err = ErrRange
-		case equal(again, w.c[i]) != 1:
+		case ct.Reveal(equal(again, w.c[i])) != 1:
 			j.Err = ErrFault
 		default:
 			j.Err = nil

@@ -8,11 +8,7 @@
 // and gives a result below twice the modulus.
 package ifma
 
-import (
-	"unsafe"
-
-	"github.com/perilune/perilune/engine/internal/isa"
-)
+import "unsafe"
 
 //go:generate go run -C gen . -out ../kernels_amd64.s -stubs ../stubs_amd64.go -pkg ifma
 
@@ -23,10 +19,6 @@ const (
 	slack     = 10  // bits by which moduli are shorter than their digits
 	minBits   = 512 // primes that are not longer are better served elsewhere
 )
-
-// Supported reports whether the processor has what this package needs. Without
-// it no function but this one may be called.
-func Supported() bool { return built && isa.IFMA() }
 
 // class is a size of numbers: what the kernels need to know of it.
 type class struct {

@@ -1,11 +1,14 @@
 package ifma
 
 import (
+	"bytes"
 	crand "crypto/rand"
 	"crypto/rsa"
 	"fmt"
 	"math/big"
 	"math/rand/v2"
+	"strings"
+	"sync"
 	"testing"
 )
 
@@ -15,14 +18,6 @@ func toBig(d []uint64) *big.Int {
 		x.Lsh(x, digitBits).Add(x, new(big.Int).SetUint64(d[i]))
 	}
 	return x
-}
-
-func k0Of(m uint64) uint64 {
-	x := m
-	for range 5 {
-		x *= 2 - m*x
-	}
-	return -x & digitMask
 }
 
 func fromBig(x *big.Int, n int) []uint64 {
@@ -67,7 +62,7 @@ func TestLanes(t *testing.T) {
 				for i := range d {
 					g.m[8*i+l], x[8*i+l], y[8*i+l] = md[i], xd[i], yd[i]
 				}
-				g.k0[l] = k0Of(md[0])
+				g.k0[l] = negativeInverse(md[0])
 			}
 			check := func(what string, ys [8]*big.Int) {
 				for l := range lanes {
@@ -124,7 +119,7 @@ func TestPairs(t *testing.T) {
 						m[at], x[at], y[at] = md[i], xd[i], yd[i]
 					}
 					for l := range n {
-						k0[g*n+l] = k0Of(md[0])
+						k0[g*n+l] = negativeInverse(md[0])
 					}
 				}
 				f := map[int]func(z, a, b, m, k0 *uint64, s *uint64, n int){5: pair5, 8: pair8, 10: pair10}[s]
@@ -148,93 +143,246 @@ func TestPairs(t *testing.T) {
 	}
 }
 
-func BenchmarkLanesSquare(b *testing.B) {
-	g := newGroup(2)
-	x := vectors(20)
-	for b.Loop() {
-		g.square(x, x)
-	}
-}
+var keys sync.Map
 
-func BenchmarkLanesMul(b *testing.B) {
-	g := newGroup(2)
-	x := vectors(20)
-	for b.Loop() {
-		g.mul(x, x, x)
-	}
-}
-
-func BenchmarkPair5(b *testing.B) {
-	x := vectors(5)
-	m := vectors(5)
-	k0 := vectors(1)
-	for b.Loop() {
-		pair5(&x[0], &x[0], &x[0], &m[0], &k0[0], &shapes[2].first[0], 5)
-	}
-}
-func BenchmarkPair8(b *testing.B) {
-	x := vectors(8)
-	m := vectors(8)
-	k0 := vectors(1)
-	for b.Loop() {
-		pair8(&x[0], &x[0], &x[0], &m[0], &k0[0], &shapes[2].first[0], 5)
-	}
-}
-func BenchmarkPair10(b *testing.B) {
-	x := vectors(10)
-	m := vectors(10)
-	k0 := vectors(1)
-	for b.Loop() {
-		pair10(&x[0], &x[0], &x[0], &m[0], &k0[0], &shapes[2].first[0], 5)
-	}
-}
-
+// testKey is a key of so many bits, the same one in all tests.
 func testKey(t testing.TB, bits int) (*Key, *rsa.PrivateKey) {
-	std, err := rsa.GenerateKey(crand.Reader, bits)
-	if err != nil {
-		t.Fatal(err)
+	made, ok := keys.Load(bits)
+	if !ok {
+		std, err := rsa.GenerateKey(crand.Reader, bits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		made, _ = keys.LoadOrStore(bits, std)
 	}
-	k, err := NewKey(&Numbers{N: std.N.Bytes(), P: std.Primes[0].Bytes(), Q: std.Primes[1].Bytes(),
-		DP: std.Precomputed.Dp.Bytes(), DQ: std.Precomputed.Dq.Bytes(), QInv: std.Precomputed.Qinv.Bytes(), E: uint(std.E)})
+	std := made.(*rsa.PrivateKey)
+	k, err := NewKey(numbersOf(std))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return k, std
 }
 
+func numbersOf(std *rsa.PrivateKey) *Numbers {
+	return &Numbers{N: std.N.Bytes(), P: std.Primes[0].Bytes(), Q: std.Primes[1].Bytes(),
+		DP: std.Precomputed.Dp.Bytes(), DQ: std.Precomputed.Dq.Bytes(), QInv: std.Precomputed.Qinv.Bytes(), E: uint(std.E)}
+}
+
+// TestPrivate compares with math/big, alone and in passes of one to four.
 func TestPrivate(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	for _, bits := range []int{2048, 3072, 4096, 1536, 2560} {
+	for _, bits := range []int{1536, 2048, 2560, 3072, 4096} {
 		k, std := testKey(t, bits)
-		for i := range 20 {
-			x := randBig(r, std.N)
-			switch i {
-			case 0, 1:
-				x.SetInt64(int64(i))
-			case 2:
-				x.Sub(std.N, big.NewInt(1))
-			case 3:
-				x = std.Primes[0]
-			case 4:
-				x = std.Primes[1]
+		n := std.N
+		minus := new(big.Int).Sub(n, big.NewInt(1))
+		for i, x := range []*big.Int{new(big.Int), big.NewInt(1), minus, std.Primes[0], std.Primes[1], randBig(r, n), randBig(r, n), randBig(r, n)} {
+			src := x.FillBytes(make([]byte, len(n.Bytes())))
+			want := new(big.Int).Exp(x, std.D, n).FillBytes(make([]byte, len(src)))
+			dst := make([]byte, len(src))
+			if err := k.single(dst, src); err != nil || !bytes.Equal(dst, want) {
+				t.Errorf("%d bits, value %d alone: %v", bits, i, err)
 			}
-			src, dst := x.FillBytes(make([]byte, len(std.N.Bytes()))), make([]byte, len(std.N.Bytes()))
-			want := new(big.Int).Exp(x, std.D, std.N)
-			if k.single(dst, src) != nil || new(big.Int).SetBytes(dst).Cmp(want) != 0 {
-				t.Fatal(bits, i)
-			}
-			clear(dst)
 			var jobs []*Job
-			for range i%4 + 1 {
-				jobs = append(jobs, &Job{Key: k, Dst: make([]byte, len(dst)), Src: src})
+			for range i%Batch + 1 {
+				jobs = append(jobs, &Job{Key: k, Dst: make([]byte, len(src)), Src: src})
 			}
 			privates(jobs)
 			for _, j := range jobs {
-				if j.Err != nil || new(big.Int).SetBytes(j.Dst).Cmp(want) != 0 {
-					t.Fatal("batch", bits, i, j.Err)
+				if j.Err != nil || !bytes.Equal(j.Dst, want) {
+					t.Errorf("%d bits, value %d in a pass of %d: %v", bits, i, len(jobs), j.Err)
 				}
 			}
+			if err := k.check.Power(dst, dst); err != nil || !bytes.Equal(dst, src) {
+				t.Errorf("%d bits, value %d and back: %v", bits, i, err)
+			}
 		}
+	}
+}
+
+// TestDifferentKeys has four keys share a pass, one of which cannot do its part.
+func TestDifferentKeys(t *testing.T) {
+	var jobs []*Job
+	var want [][]byte
+	for i := range Batch {
+		std, err := rsa.GenerateKey(crand.Reader, 2048)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k, err := NewKey(numbersOf(std))
+		if err != nil {
+			t.Fatal(err)
+		}
+		src := bytes.Repeat([]byte{byte(i + 1)}, 256)
+		if i == 2 {
+			src = std.N.Bytes()
+		}
+		jobs = append(jobs, &Job{Key: k, Dst: make([]byte, 256), Src: src})
+		want = append(want, new(big.Int).Exp(new(big.Int).SetBytes(src), std.D, std.N).FillBytes(make([]byte, 256)))
+	}
+	privates(jobs)
+	for i, j := range jobs {
+		if i == 2 {
+			if j.Err != ErrRange || !bytes.Equal(j.Dst, make([]byte, 256)) {
+				t.Errorf("job %d: %v", i, j.Err)
+			}
+		} else if j.Err != nil || !bytes.Equal(j.Dst, want[i]) {
+			t.Errorf("job %d: %v", i, j.Err)
+		}
+	}
+}
+
+// TestFaults: a single window of an exponent that is read wrong, or a wrong inverse,
+// and nothing comes out.
+func TestFaults(t *testing.T) {
+	_, std := testKey(t, 2048)
+	for name, damage := range map[string]func(*Key){
+		"dp":   func(k *Key) { k.alone.dp[100] ^= 1; k.batched.dp[100] ^= 1 },
+		"dq":   func(k *Key) { k.alone.dq[0] ^= 16; k.batched.dq[0] ^= 8 },
+		"qInv": func(k *Key) { k.alone.qInv[3] ^= 1; k.batched.qInv[3] ^= 1 },
+		"p":    func(k *Key) { k.p[7] ^= 1; k.batched.p.m[7] ^= 1 },
+	} {
+		k, err := NewKey(numbersOf(std))
+		if err != nil {
+			t.Fatal(err)
+		}
+		damage(k)
+		src, dst := make([]byte, 256), make([]byte, 256)
+		src[255] = 2
+		if err := k.single(dst, src); err != ErrFault {
+			t.Errorf("%s alone: %v", name, err)
+		}
+		good, _ := testKey(t, 2048)
+		jobs := []*Job{{Key: good, Dst: make([]byte, 256), Src: src}, {Key: k, Dst: dst, Src: src}, {Key: good, Dst: make([]byte, 256), Src: src}}
+		privates(jobs)
+		if jobs[0].Err != nil || jobs[1].Err != ErrFault || jobs[2].Err != nil {
+			t.Errorf("%s in a pass: %v, %v, %v", name, jobs[0].Err, jobs[1].Err, jobs[2].Err)
+		}
+		if !bytes.Equal(dst, make([]byte, 256)) {
+			t.Errorf("%s: a faulty result came out", name)
+		}
+	}
+}
+
+// TestNothingStays looks for secrets in what the next operation finds.
+func TestNothingStays(t *testing.T) {
+	k, _ := testKey(t, 2048)
+	w := k.newLone()
+	split(w.c, bytes.Repeat([]byte{7}, 256))
+	k.power(w)
+	k.combine(w)
+	w.clear()
+	m := k.newMany()
+	m.bases([]*Job{{Key: k}})
+	m.combine([]*Job{{Key: k}})
+	m.check([]*Job{{Key: k}})
+	m.clear()
+	for name, b := range map[string][]uint64{
+		"lo": w.lo, "hi": w.hi, "x": w.x, "table": w.table, "index": w.index, "c": w.c, "m": w.m, "back": w.back, "u": w.u, "v": w.v, "w": w.w,
+		"pass x": m.x, "pass y": m.y, "pass table": m.table, "pass index": m.index, "pass t": m.t, "pass primes": m.group.m,
+		"pass base": m.base, "pass back": m.back, "pass n t": m.n.t, "pass u": m.u, "pass v": m.v, "pass w": m.w, "pass c": m.c[0], "pass m": m.m[0],
+	} {
+		for _, v := range b {
+			if v != 0 {
+				t.Errorf("%s was not wiped", name)
+				break
+			}
+		}
+	}
+}
+
+func TestNoAllocations(t *testing.T) {
+	k, _ := testKey(t, 2048)
+	src, dst := make([]byte, 256), make([]byte, 256)
+	for name, f := range map[string]func(){
+		"private": func() { _ = k.Private(dst, src) },
+		"public":  func() { _ = k.check.Power(dst, src) },
+	} {
+		if n := testing.AllocsPerRun(50, f); n >= 1 && !racing {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
+func TestSizes(t *testing.T) {
+	for _, bits := range []int{1024, 8192} {
+		n := bytes.Repeat([]byte{0xff}, bits/8)
+		half := n[:bits/16]
+		if _, err := NewKey(&Numbers{N: n, P: half, Q: half, DP: half, DQ: half, QInv: half, E: 3}); err != ErrSize {
+			t.Errorf("%d bits: %v", bits, err)
+		}
+	}
+	if _, err := NewPublic(make([]byte, 256), 3); err == nil {
+		t.Error("0 is no modulus")
+	}
+}
+
+// TestExponents are public exponents other than the usual one.
+func TestExponents(t *testing.T) {
+	_, std := testKey(t, 2048)
+	for _, e := range []uint{3, 5, 17, 257, 65535, 65537, 1<<32 + 15, 1<<64 - 1} {
+		k, err := NewPublic(std.N.Bytes(), e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := big.NewInt(123456789)
+		dst := make([]byte, 256)
+		if err := k.Power(dst, x.FillBytes(make([]byte, 256))); err != nil {
+			t.Fatal(err)
+		}
+		if want := x.Exp(x, new(big.Int).SetUint64(uint64(e)), std.N); want.Cmp(new(big.Int).SetBytes(dst)) != 0 {
+			t.Errorf("exponent %d", e)
+		}
+	}
+}
+
+// TestPrimes compares with math/big.
+func TestPrimes(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	for _, bits := range []int{777, 1023, 1024, 1536, 2048} {
+		var c [Candidates][]byte
+		var known [Candidates]bool
+		for l := range c {
+			p := randBig(r, new(big.Int).Lsh(big.NewInt(1), uint(bits)))
+			p.SetBit(p, bits-1, 1).SetBit(p, 0, 1)
+			for l%4 == 3 && !p.ProbablyPrime(0) {
+				p.Add(p, big.NewInt(2))
+			}
+			known[l] = p.ProbablyPrime(0)
+			c[l] = p.FillBytes(make([]byte, (bits+7)/8))
+		}
+		for l, composite := range Fermat(&c, bits) {
+			if composite == known[l] {
+				t.Errorf("%d bits, number %d: composite is %v", bits, l, composite)
+			}
+			prime, err := MillerRabin(c[l], bits, 5, crand.Reader)
+			if err != nil || prime != known[l] {
+				t.Errorf("%d bits, number %d: prime is %v, %v", bits, l, prime, err)
+			}
+		}
+	}
+}
+
+// TestPseudoprimes are composite numbers that other tests take for primes: a
+// product of p and 2p-1, which is a strong pseudoprime to a quarter of all bases.
+func TestPseudoprimes(t *testing.T) {
+	p := new(big.Int).Lsh(big.NewInt(1), 511)
+	for p.Add(p, big.NewInt(3)); ; p.Add(p, big.NewInt(4)) {
+		q := new(big.Int).Add(p, p)
+		if p.ProbablyPrime(0) && q.Sub(q, big.NewInt(1)).ProbablyPrime(0) {
+			w := new(big.Int).Mul(p, q)
+			prime, err := MillerRabin(w.FillBytes(make([]byte, (w.BitLen()+7)/8)), w.BitLen(), 64, crand.Reader)
+			if err != nil || prime {
+				t.Errorf("%v, %v", prime, err)
+			}
+			return
+		}
+	}
+}
+
+func TestNoRandom(t *testing.T) {
+	w := bytes.Repeat([]byte{0xff}, 128)
+	if prime, err := MillerRabin(w, 1024, 5, strings.NewReader("short")); prime || err == nil {
+		t.Error(prime, err)
 	}
 }
 
@@ -243,93 +391,32 @@ func BenchmarkPrivate(b *testing.B) {
 		k, std := testKey(b, bits)
 		src := make([]byte, len(std.N.Bytes()))
 		src[5] = 1
-		b.Run(fmt.Sprint(bits), func(b *testing.B) {
-			b.ReportAllocs()
+		b.Run(fmt.Sprint(bits, "/alone"), func(b *testing.B) {
 			for b.Loop() {
-				k.Private(src, src)
+				_ = k.single(src, src)
 			}
 		})
-		jobs := []*Job{}
-		for range 4 {
+		var jobs []*Job
+		for range Batch {
 			jobs = append(jobs, &Job{Key: k, Dst: make([]byte, len(src)), Src: src})
 		}
-		b.Run(fmt.Sprint(bits, "x4"), func(b *testing.B) {
-			b.ReportAllocs()
-			for i := 0; i < b.N; i += 4 {
+		b.Run(fmt.Sprint(bits, "/four"), func(b *testing.B) {
+			for b.Loop() {
 				privates(jobs)
 			}
 		})
-	}
-}
-
-func BenchmarkParts(b *testing.B) {
-	g := newGroup(2)
-	x := vectors(20)
-	b.Run("row1", func(b *testing.B) {
-		for b.Loop() {
-			row(&g.t[80], &x[0], &x[80], 1, 1)
-		}
-	})
-	b.Run("row2", func(b *testing.B) {
-		for b.Loop() {
-			row(&g.t[0], &x[0], &x[0], 2, 1)
-		}
-	})
-	b.Run("squares", func(b *testing.B) {
-		for b.Loop() {
-			squares(&g.t[0], &x[0], 2)
-		}
-	})
-	b.Run("reduce", func(b *testing.B) {
-		for b.Loop() {
-			reduce(&x[0], &g.t[0], &g.m[0], &g.k0[0], 2)
-		}
-	})
-	b.Run("clear", func(b *testing.B) {
-		for b.Loop() {
-			clear(g.t[:tileWords])
-			clear(g.t[len(g.t)-tileWords:])
-		}
-	})
-}
-
-func TestPrimes(t *testing.T) {
-	r := rand.New(rand.NewPCG(3, 4))
-	for _, bits := range []int{1024, 1023, 777, 1536, 2048} {
-		for range 4 {
-			var c [Candidates][]byte
-			var known [Candidates]bool
-			for l := range c {
-				p := randBig(r, new(big.Int).Lsh(big.NewInt(1), uint(bits)))
-				p.SetBit(p, bits-1, 1).SetBit(p, 0, 1)
-				if l%3 == 0 {
-					for !p.ProbablyPrime(0) {
-						p.Add(p, big.NewInt(2))
-					}
-				}
-				known[l] = p.ProbablyPrime(0)
-				c[l] = p.FillBytes(make([]byte, (bits+7)/8))
+		b.Run(fmt.Sprint(bits, "/public"), func(b *testing.B) {
+			for b.Loop() {
+				_ = k.check.Power(src, src)
 			}
-			for l, composite := range Fermat(&c, bits) {
-				if composite == known[l] {
-					t.Fatal("fermat", bits, l, composite)
-				}
-				prime, err := MillerRabin(c[l], bits, 5, crand.Reader)
-				if err != nil || prime != known[l] {
-					t.Fatal("miller-rabin", bits, l, prime, err)
-				}
-			}
-		}
+		})
 	}
 }
 
 func BenchmarkFermat(b *testing.B) {
 	var c [Candidates][]byte
 	for l := range c {
-		c[l] = make([]byte, 128)
-		crand.Read(c[l])
-		c[l][0] |= 0x80
-		c[l][127] |= 1
+		c[l] = bytes.Repeat([]byte{0xff}, 128)
 	}
 	for b.Loop() {
 		Fermat(&c, 1024)

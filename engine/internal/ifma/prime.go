@@ -3,6 +3,8 @@ package ifma
 import (
 	"io"
 	"sync"
+
+	"github.com/perilune/perilune/engine/internal/ct"
 )
 
 // Candidates is how many numbers are tested at once.
@@ -90,7 +92,7 @@ func Fermat(candidates *[Candidates][]byte, bits int) (composite [Candidates]boo
 		for l := range lanes {
 			t.get(t.u[l], t.x, l)
 			subtract(t.u[l], t.m[l])
-			composite[l] = equal(t.u[l], t.r[l]) != 1
+			composite[l] = ct.Reveal(equal(t.u[l], t.r[l])) != 1
 		}
 	})
 	return composite
@@ -136,7 +138,7 @@ func (t *tester) round(w []byte, bits int, random io.Reader) (bool, error) {
 		for l := range lanes {
 			t.get(t.u[l], t.x, l)
 			subtract(t.u[l], t.m[l])
-			passed[l] = passed[l] || equal(t.u[l], minus) == 1 || i == 0 && equal(t.u[l], t.r[l]) == 1
+			passed[l] = passed[l] || ct.Reveal(equal(t.u[l], minus)) == 1 || i == 0 && ct.Reveal(equal(t.u[l], t.r[l])) == 1
 			all = all && passed[l]
 		}
 		if all {
@@ -163,18 +165,18 @@ func (t *tester) randomBase(l int, w []byte, minus []uint64, bits int, random io
 		for _, d := range u {
 			any |= d
 		}
-		if any != 0 && less(u, t.m[l]) == 1 && equal(u, t.r[l]) != 1 && equal(u, minus) != 1 {
+		if ct.Reveal(any) != 0 && ct.Reveal(less(u, t.m[l])) == 1 && ct.Reveal(equal(u, t.r[l])) != 1 && ct.Reveal(equal(u, minus)) != 1 {
 			t.set(t.x, l, u)
 			return nil
 		}
 	}
 }
 
-// oddPart returns the odd r and the z for which w - 1 = 2^z * r.
+// oddPart returns the odd r and the z for which w - 1 = 2^z * r; z shows.
 func oddPart(w []byte) (r []byte, z int) {
 	r = append([]byte(nil), w...)
 	r[len(r)-1] &^= 1
-	for bit := 0; r[len(r)-1-bit/8]>>(bit%8)&1 == 0; bit++ {
+	for bit := 0; ct.Reveal(r[len(r)-1-bit/8]>>(bit%8)&1) == 0; bit++ {
 		z++
 	}
 	for range z {

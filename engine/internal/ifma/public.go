@@ -3,6 +3,8 @@ package ifma
 import (
 	"math/bits"
 	"sync"
+
+	"github.com/perilune/perilune/engine/internal/ct"
 )
 
 // Public is a modulus with a public exponent, ready for use by many at once.
@@ -56,7 +58,7 @@ func (k *Public) Power(dst, src []byte) error {
 	}
 	defer pool.Put(w)
 	split(w.x, src)
-	if k.below(w.x) != 1 {
+	if ct.Reveal(k.below(w.x)) != 1 {
 		return ErrRange
 	}
 	k.power(w.z, w.x, w.a, w.b)

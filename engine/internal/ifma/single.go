@@ -1,6 +1,10 @@
 package ifma
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/perilune/perilune/engine/internal/ct"
+)
 
 // lone is the memory of one private operation.
 type lone struct {
@@ -38,13 +42,13 @@ func (k *Key) single(dst, src []byte) error {
 	defer pool.Put(w)
 	defer w.clear()
 	split(w.c, src)
-	if k.check.below(w.c) != 1 {
+	if ct.Reveal(k.check.below(w.c)) != 1 {
 		return ErrRange
 	}
 	k.power(w)
 	k.combine(w)
 	k.check.power(w.back, w.m, w.lo, w.hi)
-	if equal(w.back, w.c) != 1 {
+	if ct.Reveal(equal(w.back, w.c)) != 1 {
 		return ErrFault
 	}
 	join(dst, w.m)

@@ -7,10 +7,14 @@ import (
 	"encoding/hex"
 	"errors"
 	"math/big"
+	"os"
+	"os/exec"
 	"sync"
 	"testing"
 
 	"filippo.io/bigmod"
+
+	"github.com/perilune/perilune/engine/internal/isa"
 )
 
 // testKey is a key made once, by the standard library.
@@ -445,6 +449,60 @@ func FuzzComplete(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// TestManyKeys has new keys sign, alone and many at once, and math/big verify; with
+// PERILUNE_SOAK thousands of keys. Every path of the processor runs it.
+func TestManyKeys(t *testing.T) {
+	n := 2
+	if os.Getenv("PERILUNE_SOAK") != "" {
+		n = 700
+	}
+	for _, bits := range []int{1030, 1536, 2048, 2050, 3072, 4096} {
+		for range n {
+			c, err := Generate(bits, []byte{1, 0, 1}, rand.Reader)
+			if err != nil {
+				t.Fatal(err)
+			}
+			k, err := NewPrivateKey(&c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			modulus := new(big.Int).SetBytes(c.N)
+			var wg sync.WaitGroup
+			for range 6 {
+				wg.Go(func() {
+					x, err := rand.Int(rand.Reader, modulus)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					b := make([]byte, k.Size())
+					if err := k.Private(b, x.Bytes()); err != nil {
+						t.Error(bits, err)
+					}
+					if y := new(big.Int).SetBytes(b); y.Exp(y, big.NewInt(65537), modulus).Cmp(x) != 0 {
+						t.Errorf("%d bits: wrong result for %x of %x", bits, x, c)
+					}
+				})
+			}
+			wg.Wait()
+		}
+	}
+}
+
+// TestOtherPaths runs the tests of this package as on lesser processors.
+func TestOtherPaths(t *testing.T) {
+	if os.Getenv(isa.Variable) != "" {
+		return // this is one of them
+	}
+	for _, path := range []string{"portable", "adx"} {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), isa.Variable+"="+path)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", path, err, out)
+		}
+	}
 }
 
 func BenchmarkPrivate(b *testing.B) {

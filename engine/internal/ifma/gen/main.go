@@ -5,7 +5,7 @@ package main
 import . "github.com/mmcloughlin/avo/build"
 
 func main() {
-	ConstraintExpr("amd64")
+	ConstraintExpr("amd64,!valgrind")
 	lanes()
 	pairs()
 	selects()

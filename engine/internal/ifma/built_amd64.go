@@ -1,3 +1,0 @@
-package ifma
-
-const built = true
