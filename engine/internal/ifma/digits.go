@@ -5,6 +5,8 @@ import (
 	"math/bits"
 
 	"filippo.io/bigmod"
+
+	"github.com/perilune/perilune/engine/internal/ct"
 )
 
 var errModulus = errors.New("ifma: unusable modulus")
@@ -120,9 +122,14 @@ type modulus struct {
 	k0            uint64   // -1/m mod 2^52
 }
 
+// newModulus takes an odd number without leading zeros. That it is odd, and its
+// length in bytes, show.
 func newModulus(b []byte, digits int) (*modulus, error) {
+	if len(b) == 0 || 8*len(b) > digitBits*digits-slack || ct.Reveal(b[len(b)-1]&1) == 0 {
+		return nil, errModulus
+	}
 	n, err := bigmod.NewModulus(b)
-	if err != nil || n.BitLen() > digitBits*digits-slack || n.Nat().IsOdd() == 0 {
+	if err != nil {
 		return nil, errModulus
 	}
 	two := bigmod.NewNat().SetUint(2).ExpandFor(n)
