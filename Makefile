@@ -82,12 +82,13 @@ generate:
 check:
 	@test/check-generated
 
+# BENCH has options: make bench BENCH="-only p256 -modules openssl"
 bench: build
-	@test/bench/run
+	@test/bench/run $(BENCH)
 
 soak: build
 	PERILUNE_SOAK=1 $(GO) test -count=1 -timeout 3h ./engine/internal/rsacore
-	cd test && PERILUNE_SOAK=1 $(GO) test -count=1 -timeout 3h ./fork ./crash ./conformance ./wycheproof ./ct
+	cd test && PERILUNE_SOAK=1 $(GO) test -count=1 -timeout 3h ./bench ./fork ./crash ./conformance ./wycheproof ./ct
 
 install: build
 	install -d $(DESTDIR)$(LIBDIR)/pkcs11 $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/perilune

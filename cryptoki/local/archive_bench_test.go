@@ -23,7 +23,7 @@ import (
 
 // BenchmarkArchive backs up and restores a partition of 100,000 AES keys, and
 // says how much memory lived in its midst beyond what was there before.
-// docs/benchmarks.md has its figures.
+// docs/PERFORMANCE.md has its figures.
 func BenchmarkArchive(b *testing.B) {
 	const hsms, each = 20, 5_000
 	for b.Loop() {

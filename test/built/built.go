@@ -22,12 +22,17 @@ func Library(t testing.TB) string {
 // Program is the administration program, or what PERILUNE_PROGRAM names.
 func Program(t testing.TB) string {
 	t.Helper()
-	return must(t)(find("perilune", "PERILUNE_PROGRAM"))
+	return must(t)(FindProgram())
 }
 
 // FindLibrary is Library where there is no test yet.
 func FindLibrary() (string, error) {
 	return find("libperilune.so", "PERILUNE_MODULE")
+}
+
+// FindProgram is Program where there is no test yet.
+func FindProgram() (string, error) {
+	return find("perilune", "PERILUNE_PROGRAM")
 }
 
 func find(name, variable string) (string, error) {

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+// goal is a ratio that is aimed at: how many times as much of the processor
+// another needs for a call. The clock counts where the goal is a rate.
+type goal struct {
+	op      string
+	threads int
+	against string
+	least   float64
+	wall    bool
+}
+
+var ratioGoals = []goal{
+	{"rsa2048-sign", 1, "OpenSSL", 1.7, false}, {"rsa2048-sign", 16, "OpenSSL", 2.3, false},
+	{"rsa2048-sign", 1, "SoftHSM2", 3, false}, {"rsa2048-sign", 16, "SoftHSM2", 5, false},
+	{"rsa3072-sign", 1, "OpenSSL", 3.5, false}, {"rsa3072-sign", 16, "OpenSSL", 5, false},
+	{"rsa4096-sign", 1, "OpenSSL", 3.5, false}, {"rsa4096-sign", 16, "OpenSSL", 5, false},
+	{"rsa2048-verify", 1, "OpenSSL", 2, false}, {"rsa2048-keygen", 1, "OpenSSL", 4, false},
+	{"p256-sign", 1, "OpenSSL", 1, false}, {"p256-verify", 1, "OpenSSL", 0.95, false}, {"p256-ecdh", 1, "OpenSSL", 0.95, false},
+	{"p256-sign", 1, "SoftHSM2", 2, false}, {"p256-verify", 1, "SoftHSM2", 2, false}, {"p256-ecdh", 1, "SoftHSM2", 2, false},
+	{"p384-sign", 1, "OpenSSL", 3, false},
+	{"brainpool256-sign", 1, "OpenSSL", 3, false}, {"brainpool384-sign", 1, "OpenSSL", 3, false}, {"brainpool512-sign", 1, "OpenSSL", 3, false},
+	{"aes256-gcm-16", 1, "SoftHSM2", 10, false}, {"aes256-gcm-1024", 1, "SoftHSM2", 10, false}, {"aes256-gcm-16384", 1, "SoftHSM2", 3, false},
+	{"aes256-gcm-16384", 1, "OpenSSL", 1, false},
+	{"create-token-object", 1, "SoftHSM2", 10, true},
+}
+
+// goals writes what was aimed at beside what was measured, of what ran.
+func (b *bench) goals() {
+	tableHead(b.out, "goal", "aimed at", "measured: median / p10", "met")
+	for _, g := range ratioGoals {
+		if r := b.row(g.op, g.threads); r != nil {
+			g.write(b, r)
+		}
+	}
+	b.rateGoals()
+	b.objectGoals()
+	b.slower()
+}
+
+func (b *bench) row(op string, threads int) *row {
+	for _, r := range b.rows {
+		if r.op == op && r.threads == threads && !r.cells["Perilune"].none() {
+			return r
+		}
+	}
+	return nil
+}
+
+func (g *goal) write(b *bench, r *row) {
+	ratio, kind := r.ratio, "processor"
+	if g.wall {
+		ratio, kind = r.wallRatio, "clock"
+	}
+	m, q := ratio(g.against, median), ratio(g.against, p10)
+	if m == 0 {
+		return
+	}
+	name := fmt.Sprintf("%s, %d thread%s, of %s, by the %s", g.op, g.threads, plural(g.threads), g.against, kind)
+	tableRow(b.out, name, fmt.Sprintf("%.2f", g.least), times(m)+" / "+times(q), met(m >= g.least, q >= g.least))
+}
+
+func plural(n int) string {
+	if n == 1 {
+		return ""
+	}
+	return "s"
+}
+
+func met(median, p10 bool) string {
+	switch {
+	case median && p10:
+		return "yes"
+	case median || p10:
+		return "nearly"
+	}
+	return "no"
+}
+
+func (b *bench) rateGoals() {
+	for _, g := range []struct {
+		op      string
+		threads int
+		least   float64
+	}{{"create-token-object", 64, 4000}, {"rsa2048-sign", 16, 10000}} {
+		if r := b.row(g.op, g.threads); r != nil {
+			w := r.cells["Perilune"].wall
+			tableRow(b.out, fmt.Sprintf("%s, %d threads, calls a second", g.op, g.threads), perSecond(1e9/g.least),
+				pair(w, perSecond), met(1e9/median(w) >= g.least, 1e9/p10(w) >= g.least))
+		}
+	}
+}
+
+func (b *bench) objectGoals() {
+	const many = 100000
+	if find := b.figure("find-by-id", "Perilune", many); find > 0 {
+		tableRow(b.out, "find-by-id among 100,000", "50 us", duration(find), met(find < 50e3, find < 50e3))
+		if other := b.figure("find-by-id", "SoftHSM2", 50000); other > 0 {
+			tableRow(b.out, "find-by-id among 100,000, of SoftHSM2 among 50,000", "10000", times(other/find), met(other/find >= 10000, other/find >= 10000))
+		}
+	}
+	for _, name := range []string{"C_Initialize", "C_OpenSession and C_Login"} {
+		if full, empty := b.figure(name, "Perilune", many), b.figure(name, "Perilune", 0); full > 0 && empty > 0 {
+			tableRow(b.out, name+" with 100,000 objects, of an empty store", "at most 2", times(full/empty), met(full/empty <= 2, full/empty <= 2))
+		}
+	}
+	if p50, p999 := b.figure("AES-GCM of 64 bytes, p50", "Perilune", many), b.figure("AES-GCM of 64 bytes, p99.9", "Perilune", many); p50 > 0 {
+		tableRow(b.out, "AES-GCM of 64 bytes with 100,000 objects: p99.9 beyond p50", "at most 2 us", duration(p999-p50), met(p999-p50 <= 2e3, p999-p50 <= 2e3))
+	}
+}
+
+// slower names what SoftHSM2 does with less of the processor, or sooner.
+func (b *bench) slower() {
+	var list []string
+	for _, r := range b.rows {
+		m, q := r.ratio("SoftHSM2", median), r.ratio("SoftHSM2", p10)
+		if m > 0 && m < 1 && q < 1 {
+			list = append(list, fmt.Sprintf("%s (%d thread%s: %s / %s)", r.op, r.threads, plural(r.threads), times(m), times(q)))
+		}
+	}
+	if !b.has("SoftHSM2") || len(b.rows) == 0 {
+		return
+	}
+	text := "none"
+	if len(list) > 0 {
+		text = strings.Join(list, ", ")
+	}
+	fmt.Fprintf(b.out, "\nSlower than SoftHSM2, by the processor's time: %s.\n", text)
+}
