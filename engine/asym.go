@@ -22,6 +22,22 @@ func (o *once) FinishLen(int) (int, bool) { return o.max, o.exact }
 
 func (o *once) Finish(dst, src []byte) (int, error) { return o.run(dst, src) }
 
+// opOf is an operation without a state, which is kept with the key.
+func opOf[T Op](op T, err error) (Op, error) {
+	if err != nil {
+		return nil, err
+	}
+	return op, nil
+}
+
+// verifierOf is a verification without a state, which is kept with the key.
+func verifierOf[T Verifier](v T, err error) (Verifier, error) {
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
 // onceVerifier is a Verifier that works in one part.
 type onceVerifier func(src, sig []byte) error
 

@@ -99,10 +99,14 @@ type blockOp struct {
 	decrypt bool
 
 	mode  cipher.BlockMode
-	held  [16]byte // the message from the last block boundary on, or its last block
-	n     int      // bytes in held
-	chain [16]byte // the last block of ciphertext, for Save
-	buf   []byte   // for parts that do not begin with a block
+	ecb   ecb
+	cbc   *cbcMode        // what mode is, if it comes from
+	shelf *shelf[cbcMode] // and goes back to the key
+	held  [16]byte        // the message from the last block boundary on, or its last block
+	n     int             // bytes in held
+	last  [16]byte        // the last block decrypted, while its padding is looked at
+	chain [16]byte        // the last block of ciphertext, for Save
+	buf   []byte          // for parts that do not begin with a block
 }
 
 // blockMode makes the function that starts operations like o.
@@ -112,14 +116,53 @@ func (c *blockCipher) blockMode(o blockOp) begin {
 		if err != nil {
 			return nil, err
 		}
-		op := o
-		op.block, op.size = block, block.BlockSize()
+		op := blockOps.get()
+		buf := op.buf
+		*op = o
+		op.block, op.size, op.buf = block, block.BlockSize(), buf
 		if err := op.param(p); err != nil {
+			op.Release()
 			return nil, err
 		}
+		if o.chained && c.open == nil {
+			if op.shelf, err = cbcShelf(k, o.decrypt); err != nil {
+				return nil, err
+			}
+		}
 		op.start()
-		return &op, nil
+		return op, nil
 	}
+}
+
+var blockOps recycler[blockOp]
+
+// Release implements Releaser. buf holds nothing between the parts.
+func (o *blockOp) Release() {
+	if o.cbc != nil {
+		o.shelf.put(o.cbc)
+	}
+	*o = blockOp{buf: o.buf}
+	blockOps.put(o)
+}
+
+// cbcMode is a CBC that can begin again with another IV.
+type cbcMode struct {
+	cipher.BlockMode
+	again interface{ SetIV(iv []byte) }
+}
+
+// cbcModes are those of a key: each has a copy of what the key became.
+type cbcModes struct{ encrypt, decrypt shelf[cbcMode] }
+
+func cbcShelf(k *Key, decrypt bool) (*shelf[cbcMode], error) {
+	modes, err := Parsed(k, func(*Key) (*cbcModes, error) { return new(cbcModes), nil })
+	switch {
+	case err != nil:
+		return nil, err
+	case decrypt:
+		return &modes.decrypt, nil
+	}
+	return &modes.encrypt, nil
 }
 
 func (o *blockOp) param(p any) error {
@@ -133,13 +176,27 @@ func (o *blockOp) param(p any) error {
 
 // start begins with the block in chain as IV.
 func (o *blockOp) start() {
-	switch iv := o.chain[:o.size]; {
-	case !o.chained:
-		o.mode = ecb{o.block, o.decrypt}
-	case o.decrypt:
+	if !o.chained {
+		o.ecb = ecb{o.block, o.decrypt}
+		o.mode = &o.ecb
+		return
+	}
+	iv := o.chain[:o.size]
+	if o.cbc == nil && o.shelf != nil {
+		o.cbc = o.shelf.take()
+	}
+	if o.cbc != nil {
+		o.cbc.again.SetIV(iv)
+		o.mode = o.cbc.BlockMode
+		return
+	}
+	if o.decrypt {
 		o.mode = cipher.NewCBCDecrypter(o.block, iv)
-	default:
+	} else {
 		o.mode = cipher.NewCBCEncrypter(o.block, iv)
+	}
+	if again, ok := o.mode.(interface{ SetIV(iv []byte) }); ok && o.shelf != nil {
+		o.cbc = &cbcMode{o.mode, again}
 	}
 }
 
@@ -149,9 +206,9 @@ type ecb struct {
 	decrypt bool
 }
 
-func (e ecb) BlockSize() int { return e.block.BlockSize() }
+func (e *ecb) BlockSize() int { return e.block.BlockSize() }
 
-func (e ecb) CryptBlocks(dst, src []byte) {
+func (e *ecb) CryptBlocks(dst, src []byte) {
 	if bulk, ok := e.block.(bulkCipher); ok {
 		if e.decrypt {
 			bulk.DecryptBlocks(dst, src)
@@ -285,8 +342,7 @@ func (o *blockOp) finishPadded(dst, src []byte) (int, error) {
 	}
 	rest := total - o.size
 	o.crypt(dst[:rest], src)
-	var buf [16]byte
-	last := buf[:o.size]
+	last := o.last[:o.size]
 	defer clear(last)
 	o.blocks(last, o.held[:o.size])
 	n, ok := o.pad.length(last)

@@ -297,7 +297,7 @@ func (x *xtsMode) blocks(dst, src []byte) {
 // crypt crypts blocks with their tweaks.
 func (x *xtsMode) crypt(dst, src, tweaks []byte) {
 	subtle.XORBytes(dst, src, tweaks)
-	ecb{x.block, x.decrypt}.CryptBlocks(dst, dst)
+	(&ecb{x.block, x.decrypt}).CryptBlocks(dst, dst)
 	subtle.XORBytes(dst, dst, tweaks)
 }
 

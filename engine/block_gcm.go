@@ -120,27 +120,29 @@ type gcmOp struct {
 	iv, aad []byte
 	tagLen  int
 	ownIV   int // length of the IV that comes behind the tag, or 0
+	made    [madeIV]byte
 }
 
 // madeIV is the length of the IVs that are made here, as HSMs of old do it.
 const madeIV = 16
 
-func (c *blockCipher) newGCMOp(k *Key, param any) (o gcmOp, err error) {
+// begin sets o up for a key and a parameter.
+func (o *gcmOp) begin(c *blockCipher, k *Key, param any) error {
 	p, err := structParam[GCMParams](param)
 	if err != nil {
-		return o, err
+		return err
 	}
 	if p.IV == nil {
 		o.ownIV = madeIV
 	} else if len(p.IV) == 0 {
-		return o, fmt.Errorf("the IV is empty: %w", ck.CKR_MECHANISM_PARAM_INVALID)
+		return fmt.Errorf("the IV is empty: %w", ck.CKR_MECHANISM_PARAM_INVALID)
 	}
 	o.iv, o.aad = p.IV, p.AAD
 	if o.tagLen, err = gcmTagLen(p.TagBits); err != nil {
-		return o, err
+		return err
 	}
 	o.key, err = c.gcmKey(k)
-	return o, err
+	return err
 }
 
 // makeIV makes the IV if that is wanted.
@@ -148,7 +150,7 @@ func (o *gcmOp) makeIV() error {
 	if o.ownIV == 0 {
 		return nil
 	}
-	o.iv = make([]byte, o.ownIV)
+	o.iv = o.made[:]
 	return Random(o.iv)
 }
 
@@ -158,15 +160,25 @@ type gcmEncrypt struct {
 	stream *gcmStream // once a part came
 }
 
+var gcmEncrypts recycler[gcmEncrypt]
+
 func (c *blockCipher) newGCMEncrypt(k *Key, p any) (Op, error) {
-	o, err := c.newGCMOp(k, p)
+	o := gcmEncrypts.get()
+	err := o.begin(c, k, p)
+	if err == nil {
+		err = o.makeIV()
+	}
 	if err != nil {
+		o.Release()
 		return nil, err
 	}
-	if err := o.makeIV(); err != nil {
-		return nil, err
-	}
-	return &gcmEncrypt{gcmOp: o}, nil
+	return o, nil
+}
+
+// Release implements Releaser.
+func (o *gcmEncrypt) Release() {
+	*o = gcmEncrypt{}
+	gcmEncrypts.put(o)
 }
 
 func (o *gcmEncrypt) UpdateLen(n int) int { return n }
@@ -211,12 +223,21 @@ type gcmDecrypt struct {
 	buf []byte
 }
 
+var gcmDecrypts recycler[gcmDecrypt]
+
 func (c *blockCipher) newGCMDecrypt(k *Key, p any) (Op, error) {
-	o, err := c.newGCMOp(k, p)
-	if err != nil {
+	o := gcmDecrypts.get()
+	if err := o.begin(c, k, p); err != nil {
+		o.Release()
 		return nil, err
 	}
-	return &gcmDecrypt{gcmOp: o}, nil
+	return o, nil
+}
+
+// Release implements Releaser.
+func (o *gcmDecrypt) Release() {
+	*o = gcmDecrypt{}
+	gcmDecrypts.put(o)
 }
 
 func (o *gcmDecrypt) UpdateLen(int) int { return 0 }
@@ -370,14 +391,15 @@ func (c *blockCipher) newGMAC(k *Key, param any) (mac, error) {
 	if len(p.AAD) > 0 {
 		return nil, fmt.Errorf("GMAC takes its data from the message: %w", ck.CKR_MECHANISM_PARAM_INVALID)
 	}
-	o, err := c.newGCMOp(k, &p.GCMParams)
-	if err != nil {
+	g := new(gmac)
+	if err := g.begin(c, k, &p.GCMParams); err != nil {
 		return nil, err
 	}
-	if err := o.makeIV(); err != nil {
+	if err := g.makeIV(); err != nil {
 		return nil, err
 	}
-	return &gmac{gcmOp: o, hash: ghash.New(o.key.hash)}, nil
+	g.hash = ghash.New(g.key.hash)
+	return g, nil
 }
 
 // newGMACVerify starts a verification.
@@ -397,6 +419,9 @@ type gmacOwnIV struct {
 	verifyMAC
 	g *gmac
 }
+
+// Release does nothing: verifyMAC is not in memory of its own.
+func (v *gmacOwnIV) Release() {}
 
 func (v *gmacOwnIV) Verify(src, sig []byte) error {
 	if len(sig) != v.g.size() {

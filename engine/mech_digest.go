@@ -127,14 +127,18 @@ var hashFamilies = [...]hashFamily{
 
 func init() {
 	for _, f := range hashFamilies {
-		h := findHash(f.digest)
+		h, ended := findHash(f.digest), new(recycler[digestOp])
 		register(&Mechanism{
 			Type: f.digest, FIPS: f.fips, Korean: f.korean,
 			Digest: func(p any) (Op, error) {
 				if err := noParam(p); err != nil {
 					return nil, err
 				}
-				return &digestOp{h.new()}, nil
+				o := ended.get()
+				if o.home == nil {
+					o.Hash, o.home = h.new(), ended
+				}
+				return o, nil
 			},
 			SelfTest: func() error { return testDigest(f.digest, nil, f.abc) },
 			Leaks:    f.leaks, Vectors: f.vectors,
@@ -161,7 +165,7 @@ func init() {
 				if err != nil {
 					return nil, err
 				}
-				return &digestOp{h.new()}, nil
+				return &digestOp{Hash: h.new()}, nil
 			},
 			SelfTest: func() error {
 				if err := testDigest(ck.CKM_SHA512_T, uint64(224), abc(ck.CKM_SHA512_224)); err != nil {
@@ -210,7 +214,18 @@ func sha512T(p any) (*hashFunction, error) {
 }
 
 // digestOp is a digest under way.
-type digestOp struct{ hash.Hash }
+type digestOp struct {
+	hash.Hash
+	home *recycler[digestOp] // nil if it is not used again
+}
+
+// Release implements Releaser.
+func (o *digestOp) Release() {
+	if o.home != nil {
+		o.Reset()
+		o.home.put(o)
+	}
+}
 
 func (o *digestOp) UpdateLen(int) int { return 0 }
 

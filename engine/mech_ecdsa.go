@@ -129,23 +129,17 @@ func ecdsaHashVerify(h *hashFunction) func(k *Key, p any) (Verifier, error) {
 }
 
 func ecdsaSign(k *Key, p any) (Op, error) {
-	s, err := ecdsaPrivate(k, p)
-	if err != nil {
-		return nil, err
-	}
-	return &once{max: 2 * s.size, exact: true, run: s.sign}, nil
+	return opOf(ecdsaPrivate(k, p))
 }
 
 func ecdsaVerify(k *Key, p any) (Verifier, error) {
-	v, err := ecdsaPublic(k, p)
-	if err != nil {
-		return nil, err
-	}
-	return onceVerifier(v.verify), nil
+	return verifierOf(ecdsaPublic(k, p))
 }
 
-// ecdsaSigner is a private key ready to sign.
+// ecdsaSigner is a private key ready to sign: the Op of signing a digest, which
+// has no state.
 type ecdsaSigner struct {
+	onePart
 	std  *ecdsa.PrivateKey // where Go's FIPS mode is on and has the curve
 	own  *ecdsaPrivateKey  // elsewhere
 	size int               // of r and of s
@@ -172,6 +166,10 @@ func ecdsaPrivate(k *Key, p any) (*ecdsaSigner, error) {
 		return s, nil
 	})
 }
+
+func (s *ecdsaSigner) FinishLen(int) (int, bool) { return 2 * s.size, true }
+
+func (s *ecdsaSigner) Finish(dst, src []byte) (int, error) { return s.sign(dst, src) }
 
 var errUnusablePrivate = fmt.Errorf("unusable EC private key: %w", ck.CKR_KEY_TYPE_INCONSISTENT)
 
@@ -231,7 +229,8 @@ func readFixed(s *cryptobyte.String, dst []byte) bool {
 	return true
 }
 
-// ecdsaChecker is a public key ready to verify.
+// ecdsaChecker is a public key ready to verify: the Verifier of digests, which
+// has no state.
 type ecdsaChecker struct {
 	std   *ecdsa.PublicKey // where the standard library verifies, or nil
 	group group
@@ -271,6 +270,10 @@ func ecdsaPublic(k *Key, p any) (*ecdsaChecker, error) {
 
 // standardVerifies reports whether crypto/ecdsa verifies for the curve.
 func (c *curve) standardVerifies() bool { return c.nist != nil }
+
+func (*ecdsaChecker) Update([]byte) error { return ck.CKR_FUNCTION_NOT_SUPPORTED }
+
+func (v *ecdsaChecker) Verify(src, sig []byte) error { return v.verify(src, sig) }
 
 func (v *ecdsaChecker) verify(digest, sig []byte) error {
 	if len(sig) != 2*v.size {

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
-	"sync"
 	"sync/atomic"
 
 	"golang.org/x/crypto/blake2b"
@@ -152,13 +151,7 @@ func registerHMACSHA512T() {
 type hmacHash struct {
 	*hashFunction
 	index int
-	pool  sync.Pool // of *hmacPair
-}
-
-// hmacPair is what one computation works with.
-type hmacPair struct {
-	inner, outer resumable
-	sum          [maxMAC]byte
+	ended recycler[hmacOp]
 }
 
 // resumable is a hash that can be put into a state.
@@ -166,13 +159,6 @@ type resumable interface {
 	hash.Hash
 	encoding.BinaryMarshaler
 	encoding.BinaryUnmarshaler
-}
-
-func (h *hmacHash) get() *hmacPair {
-	if p, ok := h.pool.Get().(*hmacPair); ok {
-		return p
-	}
-	return &hmacPair{inner: h.new().(resumable), outer: h.new().(resumable)}
 }
 
 // hmacKey holds the states of both hashes after they took in the padded key,
@@ -203,22 +189,21 @@ func (h *hmacHash) prepare(value []byte) (key *hmacKey, err error) {
 	if len(value) == 0 {
 		return nil, ck.CKR_KEY_SIZE_RANGE
 	}
-	p := h.get()
-	defer h.pool.Put(p)
-	block := make([]byte, p.inner.BlockSize())
+	x := h.new().(resumable)
+	defer x.Reset()
+	block := make([]byte, x.BlockSize())
 	defer clear(block)
 	if len(value) > len(block) {
-		p.inner.Reset()
-		p.inner.Write(value)
-		p.inner.Sum(block[:0])
+		x.Write(value)
+		x.Sum(block[:0])
 	} else {
 		copy(block, value)
 	}
 	key = new(hmacKey)
-	if key.inner, err = padState(p.inner, block, 0x36); err != nil {
+	if key.inner, err = padState(x, block, 0x36); err != nil {
 		return nil, err
 	}
-	key.outer, err = padState(p.outer, block, 0x36^0x5c)
+	key.outer, err = padState(x, block, 0x36^0x5c)
 	return key, err
 }
 
@@ -232,12 +217,14 @@ func padState(x resumable, block []byte, pad byte) ([]byte, error) {
 	return x.MarshalBinary()
 }
 
-// hmacOp is an HMAC under way.
+// hmacOp is an HMAC under way. The states of both hashes are worth keeping for
+// the next one.
 type hmacOp struct {
-	hash *hmacHash
-	key  *hmacKey
-	pair *hmacPair // nil after the end
-	len  int
+	hash         *hmacHash
+	inner, outer resumable
+	key          *hmacKey // nil after the end
+	len          int
+	buf          [maxMAC]byte
 }
 
 func newHMAC(h *hmacHash, k *Key, n int) (mac, error) {
@@ -245,47 +232,57 @@ func newHMAC(h *hmacHash, k *Key, n int) (mac, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := h.get()
-	if err := p.inner.UnmarshalBinary(key.inner); err != nil {
+	o := h.ended.get()
+	if o.hash == nil {
+		o.hash, o.inner, o.outer = h, h.new().(resumable), h.new().(resumable)
+	}
+	if err := o.inner.UnmarshalBinary(key.inner); err != nil {
 		return nil, err
 	}
-	return &hmacOp{h, key, p, n}, nil
+	o.key, o.len = key, n
+	return o, nil
+}
+
+// Release implements Releaser.
+func (o *hmacOp) Release() {
+	o.inner.Reset()
+	o.outer.Reset()
+	clear(o.buf[:])
+	o.key = nil
+	o.hash.ended.put(o)
 }
 
 func (o *hmacOp) write(src []byte) error {
-	if o.pair == nil {
+	if o.key == nil {
 		return ck.CKR_OPERATION_NOT_INITIALIZED
 	}
-	o.pair.inner.Write(src)
+	o.inner.Write(src)
 	return nil
 }
 
 func (o *hmacOp) size() int { return o.len }
 
 func (o *hmacOp) sum(dst []byte) []byte {
-	p := o.pair
-	o.pair = nil
-	if err := p.outer.UnmarshalBinary(o.key.outer); err != nil {
+	if err := o.outer.UnmarshalBinary(o.key.outer); err != nil {
 		panic(err) // the state is from MarshalBinary of the same hash
 	}
-	p.outer.Write(p.inner.Sum(p.sum[:0]))
-	dst = append(dst, p.outer.Sum(p.sum[:0])[:o.len]...)
-	o.hash.pool.Put(p)
-	return dst
+	o.key = nil
+	o.outer.Write(o.inner.Sum(o.buf[:0]))
+	return append(dst, o.outer.Sum(o.buf[:0])[:o.len]...)
 }
 
 func (o *hmacOp) save() ([]byte, error) {
-	if o.pair == nil {
+	if o.key == nil {
 		return nil, ck.CKR_OPERATION_NOT_INITIALIZED
 	}
-	return o.pair.inner.MarshalBinary()
+	return o.inner.MarshalBinary()
 }
 
 func (o *hmacOp) load(state []byte) error {
-	if o.pair == nil {
+	if o.key == nil {
 		return ck.CKR_OPERATION_NOT_INITIALIZED
 	}
-	if err := o.pair.inner.UnmarshalBinary(state); err != nil {
+	if err := o.inner.UnmarshalBinary(state); err != nil {
 		return ck.CKR_SAVED_STATE_INVALID
 	}
 	return nil

@@ -107,8 +107,10 @@ func pkcs1Room(size int, h *hashFunction) error {
 // pkcs1SignInfo signs prefix and data, together the DigestInfo or whatever
 // the caller of CKM_RSA_PKCS put in its place.
 func pkcs1SignInfo(priv *rsacore.PrivateKey, dst []byte, prefix string, data []byte) (int, error) {
-	em, err := pkcs1Type1(priv.Size(), prefix, data)
-	if err != nil {
+	b := rsaScratch.get()
+	defer rsaScratch.put(b)
+	em := b[:priv.Size()]
+	if err := pkcs1Type1(em, prefix, data); err != nil {
 		return 0, err
 	}
 	return len(em), privateRSA(priv, dst[:len(em)], em, ck.CKR_DATA_INVALID)
@@ -117,11 +119,13 @@ func pkcs1SignInfo(priv *rsacore.PrivateKey, dst []byte, prefix string, data []b
 // pkcs1VerifyInfo makes the encoded message anew and compares: there is no
 // parsing to be fooled.
 func pkcs1VerifyInfo(pub *rsacore.PublicKey, prefix string, data, sig []byte) error {
-	em, err := pkcs1Type1(pub.Size(), prefix, data)
-	if err != nil {
+	b, c := rsaScratch.get(), rsaScratch.get()
+	defer rsaScratch.put(b)
+	defer rsaScratch.put(c)
+	em, m := b[:pub.Size()], c[:pub.Size()]
+	if err := pkcs1Type1(em, prefix, data); err != nil {
 		return err
 	}
-	m := make([]byte, pub.Size())
 	if err := rsaRecover(pub, m, sig); err != nil {
 		return err
 	}
@@ -131,40 +135,63 @@ func pkcs1VerifyInfo(pub *rsacore.PublicKey, prefix string, data, sig []byte) er
 	return nil
 }
 
-// pkcs1Type1 is EMSA-PKCS1-v1_5: 0, 1, 0xff..., 0, prefix, data.
-func pkcs1Type1(size int, prefix string, data []byte) ([]byte, error) {
-	start := size - len(prefix) - len(data)
+// rsaScratch is memory for numbers as long as a modulus that are no secret.
+var rsaScratch recycler[[rsaMaxBits / 8]byte]
+
+// pkcs1Type1 makes em, of the modulus's length, EMSA-PKCS1-v1_5: 0, 1, 0xff...,
+// 0, prefix, data.
+func pkcs1Type1(em []byte, prefix string, data []byte) error {
+	start := len(em) - len(prefix) - len(data)
 	if start < pkcs1Overhead {
-		return nil, ck.CKR_DATA_LEN_RANGE
+		return ck.CKR_DATA_LEN_RANGE
 	}
-	em := make([]byte, size)
-	em[1] = 1
+	em[0], em[1], em[start-1] = 0, 1, 0
 	for i := 2; i < start-1; i++ {
 		em[i] = 0xff
 	}
 	copy(em[start:], prefix)
 	copy(em[start+len(prefix):], data)
-	return em, nil
+	return nil
+}
+
+// pkcs1Signer signs what the caller padded as far as the DigestInfo: an Op that
+// has no state, and is kept with the key.
+type pkcs1Signer struct {
+	onePart
+	priv *rsacore.PrivateKey
+}
+
+func (s *pkcs1Signer) FinishLen(int) (int, bool) { return s.priv.Size(), true }
+
+func (s *pkcs1Signer) Finish(dst, src []byte) (int, error) {
+	return pkcs1SignInfo(s.priv, dst, "", src)
 }
 
 func pkcs1Sign(k *Key, p any) (Op, error) {
-	priv, err := barePrivate(k, p)
-	if err != nil {
+	if err := noParam(p); err != nil {
 		return nil, err
 	}
-	return &once{max: priv.Size(), exact: true, run: func(dst, src []byte) (int, error) {
-		return pkcs1SignInfo(priv, dst, "", src)
-	}}, nil
+	return opOf(Parsed(k, func(k *Key) (*pkcs1Signer, error) {
+		priv, err := rsaPrivate(k)
+		return &pkcs1Signer{priv: priv}, err
+	}))
 }
 
+// pkcs1Verifier verifies such signatures; it has no state either.
+type pkcs1Verifier struct{ pub *rsacore.PublicKey }
+
+func (*pkcs1Verifier) Update([]byte) error { return ck.CKR_FUNCTION_NOT_SUPPORTED }
+
+func (v *pkcs1Verifier) Verify(src, sig []byte) error { return pkcs1VerifyInfo(v.pub, "", src, sig) }
+
 func pkcs1Verify(k *Key, p any) (Verifier, error) {
-	pub, err := barePublic(k, p)
-	if err != nil {
+	if err := noParam(p); err != nil {
 		return nil, err
 	}
-	return onceVerifier(func(src, sig []byte) error {
-		return pkcs1VerifyInfo(pub, "", src, sig)
-	}), nil
+	return verifierOf(Parsed(k, func(k *Key) (*pkcs1Verifier, error) {
+		pub, err := rsaPublic(k)
+		return &pkcs1Verifier{pub}, err
+	}))
 }
 
 func pkcs1VerifyRecover(k *Key, p any) (Op, error) {

@@ -72,13 +72,22 @@ const maxMAC = 64
 // signMAC makes the code of a message: an Op.
 type signMAC struct{ mac }
 
-func (signMAC) UpdateLen(int) int { return 0 }
+var signMACs recycler[signMAC]
 
-func (s signMAC) Update(_, src []byte) (int, error) { return 0, s.write(src) }
+// Release implements Releaser.
+func (s *signMAC) Release() {
+	Release(s.mac)
+	s.mac = nil
+	signMACs.put(s)
+}
 
-func (s signMAC) FinishLen(int) (int, bool) { return s.size(), true }
+func (*signMAC) UpdateLen(int) int { return 0 }
 
-func (s signMAC) Finish(dst, src []byte) (int, error) {
+func (s *signMAC) Update(_, src []byte) (int, error) { return 0, s.write(src) }
+
+func (s *signMAC) FinishLen(int) (int, bool) { return s.size(), true }
+
+func (s *signMAC) Finish(dst, src []byte) (int, error) {
 	if err := s.write(src); err != nil {
 		return 0, err
 	}
@@ -86,15 +95,24 @@ func (s signMAC) Finish(dst, src []byte) (int, error) {
 }
 
 // Save implements Saver.
-func (s signMAC) Save() ([]byte, error) { return saveMAC(s.mac) }
+func (s *signMAC) Save() ([]byte, error) { return saveMAC(s.mac) }
 
 // Load implements Saver.
-func (s signMAC) Load(state []byte) error { return loadMAC(s.mac, state) }
+func (s *signMAC) Load(state []byte) error { return loadMAC(s.mac, state) }
 
 // verifyMAC checks the code of a message: a Verifier.
 type verifyMAC struct {
 	mac
 	buf [maxMAC]byte
+}
+
+var verifyMACs recycler[verifyMAC]
+
+// Release implements Releaser.
+func (v *verifyMAC) Release() {
+	Release(v.mac)
+	*v = verifyMAC{}
+	verifyMACs.put(v)
 }
 
 func (v *verifyMAC) Update(src []byte) error { return v.write(src) }
@@ -206,7 +224,9 @@ func newSign(m mac, err error) (Op, error) {
 	if err != nil {
 		return nil, err
 	}
-	return signMAC{m}, nil
+	s := signMACs.get()
+	s.mac = m
+	return s, nil
 }
 
 // newVerify makes a Verifier of a mac.
@@ -214,7 +234,9 @@ func newVerify(m mac, err error) (Verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &verifyMAC{mac: m}, nil
+	v := verifyMACs.get()
+	v.mac = m
+	return v, nil
 }
 
 // runOp finishes op over src in one part.
