@@ -182,10 +182,7 @@ func (h *HSM) adoptLogin(ctx context.Context, p *partition) error {
 	if !shares || p.admin() {
 		return nil
 	}
-	p.mu.RLock()
-	busy := p.role != p11.RoleNone
-	p.mu.RUnlock()
-	if busy {
+	if p.who().role != p11.RoleNone {
 		return nil
 	}
 	a, err := h.viewAccess(ctx, p, id)
@@ -214,7 +211,8 @@ func (h *HSM) shareLogin(ctx context.Context, p *partition) error {
 		return nil
 	}
 	p.mu.RLock()
-	role, secret, mustChange := p.role, append([]byte(nil), p.secret...), p.mustChange
+	who := p.who()
+	role, secret, mustChange := who.role, append([]byte(nil), who.secret...), who.mustChange
 	p.mu.RUnlock()
 	defer clear(secret)
 	var changed bool
@@ -233,7 +231,7 @@ func (h *HSM) shareLogin(ctx context.Context, p *partition) error {
 		return storeError(err)
 	}
 	p.mu.Lock()
-	p.shared = changed && role != p11.RoleNone && p.role == role
+	p.relogin(func(l *presence) { l.shared = changed && role != p11.RoleNone && l.role == role })
 	p.mu.Unlock()
 	return nil
 }
@@ -261,9 +259,8 @@ func (h *HSM) unshare(tx store.Tx, space store.Space, role p11.Role) error {
 // end when their calls return.
 func (h *HSM) checkShared(tx store.Tx, p *partition) error {
 	id, shares := h.application()
-	p.mu.RLock()
-	shared, role := p.shared, p.role
-	p.mu.RUnlock()
+	who := p.who()
+	shared, role := who.shared, who.role
 	if !shares || !shared {
 		return nil
 	}

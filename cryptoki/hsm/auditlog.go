@@ -74,9 +74,7 @@ func (h *HSM) mayInitAuditor(ctx context.Context, p *partition, handle ck.Sessio
 	if err != nil {
 		return err
 	}
-	p.mu.RLock()
-	role := p.role
-	p.mu.RUnlock()
+	role := p.who().role
 	if roles[p11.RoleAuditor] == nil {
 		if role != p11.RoleNone {
 			return fmt.Errorf("the Auditor is not made by another role, and the %s is logged in: %w", role, ck.CKR_USER_NOT_AUTHORIZED)
@@ -132,7 +130,7 @@ func (h *HSM) auditDomain(ctx context.Context, s *session) ([]byte, error) {
 func (p *partition) copySecret() []byte {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	return bytes.Clone(p.secret)
+	return bytes.Clone(p.who().secret)
 }
 
 func (h *HSM) handleSetAuditDomain(ctx context.Context, s *session, q *p11.SetAuditDomain, _ *p11.None) error {

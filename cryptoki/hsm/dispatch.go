@@ -13,8 +13,9 @@ type handler func(h *HSM, ctx context.Context, req p11.Request, reply any) error
 
 // Do implements p11.Module.
 func (h *HSM) Do(ctx context.Context, req p11.Request, reply any) error {
-	h.life.RLock()
-	defer h.life.RUnlock()
+	life := h.life.of(req)
+	life.RLock()
+	defer life.RUnlock()
 	if h.closed {
 		return ck.CKR_CRYPTOKI_NOT_INITIALIZED
 	}

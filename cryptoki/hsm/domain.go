@@ -104,7 +104,7 @@ func (h *HSM) newAdminDomain(domain []byte) ([]byte, error) {
 // needs somebody logged in who holds the partition key.
 func (p *partition) domain() ([]byte, error) {
 	p.mu.RLock()
-	secret, wrap := bytes.Clone(p.secret), p.state.Domain
+	secret, wrap := bytes.Clone(p.who().secret), p.state.Domain
 	p.mu.RUnlock()
 	defer clear(secret)
 	switch {
@@ -130,7 +130,7 @@ func (p *partition) domain() ([]byte, error) {
 func (h *HSM) handleSetCloningDomain(ctx context.Context, s *session, q *p11.SetCloningDomain, _ *p11.None) error {
 	p := s.part
 	p.mu.RLock()
-	secret, state := bytes.Clone(p.secret), p.state
+	secret, state := bytes.Clone(p.who().secret), p.state
 	p.mu.RUnlock()
 	defer clear(secret)
 	if len(state.Domain) > 0 {

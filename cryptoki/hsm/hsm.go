@@ -68,8 +68,8 @@ type HSM struct {
 
 	audit *audit.Recorder // nil if there is no place for a log; auditstate.go
 
-	life   sync.RWMutex // held for reading by every call, for writing by Close
-	closed bool
+	life   lifeLock
+	closed bool // guarded by life
 
 	generation atomic.Uint64 // of the store, when the caches were last right
 	refreshing sync.Mutex    // guards moment

@@ -57,10 +57,10 @@ func (h *HSM) handleLogin(ctx context.Context, s *session, q *p11.Login, _ *p11.
 // holds p.mu.
 func (p *partition) mayLogin(role p11.Role) error {
 	switch {
-	case p.role == role:
+	case p.who().role == role:
 		return deny(refuseSameRole, "the %v is logged in already", role)
-	case p.role != p11.RoleNone:
-		return deny(refuseOtherRole, "the %v is logged in", p.role)
+	case p.who().role != p11.RoleNone:
+		return deny(refuseOtherRole, "the %v is logged in", p.who().role)
 	case !p.admin() && !p.state.Initialized:
 		return deny(refuseNoPIN, "the token is not initialised")
 	case roleTable[role].rw && p.nRW < p.nSessions:
@@ -86,7 +86,7 @@ func (p *partition) logIn(role p11.Role, ok *passed) error {
 	if err := p.mayLogin(role); err != nil {
 		return err // another thread was faster
 	}
-	p.role, p.mustChange, p.shared, p.keys, p.secret = role, ok.mustChange, ok.shared, keys, ok.secret
+	p.login.Store(&presence{role: role, mustChange: ok.mustChange, shared: ok.shared, keys: keys, secret: ok.secret})
 	return nil
 }
 
@@ -128,11 +128,11 @@ func (h *HSM) contextLogin(ctx context.Context, s *session, q *p11.Login) error 
 func (h *HSM) handleLogout(ctx context.Context, s *session, _ *p11.Logout, _ *p11.None) error {
 	p := s.part
 	p.mu.Lock()
-	if p.role == p11.RoleNone {
+	if p.who().role == p11.RoleNone {
 		p.mu.Unlock()
 		return deny(refuseNotLoggedIn, "nobody is logged in")
 	}
-	shared := p.shared
+	shared := p.who().shared
 	h.forgetLogin(p)
 	p.mu.Unlock()
 	h.cancelOperations(p)
@@ -156,8 +156,8 @@ func (h *HSM) cancelOperations(p *partition) {
 
 // forgetLogin drops the login and all that it opened. The caller holds p.mu.
 func (h *HSM) forgetLogin(p *partition) {
-	clear(p.secret)
-	p.role, p.keys, p.secret, p.mustChange, p.shared = p11.RoleNone, nil, nil, false, false
+	clear(p.who().secret)
+	p.login.Store(&nobody)
 	h.dropPrivate(p)
 }
 
@@ -176,9 +176,9 @@ func (h *HSM) forgetTaken(tx store.Tx, p *partition) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.role == p11.RolePartitionSO {
-		clear(p.secret)
-		p.secret = nil
+	if who := p.who(); who.role == p11.RolePartitionSO {
+		clear(who.secret)
+		p.relogin(func(l *presence) { l.secret = nil })
 	}
 	return nil
 }
@@ -186,9 +186,8 @@ func (h *HSM) forgetTaken(tx store.Tx, p *partition) error {
 // soHolds reports whether the Partition SO is logged in here with the partition
 // key.
 func (p *partition) soHolds() bool {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	return p.role == p11.RolePartitionSO && p.secret != nil
+	who := p.who()
+	return who.role == p11.RolePartitionSO && who.secret != nil
 }
 
 // handleInitPIN sets the Crypto Officer's PIN, whether it has one or not.
@@ -295,10 +294,10 @@ func (h *HSM) handleSetPIN(ctx context.Context, s *session, q *p11.SetPIN, _ *p1
 		return err
 	}
 	p.mu.Lock()
-	if p.role == role {
-		p.mustChange = false
+	if p.who().role == role {
+		p.relogin(func(l *presence) { l.mustChange = false })
 	}
-	shared := p.shared
+	shared := p.who().shared
 	p.mu.Unlock()
 	if shared {
 		return h.shareLogin(ctx, p)

@@ -35,9 +35,22 @@ type partition struct {
 	home     *birthplace              // of the OUIDs of its objects
 	policies atomic.Pointer[settings] // never nil; policy.go
 
+	login atomic.Pointer[presence] // changed under mu; who reads it
+
 	mu    sync.RWMutex // guards what follows
 	state partitionState
-	role  p11.Role // who is logged in, for the whole application
+
+	nSessions, nRW int  // open sessions, and how many of them are R/W
+	lost           bool // the token was destroyed: nothing works here any more
+
+	objects objectCache // token objects read or made so far
+}
+
+// presence is who is logged in on a slot, for the whole application. It is
+// immutable but for the secret, which is cleared when the login ends; whoever
+// reads that holds the partition's mu.
+type presence struct {
+	role p11.Role
 	// mustChange says that this role may do nothing before it changes its PIN.
 	mustChange bool
 	// shared says that the login is that of an application id; appid.go.
@@ -46,11 +59,23 @@ type partition struct {
 	// secret is the partition key of the role logged in, from which keys
 	// follows; nil where the role holds none.
 	secret []byte
+}
 
-	nSessions, nRW int  // open sessions, and how many of them are R/W
-	lost           bool // the token was destroyed: nothing works here any more
+var nobody presence
 
-	objects objectCache // token objects read or made so far
+// who is logged in; never nil.
+func (p *partition) who() *presence {
+	if l := p.login.Load(); l != nil {
+		return l
+	}
+	return &nobody
+}
+
+// relogin changes the login. The caller holds p.mu.
+func (p *partition) relogin(change func(*presence)) {
+	next := *p.who()
+	change(&next)
+	p.login.Store(&next)
 }
 
 // session is one session of the application.
@@ -68,26 +93,22 @@ type session struct {
 	mu     sync.Mutex
 	closed bool
 	ops    [p11.NumOperations]*operation // ops.go
+	clear  [p11.NumOperations]*clearance // clearance.go
 	spare  *operation                    // one that ended, for the next to begin
 	search *search                       // find.go
 	clone  *cloneTarget                  // clone.go
 }
 
 // role is who is logged in on the session's slot.
-func (s *session) role() p11.Role {
-	s.part.mu.RLock()
-	defer s.part.mu.RUnlock()
-	return s.part.role
-}
+func (s *session) role() p11.Role { return s.part.who().role }
 
 // acting is the role whose rights the session has, and whether it must change
 // its PIN before it has them. Without policy 28 everybody who works with keys
 // is a Crypto User.
 func (s *session) acting() (role p11.Role, mustChange bool) {
 	p := s.part
-	p.mu.RLock()
-	role, mustChange = p.role, p.mustChange
-	p.mu.RUnlock()
+	who := p.who()
+	role, mustChange = who.role, who.mustChange
 	if (role == p11.RoleCryptoOfficer || role == p11.RoleLimitedCryptoOfficer) && !p.policies.Load().on(policyKeyManagement) {
 		role = p11.RoleCryptoUser
 	}
@@ -110,6 +131,7 @@ type object struct {
 
 	parsed atomic.Pointer[engine.Key] // the key material, made when first used
 	used   atomic.Bool                // its first use is in the audit log
+	live   atomic.Bool                // its handle leads to it: it is in a table or the cache
 }
 
 // origin tells how an object comes into being; defaults and computed attributes

@@ -73,6 +73,7 @@ func (c *objectCache) put(o *object, t ticket) {
 		s.objects = map[store.Ref]*object{}
 	}
 	s.objects[o.ref] = o
+	o.live.Store(true)
 	s.bytes += o.cost()
 	s.shrink(o)
 }
@@ -91,6 +92,7 @@ func (s *cacheShard) shrink(keep *object) {
 
 func (s *cacheShard) drop(o *object) {
 	delete(s.objects, o.ref)
+	o.live.Store(false)
 	s.bytes -= o.cost()
 }
 

@@ -49,11 +49,7 @@ func storeError(err error) error {
 func isConflict(err error) bool { return errors.Is(err, store.ErrConflict) }
 
 // privateKeys are the keys of private objects, nil if nobody may read them.
-func (p *partition) privateKeys() *spaceKeys {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	return p.keys
-}
+func (p *partition) privateKeys() *spaceKeys { return p.who().keys }
 
 // kindOf is the kind of record that a token object is kept in, and keysOf the
 // keys that seal it, nil if there are none now.
@@ -355,7 +351,7 @@ func (t *sessionObjects) add(p *partition, objs ...*object) error {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	for _, o := range objs {
-		if o.private() && p.keys == nil {
+		if o.private() && p.privateKeys() == nil {
 			return deny(refuseNotLoggedIn, "the role logged out meanwhile")
 		}
 	}
@@ -382,6 +378,7 @@ func (t *sessionObjects) put(o *object) {
 		t.byOwner[o.owner] = mine
 	}
 	mine[o.handle], t.byHandle[o.handle] = o, o
+	o.live.Store(true)
 	o.owner.owns.Store(true)
 }
 
@@ -393,6 +390,9 @@ func (t *sessionObjects) remove(o *object) {
 }
 
 func (t *sessionObjects) drop(o *object) {
+	if now := t.byHandle[o.handle]; now != nil {
+		now.live.Store(false)
+	}
 	delete(t.byHandle, o.handle)
 	delete(t.byOwner[o.owner], o.handle)
 	if len(t.byOwner[o.owner]) == 0 {
@@ -424,6 +424,7 @@ func (t *sessionObjects) swap(old, next *object) bool {
 	if t.byHandle[old.handle] != old {
 		return false
 	}
+	old.live.Store(false)
 	t.put(next)
 	return true
 }

@@ -432,7 +432,7 @@ func TestLogoutMeetsCreation(t *testing.T) {
 	for range 200 {
 		p := ses.part
 		p.mu.Lock()
-		p.keys = p.public // as if logged in
+		p.relogin(func(l *presence) { l.keys = p.public }) // as if logged in
 		p.mu.Unlock()
 		o, err := newObject(flatten(attrList{ck.NewULong(ck.CKA_CLASS, ck.CKO_DATA), ck.NewBool(ck.CKA_PRIVATE, true)}))
 		if err != nil {
@@ -466,7 +466,7 @@ func TestDamagedRecords(t *testing.T) {
 				return err
 			}
 			r.Version++
-			r.Terms = []store.Term{p.keys.term(ck.CKA_LABEL, []byte("same"))}
+			r.Terms = []store.Term{p.who().keys.term(ck.CKA_LABEL, []byte("same"))}
 			change(&r)
 			return tx.Replace(r)
 		})
@@ -477,13 +477,13 @@ func TestDamagedRecords(t *testing.T) {
 	for name, change := range map[string]func(r *store.Record){
 		"bit flipped": func(r *store.Record) { r.Sealed[20] ^= 1 },
 		"cut":         func(r *store.Record) { r.Sealed = r.Sealed[:3] },
-		"no object":   func(r *store.Record) { p.keys.seal(r, []byte("no object")) },
-		"no class":    func(r *store.Record) { p.keys.seal(r, flatten(attrList{ck.NewBool(ck.CKA_TOKEN, true)})) },
+		"no object":   func(r *store.Record) { p.who().keys.seal(r, []byte("no object")) },
+		"no class":    func(r *store.Record) { p.who().keys.seal(r, flatten(attrList{ck.NewBool(ck.CKA_TOKEN, true)})) },
 		"class without schema": func(r *store.Record) {
-			p.keys.seal(r, flatten(attrList{ck.NewULong(ck.CKA_CLASS, ck.ObjectClass(77))}))
+			p.who().keys.seal(r, flatten(attrList{ck.NewULong(ck.CKA_CLASS, ck.ObjectClass(77))}))
 		},
 		"public in a private record": func(r *store.Record) {
-			p.keys.seal(r, flatten(attrList{ck.NewULong(ck.CKA_CLASS, ck.CKO_DATA), ck.NewBool(ck.CKA_TOKEN, true)}))
+			p.who().keys.seal(r, flatten(attrList{ck.NewULong(ck.CKA_CLASS, ck.CKO_DATA), ck.NewBool(ck.CKA_TOKEN, true)}))
 		},
 	} {
 		damage(change)

@@ -18,6 +18,7 @@ type operation struct {
 	kind  p11.Operation
 	row   *engine.Mechanism
 	param any     // of the mechanism
+	done  func()  // called when param is needed no longer, or nil
 	key   *object // nil for digests
 
 	op       engine.Op
@@ -84,38 +85,55 @@ func (h *HSM) handleBegin(ctx context.Context, s *session, q *p11.Begin, _ *p11.
 		}
 		s.cancel(q.Op)
 	}
-	row, err := h.mechanismFor(s.part, q.Mechanism, use(q.Op))
+	o, err := h.begin(ctx, s, q)
 	if err != nil {
 		return err
 	}
-	var key *object
-	if q.Op != p11.OpDigest {
-		if s.role() == p11.RolePartitionSO {
-			return deny(refuseRole, "the Partition SO can only digest")
-		}
-		if key, err = h.keyObject(ctx, s, q.Key); err != nil {
-			return err
-		}
-		if err := h.checkUse(s.part, row, use(q.Op), key, q.Mechanism.Param); err != nil {
-			return err
-		}
+	o.signature, o.done = bytes.Clone(q.Signature), q.Done
+	s.ops[q.Op] = o
+	return nil
+}
+
+// begin starts an operation that may begin.
+func (h *HSM) begin(ctx context.Context, s *session, q *p11.Begin) (*operation, error) {
+	if c := h.cleared(s, q); c != nil {
+		return s.newOperation(q.Op, c.row, c.key, q.Mechanism.Param)
+	}
+	now := h.situation(s)
+	row, key, err := h.operands(ctx, s, q)
+	if err != nil {
+		return nil, err
 	}
 	param, err := h.paramWithKeys(ctx, s, q, row)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	o, err := s.newOperation(q.Op, row, key, param)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if key != nil {
 		if err := h.countUse(ctx, s, key); err != nil {
-			return err
+			s.end(o)
+			return nil, err
 		}
 	}
-	o.signature = bytes.Clone(q.Signature)
-	s.ops[q.Op] = o
-	return nil
+	s.clearFor(q, now, row, key)
+	return o, nil
+}
+
+// operands finds the row and the key of an operation, if both may be used so.
+func (h *HSM) operands(ctx context.Context, s *session, q *p11.Begin) (row *engine.Mechanism, key *object, err error) {
+	if row, err = h.mechanismFor(s.part, q.Mechanism, use(q.Op)); err != nil || q.Op == p11.OpDigest {
+		return row, nil, err
+	}
+	if s.role() == p11.RolePartitionSO {
+		return nil, nil, deny(refuseRole, "the Partition SO can only digest")
+	}
+	if key, err = h.keyObject(ctx, s, q.Key); err != nil {
+		return nil, nil, err
+	}
+	return row, key, h.checkUse(s.part, row, use(q.Op), key, q.Mechanism.Param)
 }
 
 // paramWithKeys adds the keys that the parameter names to it. They must permit
@@ -156,6 +174,8 @@ func (s *session) newOperation(kind p11.Operation, row *engine.Mechanism, key *o
 	}
 	o.kind, o.row, o.key, o.param = kind, row, key, param
 	if err := o.start(); err != nil {
+		*o = operation{}
+		s.spare = o
 		return nil, err
 	}
 	if key != nil && alwaysAuthenticate(key) {
@@ -502,14 +522,26 @@ func (h *HSM) handleSessionCancel(_ context.Context, s *session, q *p11.SessionC
 // cancel ends an operation, if it is under way.
 func (s *session) cancel(op p11.Operation) {
 	if o := s.ops[op]; o != nil {
-		clear(o.kept)
-		*o = operation{}
-		s.ops[op], s.spare = nil, o
+		s.ops[op] = nil
+		s.end(o)
 	}
 }
 
-// cancelAll ends all operations.
+// end lets go of all that an operation held.
+func (s *session) end(o *operation) {
+	engine.Release(o.op)
+	engine.Release(o.verifier)
+	if o.done != nil {
+		o.done()
+	}
+	clear(o.kept)
+	*o = operation{}
+	s.spare = o
+}
+
+// cancelAll ends all operations, and forgets their keys.
 func (s *session) cancelAll() {
+	s.clear = [p11.NumOperations]*clearance{}
 	for op := range s.ops {
 		s.cancel(p11.Operation(op))
 	}

@@ -300,12 +300,12 @@ func (g *governed) unreadable(slot ck.SlotID, old []store.Record) {
 	login(g.t, g.h, s)
 	defer must(g.t, g.h, &p11.CloseSession{Session: s})
 	p := g.h.sessions.get(s).part
-	bare, err := newSpaceKeys(p.secret)
+	bare, err := newSpaceKeys(p.who().secret)
 	if err != nil {
 		g.t.Fatal(err)
 	}
 	for i := range old {
-		for _, keys := range []*spaceKeys{p.public, p.keys, bare} {
+		for _, keys := range []*spaceKeys{p.public, p.who().keys, bare} {
 			if _, err := keys.open(&old[i]); err == nil {
 				g.t.Errorf("record %d still opens", old[i].Ref)
 			}

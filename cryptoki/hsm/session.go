@@ -150,8 +150,8 @@ func (h *HSM) addSession(p *partition, s *session) error {
 	if p.lost {
 		return ck.CKR_SLOT_ID_INVALID
 	}
-	if !s.rw && roleTable[p.role].rw {
-		return deny(refuseSOExists, "the %s is logged in, so there are no R/O sessions", p.role)
+	if !s.rw && roleTable[p.who().role].rw {
+		return deny(refuseSOExists, "the %s is logged in, so there are no R/O sessions", p.who().role)
 	}
 	if !h.sessions.add(s) {
 		return ck.CKR_SESSION_COUNT

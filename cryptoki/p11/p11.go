@@ -267,15 +267,17 @@ type (
 // decryption, digests, signatures, verification, with and without recovery.
 type (
 	// Begin starts an operation. A nil Mechanism cancels the one under way
-	// (PKCS#11 v3.0). Key is 0 for digests. The module keeps the parameter of
-	// the mechanism, which the caller must not change any more.
-	// Signature is what OpVerifySignature will verify.
+	// (PKCS#11 v3.0). Key is 0 for digests. Signature is what OpVerifySignature
+	// will verify. If the operation began, the module keeps the parameter of the
+	// mechanism, which the caller must not change any more; when it needs it no
+	// longer, it may tell by calling Done.
 	Begin struct {
 		Session   ck.SessionHandle
 		Op        Operation
 		Mechanism *ck.Mechanism
 		Key       ck.ObjectHandle
 		Signature []byte
+		Done      func()
 	}
 	// Update passes a part. Out is unused for digests, signing and verifying.
 	Update struct {
