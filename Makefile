@@ -46,10 +46,12 @@ deps:
 	@test/setup
 
 # The primitives below engine/internal have no goroutines; the tests of the
-# engine run them under the race detector all the same.
+# engine run them under the race detector all the same. Allocations can only be
+# counted without it.
 unit:
 	$(GO) test -tags $(TAGS) -race -timeout 20m $$($(GO) list $(PKGS) | grep -v /engine/internal/)
 	$(GO) test -tags $(TAGS) -timeout 20m ./engine/internal/...
+	$(GO) test -tags $(TAGS) -run Allocations ./cryptoki/capi
 
 # The tests through the built library: the C API, real clients, fork, crashes.
 clients: build

@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/cryptoki/cmem"
 	"github.com/perilune/perilune/cryptoki/p11"
 )
 
@@ -20,37 +21,84 @@ type requests struct {
 	opened p11.Session
 	length p11.Length
 	none   p11.None
+
+	mechanism ck.Mechanism
+	param     cmem.Scratch
+	proto     any              // of the parameter
+	protoOf   ck.MechanismType // of this mechanism, if known
+	known     bool
+	done      func() // over
 }
 
-var pool = sync.Pool{New: func() any { return new(requests) }}
+var pool sync.Pool
+
+func newRequests() *requests {
+	if r, ok := pool.Get().(*requests); ok {
+		return r
+	}
+	r := new(requests)
+	r.done = r.over
+	return r
+}
+
+// over ends the use of a request to begin an operation, and of the parameter.
+func (r *requests) over() {
+	r.begin = p11.Begin{}
+	r.mechanism = ck.Mechanism{}
+	r.param.Clear()
+	pool.Put(r)
+}
 
 // begin serves the Init functions. Without a mechanism it cancels the
 // operation under way.
 func begin(c call) error {
-	r := pool.Get().(*requests)
-	r.begin = p11.Begin{Session: c.session(), Op: c.op}
-	if c.op != p11.OpDigest {
-		r.begin.Key = c.object(2)
+	if c.op == p11.OpDigest {
+		return c.begin(0, nil)
 	}
-	err := c.begin(&r.begin, &r.none)
-	r.begin = p11.Begin{}
-	pool.Put(r)
-	return err
+	return c.begin(c.object(2), nil)
 }
 
-func (c call) begin(req *p11.Begin, reply *p11.None) error {
+func (c call) begin(key ck.ObjectHandle, signature []byte) error {
+	r := newRequests()
+	r.begin = p11.Begin{Session: c.session(), Op: c.op, Key: key, Signature: signature}
 	if c.words[1] == 0 {
-		return c.do(req, reply)
+		defer r.over()
+		return c.do(&r.begin, &r.none)
 	}
-	m, raw, err := c.mechanism(1)
+	raw, lent, err := c.mechanismInto(r)
 	if err != nil {
+		r.over()
 		return err
 	}
-	req.Mechanism = m
-	if err := c.do(req, reply); err != nil {
-		return err
+	if lent {
+		r.begin.Done = r.done
 	}
-	return raw.WriteBack(m.Param)
+	err = c.do(&r.begin, &r.none)
+	switch {
+	case err != nil:
+		r.over()
+		return err
+	case lent: // it is the module's now, and nothing is written back
+		return nil
+	}
+	defer r.over()
+	return raw.WriteBack(r.mechanism.Param)
+}
+
+// mechanismInto is mechanism for r, and tells whether its parameter lies in r.
+func (c call) mechanismInto(r *requests) (raw cmem.Mechanism, lent bool, err error) {
+	p := c.ptr(1)
+	raw = cmem.NewMechanism(p, cmem.Host)
+	r.mechanism.Type = raw.Type
+	if !r.known || r.protoOf != raw.Type {
+		r.proto, _, _, r.known = library.params(raw.Type)
+		r.protoOf = raw.Type
+	}
+	if r.known { // else the module knows what to answer
+		r.mechanism.Param, lent, err = raw.DecodeInto(&r.param, r.proto)
+	}
+	r.begin.Mechanism = &r.mechanism
+	return raw, lent, err
 }
 
 // abandon ends an operation whose function was called with arguments that
@@ -68,7 +116,7 @@ func update(c call) error {
 	if err != nil {
 		return c.abandon(c.op)
 	}
-	r := pool.Get().(*requests)
+	r := newRequests()
 	r.update = p11.Update{Session: c.session(), Op: c.op, In: in}
 	err = c.do(&r.update, &r.length)
 	r.update = p11.Update{}
@@ -84,7 +132,7 @@ func updateOut(c call) error {
 		return c.abandon(c.op)
 	}
 	copied := apart(&in, out)
-	r := pool.Get().(*requests)
+	r := newRequests()
 	r.update = p11.Update{Session: c.session(), Op: c.op, In: in, Out: out}
 	r.length.N = 0
 	err := c.wrote(3, &r.length, c.do(&r.update, &r.length))
@@ -112,7 +160,7 @@ func whole(c call) error {
 // finishing is a request for the end of the call's operation, to be filled in
 // and passed to finish.
 func (c call) finishing() *requests {
-	r := pool.Get().(*requests)
+	r := newRequests()
 	r.finish.Session, r.finish.Op = c.session(), c.op
 	r.length.N = 0
 	return r
@@ -169,7 +217,7 @@ func verifySignatureInit(c call) error {
 	if err != nil {
 		return err
 	}
-	return c.begin(&p11.Begin{Session: c.session(), Op: c.op, Key: c.object(2), Signature: sig}, new(p11.None))
+	return c.begin(c.object(2), sig)
 }
 
 func verifySignature(c call) error {
@@ -222,7 +270,7 @@ func generateRandom(c call) error {
 	if err != nil {
 		return err
 	}
-	r := pool.Get().(*requests)
+	r := newRequests()
 	r.random = p11.GenerateRandom{Session: c.session(), Buf: buf}
 	err = c.do(&r.random, &r.none)
 	r.random = p11.GenerateRandom{}

@@ -66,8 +66,7 @@ func (m *messages) sweep(alive func(ck.SessionHandle) bool) {
 func (c call) messageKey() messageKey { return messageKey{c.session(), c.op} }
 
 func beginMessages(c call) error {
-	err := c.begin(&p11.Begin{Session: c.session(), Op: c.op, Key: c.object(2)}, new(p11.None))
-	if err != nil {
+	if err := c.begin(c.object(2), nil); err != nil {
 		return err
 	}
 	var proto any

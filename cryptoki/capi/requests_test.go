@@ -237,6 +237,10 @@ func clone(req p11.Request) p11.Request {
 			}
 			v.Elem().Field(i).Set(reflect.ValueOf(copied))
 		}
+		if m, ok := v.Elem().Field(i).Interface().(*ck.Mechanism); ok && m != nil {
+			copied := *m
+			v.Elem().Field(i).Set(reflect.ValueOf(&copied))
+		}
 	}
 	return v.Interface().(p11.Request)
 }

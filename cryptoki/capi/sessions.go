@@ -14,7 +14,7 @@ func openSession(c call) error {
 	if err := c.needs(4); err != nil {
 		return err
 	}
-	r := pool.Get().(*requests)
+	r := newRequests()
 	defer pool.Put(r)
 	r.open = p11.OpenSession{Slot: ck.SlotID(c.words[0]), Flags: ck.Flags(c.words[1])}
 	if err := c.do(&r.open, &r.opened); err != nil {
@@ -25,7 +25,7 @@ func openSession(c call) error {
 }
 
 func closeSession(c call) error {
-	r := pool.Get().(*requests)
+	r := newRequests()
 	defer pool.Put(r)
 	r.close = p11.CloseSession{Session: c.session()}
 	err := c.do(&r.close, &r.none)

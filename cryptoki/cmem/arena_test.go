@@ -16,7 +16,7 @@ var abis = []ABI{LP64, ILP32, Windows64, Windows32}
 
 func newArena(abi ABI) *arena { return &arena{base: 0x1000, abi: abi} }
 
-func (a *arena) space() *space { return &space{a.abi, a.at} }
+func (a *arena) space() *space { return &space{ABI: a.abi, at: a.at} }
 
 func (a *arena) at(addr uint64, n int) []byte {
 	if addr < a.base || addr-a.base > uint64(len(a.mem)) || uint64(n) > uint64(len(a.mem))-(addr-a.base) {

@@ -105,7 +105,8 @@ func process(addr uint64, n int) []byte {
 // space is a piece of memory read with the eyes of an ABI.
 type space struct {
 	ABI
-	at memory
+	at    memory
+	arena *Scratch // where copies go; nil for memory of their own
 }
 
 func address(p unsafe.Pointer) uint64 { return uint64(uintptr(p)) }
@@ -162,7 +163,7 @@ type Variant interface {
 // of the type of proto, or nil where the caller passed nothing. What does not
 // fit is CKR_MECHANISM_PARAM_INVALID.
 func Decode(proto any, p unsafe.Pointer, n uint64, abi ABI) (any, error) {
-	return (&space{abi, process}).decode(proto, address(p), n)
+	return (&space{ABI: abi, at: process}).decode(proto, address(p), n)
 }
 
 func (s *space) decode(proto any, addr, n uint64) (any, error) {
@@ -203,7 +204,7 @@ func (s *space) decode(proto any, addr, n uint64) (any, error) {
 // at p and somebody then changed, to where they came from. Other values than
 // structures have none. It never writes beyond what the caller passed.
 func WriteBack(v any, p unsafe.Pointer, n uint64, abi ABI) error {
-	return (&space{abi, process}).writeBack(v, address(p), n)
+	return (&space{ABI: abi, at: process}).writeBack(v, address(p), n)
 }
 
 func (s *space) writeBack(v any, addr, n uint64) error {
@@ -241,7 +242,7 @@ func WipeParameter(v any) {
 // Load fills the structure that v points to from p, which the caller of the
 // library promises to be one.
 func Load(v any, p unsafe.Pointer, abi ABI) error {
-	return (&space{abi, process}).loadWhole(v, address(p))
+	return (&space{ABI: abi, at: process}).loadWhole(v, address(p))
 }
 
 func (s *space) loadWhole(v any, addr uint64) error {
@@ -255,7 +256,7 @@ func (s *space) loadWhole(v any, addr uint64) error {
 // Store writes the structure that v points to, without what its pointers point
 // to, to p. It fills the information structures (CK_TOKEN_INFO and its kin).
 func Store(v any, p unsafe.Pointer, abi ABI) error {
-	return (&space{abi, process}).storeWhole(v, address(p))
+	return (&space{ABI: abi, at: process}).storeWhole(v, address(p))
 }
 
 func (s *space) storeWhole(v any, addr uint64) error {
@@ -310,12 +311,12 @@ func NewMechanism(p unsafe.Pointer, abi ABI) Mechanism {
 
 // Decode decodes its parameter (see the function [Decode]).
 func (m *Mechanism) Decode(proto any) (any, error) {
-	return (&space{m.abi, process}).decode(proto, m.p, m.n)
+	return (&space{ABI: m.abi, at: process}).decode(proto, m.p, m.n)
 }
 
 // WriteBack writes the inout fields of its parameter.
 func (m *Mechanism) WriteBack(v any) error {
-	return (&space{m.abi, process}).writeBack(v, m.p, m.n)
+	return (&space{ABI: m.abi, at: process}).writeBack(v, m.p, m.n)
 }
 
 // LoadULong reads a CK_ULONG.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"unsafe"
@@ -20,6 +21,7 @@ type layout struct {
 	align   int
 	fields  []field
 	inout   bool // something in it is written back
+	flat    bool // a structure of numbers and bytes that is never written back
 }
 
 type kind uint8
@@ -55,6 +57,15 @@ type field struct {
 	bitsGo uintptr
 }
 
+// plain tells that the field is a number or bytes.
+func (f *field) plain() bool {
+	switch f.kind {
+	case kindULong, kindBool, kindByte, kindArray, kindBytes:
+		return true
+	}
+	return false
+}
+
 // layouts holds a map from types to their layouts for every ABI.
 var layouts [8]sync.Map
 
@@ -87,6 +98,7 @@ func layoutOf(t reflect.Type, abi ABI) (*layout, error) {
 		return nil, fmt.Errorf("cmem: %v: %w", t, err)
 	}
 	l.pointer = pointer
+	l.flat = base.Kind() == reflect.Struct && !l.inout && !slices.ContainsFunc(l.fields, func(f field) bool { return !f.plain() })
 	layouts[abi.index()].Store(t, l)
 	return l, nil
 }
@@ -343,7 +355,7 @@ func (s *space) loadBytes(f *field, mem []byte, dst unsafe.Pointer) error {
 	if !ok {
 		return badParam("a pointer and length inside", n)
 	}
-	*(*[]byte)(unsafe.Add(dst, f.goOff)) = append(make([]byte, 0, n), b...)
+	*(*[]byte)(unsafe.Add(dst, f.goOff)) = s.arena.clone(b)
 	return nil
 }
 

@@ -38,7 +38,7 @@ func (s *space) attribute() attribute {
 // An absurd count, or a null template with a count, is CKR_ARGUMENTS_BAD; a
 // null value with a length, or an absurd length, CKR_ATTRIBUTE_VALUE_INVALID.
 func ReadTemplate(p unsafe.Pointer, count uint64, abi ABI) ([]ck.Attribute, error) {
-	return (&space{abi, process}).template(address(p), count)
+	return (&space{ABI: abi, at: process}).template(address(p), count)
 }
 
 func (s *space) template(addr, count uint64) ([]ck.Attribute, error) {
@@ -164,7 +164,7 @@ type Template struct {
 // NewTemplate is the template of count attributes at p; errors as of
 // [ReadTemplate].
 func NewTemplate(p unsafe.Pointer, count uint64, abi ABI) (*Template, error) {
-	return newTemplate(space{abi, process}, address(p), count)
+	return newTemplate(space{ABI: abi, at: process}, address(p), count)
 }
 
 func newTemplate(s space, addr, count uint64) (*Template, error) {
