@@ -123,9 +123,9 @@ type Tx interface {
 	// refs, from after on, at most limit of them (0: all), without Terms.
 	List(space Space, kind Kind, after Ref, limit int) ([]Record, error)
 	// Find returns, in rising order, the refs of the records of a space and
-	// kind that carry all the terms (no terms: all records). The caller puts
-	// the rarest term first. At most limit are returned (0: all), only refs
-	// greater than after.
+	// kind that carry all the terms (no terms: all records), in a time that
+	// follows from the rarest of them. At most limit are returned (0: all),
+	// only refs greater than after.
 	Find(space Space, kind Kind, terms []Term, after Ref, limit int) ([]Ref, error)
 	// Count returns how many records of a kind a space has, without reading them.
 	Count(space Space, kind Kind) (uint64, error)

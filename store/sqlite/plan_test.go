@@ -18,9 +18,9 @@ func TestFindPlans(t *testing.T) {
 	defer s.readers.put(c)
 	for n, query := range findQueries {
 		lines := plan(t, c, query)
-		want := []string{`^SEARCH t0 USING PRIMARY KEY \(space=\? AND kind=\? AND term=\? AND ref>\?\)$`}
+		want := []string{`^SEARCH t0 USING PRIMARY KEY \(space=\? AND kind=\? AND term=\? AND ref>\? AND ref<\?\)$`}
 		if n == 0 {
-			want = []string{`^SEARCH record USING COVERING INDEX record_by_kind \(space=\? AND kind=\? AND rowid>\?\)$`}
+			want = []string{`^SEARCH record USING COVERING INDEX record_by_kind \(space=\? AND kind=\? AND rowid>\? AND rowid<\?\)$`}
 		}
 		for range n - 1 {
 			want = append(want, `^SEARCH t\d USING PRIMARY KEY \(space=\? AND kind=\? AND term=\? AND ref=\?\)$`)
@@ -33,6 +33,22 @@ func TestFindPlans(t *testing.T) {
 			if !regexp.MustCompile(want[i]).MatchString(lines[i]) {
 				t.Errorf("%d terms: step %d is %q", n, i, lines[i])
 			}
+		}
+	}
+}
+
+// TestReachPlans does the same for the queries that look ahead.
+func TestReachPlans(t *testing.T) {
+	s := openTest(t, t.TempDir(), Options{})
+	c, err := s.readers.get(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.readers.put(c)
+	for _, query := range reaches {
+		lines := plan(t, c, query)
+		if want := "SEARCH term USING PRIMARY KEY (space=? AND kind=? AND term=? AND ref>?)"; len(lines) != 1 || lines[0] != want {
+			t.Errorf("%s: plan is\n%s", query, strings.Join(lines, "\n"))
 		}
 	}
 }
