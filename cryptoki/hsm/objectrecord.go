@@ -1,7 +1,6 @@
 package hsm
 
 import (
-	"cmp"
 	"encoding/binary"
 	"errors"
 	"math"
@@ -14,8 +13,18 @@ import (
 // object in the making.
 type attrList []ck.Attribute
 
+// index tells where attribute t is, or would be. It looks at attributes where
+// they are, which slices.BinarySearchFunc would copy.
 func (l attrList) index(t ck.AttributeType) (int, bool) {
-	return slices.BinarySearchFunc(l, t, func(a ck.Attribute, t ck.AttributeType) int { return cmp.Compare(a.Type, t) })
+	lo, hi := 0, len(l)
+	for lo < hi {
+		if mid := int(uint(lo+hi) / 2); l[mid].Type < t {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo, lo < len(l) && l[lo].Type == t
 }
 
 func (l attrList) get(t ck.AttributeType) *ck.Attribute {

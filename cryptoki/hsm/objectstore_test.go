@@ -150,7 +150,7 @@ func sessionObjectOf(t *testing.T, h *HSM, s ck.SessionHandle, template []ck.Att
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.setDefaults(ses, sch, originCreate, &l)
+	l = h.withDefaults(ses, sch, originCreate, l)
 	o, err := d.finish(ses, sch, l)
 	if err != nil {
 		t.Fatal(err)

@@ -107,11 +107,18 @@ type schema struct {
 }
 
 func (s *schema) row(t ck.AttributeType) *row {
-	i, ok := slices.BinarySearchFunc(s.rows, t, func(r row, t ck.AttributeType) int { return cmp.Compare(r.t, t) })
-	if !ok {
+	lo, hi := 0, len(s.rows)
+	for lo < hi {
+		if mid := int(uint(lo+hi) / 2); s.rows[mid].t < t {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	if lo == len(s.rows) || s.rows[lo].t != t {
 		return nil
 	}
-	return &s.rows[i]
+	return &s.rows[lo]
 }
 
 // subtypeAttribute is the attribute that, after CKA_CLASS, tells the schema.

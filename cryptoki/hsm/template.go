@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha1"
 	"encoding/asn1"
+	"encoding/hex"
 	"fmt"
 	"math/bits"
 
@@ -41,7 +42,7 @@ func (h *HSM) build(_ context.Context, s *session, d *draft) (*object, error) {
 	if err := d.checkLength(given, l); err != nil {
 		return nil, err
 	}
-	h.setDefaults(s, sch, d.origin, &l)
+	l = h.withDefaults(s, sch, d.origin, l)
 	d.setHistory(sch, &l)
 	if err := d.compute(sch, given, &l); err != nil {
 		return nil, err
@@ -81,8 +82,7 @@ func (h *HSM) plan(s *session, d *draft) (*schema, attrList, error) {
 			l.remove(sch.rows[i].t)
 		}
 	}
-	full := append(attrList{}, l...)
-	h.setDefaults(s, sch, d.origin, &full)
+	full := h.withDefaults(s, sch, d.origin, l)
 	if err := s.part.policies.Load().mayServe(sch.class, full); err != nil {
 		return nil, nil, err
 	}
@@ -292,15 +292,22 @@ func (d *draft) checkLength(given, l attrList) error {
 	return refuse(ck.CKA_VALUE_LEN, ck.CKR_TEMPLATE_INCONSISTENT, "the key has another length")
 }
 
-// setDefaults adds what was not given and has a default.
-func (h *HSM) setDefaults(s *session, sch *schema, o origin, l *attrList) {
+// withDefaults is l and what was not given and has a default, with room for
+// what is computed later.
+func (h *HSM) withDefaults(s *session, sch *schema, o origin, l attrList) attrList {
 	p := h.profile()
 	role, _ := s.acting()
-	for i := range sch.rows {
-		if r := &sch.rows[i]; r.def != nil && l.get(r.t) == nil {
-			l.put(ck.NewBytes(r.t, p.defaultOf(r, sch.class, o, role)))
+	full := make(attrList, 0, len(l)+len(sch.rows))
+	for i := range sch.rows { // both are in rising order of type
+		r := &sch.rows[i]
+		for len(l) > 0 && l[0].Type < r.t {
+			full, l = append(full, l[0]), l[1:]
+		}
+		if r.def != nil && (len(l) == 0 || l[0].Type != r.t) {
+			full = append(full, ck.NewBytes(r.t, p.defaultOf(r, sch.class, o, role)))
 		}
 	}
+	return append(full, l...)
 }
 
 // setHistory sets what tells where a key comes from (sections 4.7, 4.9, 4.10,
@@ -475,7 +482,14 @@ func newUniqueID() []byte {
 	rand.Read(b[:])
 	b[6] = b[6]&0x0f | 0x40
 	b[8] = b[8]&0x3f | 0x80
-	return fmt.Appendf(nil, "%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+	id := make([]byte, 0, 36)
+	for i, part := range [][]byte{b[:4], b[4:6], b[6:8], b[8:10], b[10:]} {
+		if i > 0 {
+			id = append(id, '-')
+		}
+		id = hex.AppendEncode(id, part)
+	}
+	return id
 }
 
 // copyOf makes the copy of an object (sections 4.1.3 and 5.7.2).

@@ -2,20 +2,24 @@
  * What depends on how many objects there are, and on how many write at once,
  * measured through the C API of one module.
  *
- *   scale MODULE PIN COMMAND...      commands run in order, in one process:
- *     fill N             token objects until there are N, by 64 threads
+ *   gcc -O2 -o build/scale test/scale/scale.c -ldl -lpthread
+ *   build/scale MODULE PIN COMMAND...   commands run in order, in one process:
+ *     fill N             makes token objects until there are N, by 64 threads
+ *     objects N          says that there are N, made by fill
  *     create THREADS MS  C_CreateObject of token objects (AES keys)
  *     pairs THREADS MS   C_CreateObject and C_DestroyObject of token objects
  *     session THREADS MS C_CreateObject and C_DestroyObject of session objects
  *     generate THREADS MS  C_GenerateKey of token objects (AES)
- *     find WHAT MS       searches: id, label, several, unlucky, none, attribute,
- *                        page (32 by class), class (all of them)
+ *     find WHAT MS       searches, by one thread: see once_find
  *     read MS            C_GetAttributeValue of objects at random
- *     start              prints what C_Initialize, C_OpenSession and C_Login took
+ *     count              how many objects a search for all of them finds
  *     memory             resident KiB of the process
  *
- * Every N objects have the labels l0 to lN/10, ten each; every thousandth is a
- * data object with a value, the rest are AES keys.
+ * It begins with what loading, C_Initialize, C_OpenSession and C_Login took.
+ * Several at once, on one HSM, show how processes share it.
+ *
+ * Ten objects each have a label in common. Every thousandth is a data object,
+ * the rest are AES keys.
  */
 #include "../../include/pkcs11.h"
 
@@ -214,12 +218,12 @@ static void once_find(struct worker *w)
 		search(w->session, token, 2, 1024, 1);
 	else if (!strcmp(w->what, "attribute")) /* one that is not indexed, of those with a label */
 		search(w->session, attribute, 2, 32, 1);
-	else if (!strcmp(w->what, "none")) {
+	else if (!strcmp(w->what, "none")) { /* an identifier that nothing has */
 		id += 1UL << 50;
 		search(w->session, &by_id, 1, 4, 0);
-	} else if (!strcmp(w->what, "page"))
+	} else if (!strcmp(w->what, "page")) /* the first 32 of a class of many */
 		found = search(w->session, &keys, 1, 32, 0);
-	else if (!strcmp(w->what, "class"))
+	else if (!strcmp(w->what, "class")) /* all of them */
 		found = search(w->session, &keys, 1, 1024, 1);
 	else
 		must(w->what, CKR_ARGUMENTS_BAD);
@@ -229,10 +233,8 @@ static void once_find(struct worker *w)
 
 static void once_read(struct worker *w)
 {
-	CK_ULONG id = 0;
 	CK_OBJECT_CLASS class;
 	CK_ATTRIBUTE t[] = {{CKA_CLASS, &class, sizeof class}, {CKA_LABEL, NULL, 0}};
-	(void)id;
 	static CK_OBJECT_HANDLE *all;
 	static CK_ULONG n;
 	if (!all) {
@@ -335,8 +337,6 @@ int main(int argc, char **argv)
 	for (int i = 3; i < argc; i++) {
 		const char *c = argv[i];
 		int left = argc - i - 1;
-		if (!strcmp(c, "start"))
-			continue;
 		if (!strcmp(c, "memory")) {
 			printf("memory: %ld KiB resident\n", resident_kib());
 		} else if (!strcmp(c, "count")) {
