@@ -1,58 +1,85 @@
 package hsm
 
 import (
-	"context"
+	"fmt"
 	"runtime"
 	"testing"
 
 	"github.com/perilune/perilune/cryptoki/ck"
-	"github.com/perilune/perilune/store"
+	"github.com/perilune/perilune/cryptoki/p11"
+	"github.com/perilune/perilune/engine"
 )
 
-// BenchmarkCache fills the cache with 50,000 AES keys, and says what one takes
-// of the memory, by the collector's account and by the cache's own: as it was
-// read, and once it has been used.
+// BenchmarkCache says what an object in the cache takes of the memory: after it
+// was read, after it was used, and by the account that bounds the cache.
 func BenchmarkCache(b *testing.B) {
-	const n = 50_000
-	h, s := benchmarkHSM(b, n)
-	ses, err := h.session(s)
-	if err != nil {
-		b.Fatal(err)
-	}
-	cache := &ses.part.objects
-	last := someKey(b, h, s) + n // more than there are: those of 500 and of what is after it
-	heap := func() int64 {
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.GC()
-		runtime.ReadMemStats(&m)
-		return int64(m.HeapAlloc)
-	}
-	for b.Loop() {
-		cache.clear()
-		before, held := heap(), 0
-		load := func(use bool) {
-			held = 0
-			for ref := store.Ref(1); ref < store.Ref(last); ref++ {
-				if o, err := h.lookUp(context.Background(), ses.part, ck.ObjectHandle(ref)); err == nil && o.class == ck.CKO_SECRET_KEY {
-					held++
-					if use && o.key() == nil {
-						b.Fatal(ref)
-					}
+	for _, c := range []struct {
+		name string
+		n    int
+		gen  func(run *bench) ck.ObjectHandle
+		op   p11.Operation
+		m    *ck.Mechanism
+	}{
+		{"AES", 20_000, (*bench).tokenAES, p11.OpEncrypt, mech(ck.CKM_AES_GCM, &engine.GCMParams{IV: []byte("twelve bytes"), TagBits: 128})},
+		{"P-256", 5_000, func(run *bench) ck.ObjectHandle {
+			return run.tokenPair(ck.CKM_EC_KEY_PAIR_GEN, tmpl(ck.CKA_EC_PARAMS, p256OID))
+		}, p11.OpSign, mech(ck.CKM_ECDSA)},
+		{"RSA-2048", 60, func(run *bench) ck.ObjectHandle {
+			return run.tokenPair(ck.CKM_RSA_PKCS_KEY_PAIR_GEN, tmpl(ck.CKA_MODULUS_BITS, 2048))
+		}, p11.OpSign, mech(ck.CKM_RSA_PKCS)},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			run := benchmarkBench(b)
+			keys := make([]ck.ObjectHandle, c.n)
+			for i := range keys {
+				keys[i] = c.gen(run)
+			}
+			ses, err := run.h.session(run.s)
+			if err != nil {
+				b.Fatal(err)
+			}
+			p := ses.part
+			out := make([]byte, 512)
+			use := func() {
+				for _, k := range keys {
+					must(b, run.h, &p11.Begin{Session: run.s, Op: c.op, Mechanism: c.m, Key: k})
+					must(b, run.h, &p11.Finish{Session: run.s, Op: c.op, Single: true, In: out[:32], Out: p11.Output{Buf: out}})
 				}
 			}
-		}
-		load(false)
-		read := heap()
-		load(true)
-		used := heap()
-		account := 0
-		for i := range cache.shards {
-			account += cache.shards[i].bytes
-		}
-		b.ReportMetric(float64(read-before)/float64(held), "B/read")
-		b.ReportMetric(float64(used-before)/float64(held), "B/used")
-		b.ReportMetric(float64(account)/float64(held), "B/account")
-		b.ReportMetric(float64(held), "objects")
+			use() // whatever is made at the first use of all
+			for b.Loop() {
+				p.objects.clear()
+				before := liveHeap()
+				for _, k := range keys {
+					must(b, run.h, &p11.GetObjectSize{Session: run.s, Object: k})
+				}
+				read, account := liveHeap(), 0
+				for i := range p.objects.shards {
+					account += p.objects.shards[i].bytes
+				}
+				use()
+				b.ReportMetric(float64(read-before)/float64(c.n), "B/read")
+				b.ReportMetric(float64(liveHeap()-before)/float64(c.n), "B/used")
+				b.ReportMetric(float64(account)/float64(c.n), "B/account")
+			}
+		})
 	}
+}
+
+func liveHeap() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC() // what finalizers and pools held
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+func (run *bench) tokenAES() ck.ObjectHandle {
+	return ok(run, &p11.GenerateKey{Session: run.s, Mechanism: mech(ck.CKM_AES_KEY_GEN),
+		Template: tmpl(ck.CKA_TOKEN, true, ck.CKA_VALUE_LEN, 32, ck.CKA_LABEL, fmt.Sprint(run.s))}).Object
+}
+
+func (run *bench) tokenPair(m ck.MechanismType, public []ck.Attribute) ck.ObjectHandle {
+	return ok(run, &p11.GenerateKeyPair{Session: run.s, Mechanism: mech(m), Public: public,
+		Private: tmpl(ck.CKA_TOKEN, true, ck.CKA_SIGN, true)}).Private
 }

@@ -173,10 +173,10 @@ func TestProfileObjects(t *testing.T) {
 	}
 }
 
-// counting counts how many records a store reads.
+// counting counts what a store is asked for.
 type counting struct {
 	store.Store
-	gets, finds atomic.Int64
+	gets, finds, changes atomic.Int64
 }
 
 type countingTx struct {
@@ -196,6 +196,11 @@ func (tx countingTx) Get(ref store.Ref) (store.Record, error) {
 func (tx countingTx) Find(space store.Space, kind store.Kind, terms []store.Term, after store.Ref, limit int) ([]store.Ref, error) {
 	tx.c.finds.Add(1)
 	return tx.Tx.Find(space, kind, terms, after, limit)
+}
+
+func (tx countingTx) Changes(since uint64) ([]store.Change, uint64, bool, error) {
+	tx.c.changes.Add(1)
+	return tx.Tx.Changes(since)
 }
 
 // TestFindDoesNotOpenRecords: a search by indexed attributes reads no object.

@@ -226,6 +226,11 @@ func (h *HSM) refresh(ctx context.Context) error {
 	return nil
 }
 
+// maxChanges is how many changes are looked at one by one. After more, by a
+// process that imports a million objects while this one is idle, to read what is
+// needed again is faster than to read what changed.
+const maxChanges = 10_000
+
 func (h *HSM) readChanges(ctx context.Context) error {
 	var (
 		changes []store.Change
@@ -235,13 +240,13 @@ func (h *HSM) readChanges(ctx context.Context) error {
 		log     *auditState
 	)
 	err := h.store.View(ctx, func(tx store.Tx) (err error) {
-		if h.moment == 0 { // nothing is cached yet
-			now, err = tx.Now()
-		} else {
-			changes, now, known, err = tx.Changes(h.moment)
-		}
-		if err != nil {
+		if now, err = tx.Now(); err != nil {
 			return err
+		}
+		if h.moment != 0 && now-h.moment <= maxChanges { // otherwise nothing is cached yet, or it is better forgotten
+			if changes, now, known, err = tx.Changes(h.moment); err != nil {
+				return err
+			}
 		}
 		if !known || touches(changes, kindHSM, kindPartition) {
 			if meta, err = h.readMeta(tx); err != nil {

@@ -294,6 +294,52 @@ func TestProcessesSeeEachOther(t *testing.T) {
 	}
 }
 
+// TestManyChangesAtOnce: a process that is idle while another changes more than
+// it would look at one by one sees all of it, stays logged in, and does not take
+// note of each.
+func TestManyChangesAtOnce(t *testing.T) {
+	host := newTestHost()
+	h1, h2 := host.process(t), host.process(t)
+	initPartition(t, h1, 0)
+	s1, s2 := open(t, h1, 0, true), open(t, h2, 0, true)
+	login(t, h1, s1)
+	login(t, h2, s2)
+	var objs []ck.ObjectHandle
+	for range 3 {
+		objs = append(objs, create(t, h1, s1, ck.CKA_CLASS, ck.CKO_DATA, ck.CKA_LABEL, "0", ck.CKA_TOKEN, true, ck.CKA_PRIVATE, true))
+	}
+	for _, o := range objs {
+		check(t, h2, s2, o, ck.CKA_LABEL, "0")
+	}
+	must(t, h1, &p11.SetAttributeValue{Session: s1, Object: objs[0], Template: tmpl(ck.CKA_LABEL, "changed")})
+	must(t, h1, &p11.DestroyObject{Session: s1, Object: objs[1]})
+	p := mustSession(t, h1, s1).part
+	for i := range maxChanges {
+		if err := h1.modify(t.Context(), p, store.Ref(objs[2]), func(o *object) (flat, error) {
+			l := o.attrs.list()
+			l.put(ck.NewBytes(ck.CKA_LABEL, fmt.Append(nil, i)))
+			return flatten(l), nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := &counting{Store: h2.store}
+	h2.store = c
+	check(t, h2, s2, objs[0], ck.CKA_LABEL, "changed")
+	if _, rv := read(h2, s2, objs[1], ck.CKA_LABEL); rv != ck.CKR_OBJECT_HANDLE_INVALID {
+		t.Errorf("the destroyed object: %v", rv)
+	}
+	check(t, h2, s2, objs[2], ck.CKA_LABEL, fmt.Sprint(maxChanges-1))
+	if n := c.changes.Load(); n != 0 {
+		t.Errorf("asked %d times for all changes", n)
+	}
+	must(t, h1, &p11.SetAttributeValue{Session: s1, Object: objs[0], Template: tmpl(ck.CKA_LABEL, "again")})
+	check(t, h2, s2, objs[0], ck.CKA_LABEL, "again")
+	if n := c.changes.Load(); n != 1 {
+		t.Errorf("asked %d times for a few changes, want once", n)
+	}
+}
+
 // TestConcurrentChangesBothWin: processes and threads that change different
 // attributes of one object lose nothing.
 func TestConcurrentChangesBothWin(t *testing.T) {
