@@ -277,6 +277,8 @@ type Key struct {
 	Class ck.ObjectClass
 	Type  ck.KeyType
 	Attrs []ck.Attribute
+	// Blind says that RSA private operations with the key are blinded.
+	Blind atomic.Bool
 
 	mu     sync.Mutex
 	parsed atomic.Pointer[[]any]

@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/engine/internal/rsacore"
@@ -59,14 +60,28 @@ func rsaPublic(k *Key) (*rsacore.PublicKey, error) {
 	})
 }
 
+// rsaPrivateKey is a key for the private operation, which may have to be blinded.
+type rsaPrivateKey struct {
+	*rsacore.PrivateKey
+	blind *atomic.Bool
+}
+
+// operate is Private, blinded or not.
+func (k *rsaPrivateKey) operate(dst, src []byte) error {
+	if k.blind.Load() {
+		return k.Blinded(dst, src, Reader)
+	}
+	return k.Private(dst, src)
+}
+
 // rsaPrivate is the key for the private operation.
-func rsaPrivate(k *Key) (*rsacore.PrivateKey, error) {
-	return Parsed(k, func(k *Key) (*rsacore.PrivateKey, error) {
+func rsaPrivate(k *Key) (*rsaPrivateKey, error) {
+	return Parsed(k, func(k *Key) (*rsaPrivateKey, error) {
 		priv, err := rsacore.NewPrivateKey(rsaNumbers(k))
 		if err != nil {
 			return nil, fmt.Errorf("unusable RSA private key: %w", ck.CKR_KEY_TYPE_INCONSISTENT)
 		}
-		return priv, checkRSASize(priv.Bits())
+		return &rsaPrivateKey{priv, &k.Blind}, checkRSASize(priv.Bits())
 	})
 }
 
@@ -87,7 +102,7 @@ func barePublic(k *Key, p any) (*rsacore.PublicKey, error) {
 }
 
 // barePrivate is the key for a mechanism without a parameter.
-func barePrivate(k *Key, p any) (*rsacore.PrivateKey, error) {
+func barePrivate(k *Key, p any) (*rsaPrivateKey, error) {
 	if err := noParam(p); err != nil {
 		return nil, err
 	}
@@ -103,8 +118,8 @@ func publicRSA(pub *rsacore.PublicKey, dst, src []byte, outOfRange ck.RV) error 
 }
 
 // privateRSA sets dst to src^d mod n. Input too large gets the code outOfRange.
-func privateRSA(priv *rsacore.PrivateKey, dst, src []byte, outOfRange ck.RV) error {
-	switch err := priv.Private(dst, src); {
+func privateRSA(priv *rsaPrivateKey, dst, src []byte, outOfRange ck.RV) error {
+	switch err := priv.operate(dst, src); {
 	case err == nil:
 		return nil
 	case errors.Is(err, rsacore.ErrRange):
@@ -116,7 +131,7 @@ func privateRSA(priv *rsacore.PrivateKey, dst, src []byte, outOfRange ck.RV) err
 
 // rsaOpen undoes an encryption: src, as long as the modulus, to dst of the
 // same length.
-func rsaOpen(priv *rsacore.PrivateKey, dst, src []byte) error {
+func rsaOpen(priv *rsaPrivateKey, dst, src []byte) error {
 	if len(src) != priv.Size() {
 		return ck.CKR_ENCRYPTED_DATA_LEN_RANGE
 	}

@@ -121,7 +121,7 @@ func rsaAESUnwrap(k *Key, p any) (Op, error) {
 
 type rsaAESUnwrapOp struct {
 	onePart
-	priv   *rsacore.PrivateKey
+	priv   *rsaPrivateKey
 	oaep   *oaep
 	keyLen int
 }

@@ -106,7 +106,7 @@ func pkcs1Room(size int, h *hashFunction) error {
 
 // pkcs1SignInfo signs prefix and data, together the DigestInfo or whatever
 // the caller of CKM_RSA_PKCS put in its place.
-func pkcs1SignInfo(priv *rsacore.PrivateKey, dst []byte, prefix string, data []byte) (int, error) {
+func pkcs1SignInfo(priv *rsaPrivateKey, dst []byte, prefix string, data []byte) (int, error) {
 	b := rsaScratch.get()
 	defer rsaScratch.put(b)
 	em := b[:priv.Size()]
@@ -158,7 +158,7 @@ func pkcs1Type1(em []byte, prefix string, data []byte) error {
 // has no state, and is kept with the key.
 type pkcs1Signer struct {
 	onePart
-	priv *rsacore.PrivateKey
+	priv *rsaPrivateKey
 }
 
 func (s *pkcs1Signer) FinishLen(int) (int, bool) { return s.priv.Size(), true }
@@ -325,7 +325,7 @@ func (o *pkcs1UnwrapOp) Expect(n int) error {
 // pkcs1Open is a decryption.
 type pkcs1Open struct {
 	onePart
-	priv      *rsacore.PrivateKey
+	priv      *rsaPrivateKey
 	rejection *rejectionKey
 	want      int // length of the message if not 0
 }

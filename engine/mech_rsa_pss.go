@@ -113,7 +113,7 @@ func pssVerify(k *Key, p any) (Verifier, error) {
 	}), nil
 }
 
-func pssSigner(k *Key, p any, h ck.MechanismType) (*pss, *rsacore.PrivateKey, error) {
+func pssSigner(k *Key, p any, h ck.MechanismType) (*pss, *rsaPrivateKey, error) {
 	priv, err := rsaPrivate(k)
 	if err != nil {
 		return nil, nil, err
@@ -170,7 +170,7 @@ func (s *pss) emLen() int { return (s.emBits + 7) / 8 }
 // mask keeps the bits of the first byte that are in use.
 func (s *pss) mask() byte { return 0xff >> (8*s.emLen() - s.emBits) }
 
-func (s *pss) sign(priv *rsacore.PrivateKey, dst, digest []byte) (int, error) {
+func (s *pss) sign(priv *rsaPrivateKey, dst, digest []byte) (int, error) {
 	salt := make([]byte, s.sLen)
 	if err := Random(salt); err != nil {
 		return 0, err

@@ -7,7 +7,6 @@ import (
 
 	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/engine/internal/ct"
-	"github.com/perilune/perilune/engine/internal/rsacore"
 )
 
 // CKM_KEY_WRAP_SET_OAEP (PKCS#11 v2.20, section 12.29.3) wraps a DES key as the
@@ -126,7 +125,7 @@ func setUnwrap(k *Key, p any) (Op, error) {
 }
 
 // setOpen looks at all of the header before it says that something is wrong.
-func setOpen(priv *rsacore.PrivateKey, params *KeyWrapSETOAEPParams, room int, dst, src []byte) (int, error) {
+func setOpen(priv *rsaPrivateKey, params *KeyWrapSETOAEPParams, room int, dst, src []byte) (int, error) {
 	em := make([]byte, priv.Size())
 	defer clear(em)
 	if err := rsaOpen(priv, em, src); err != nil {

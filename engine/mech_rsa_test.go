@@ -702,3 +702,39 @@ func BenchmarkRSA(b *testing.B) {
 		})
 	}
 }
+
+// TestBlindKey: a key that is to be blinded draws random numbers, and its results are
+// the same. Every mechanism with a private operation asks the key.
+func TestBlindKey(t *testing.T) {
+	usual := Reader
+	defer func() { Reader = usual }()
+	drawn := 0
+	Reader = readerFunc(func(b []byte) (int, error) {
+		drawn += len(b)
+		return usual.Read(b)
+	})
+	_, k := published(t)
+	defer k.Blind.Store(false)
+	signature := func() []byte {
+		s, err := sign(k, ck.CKM_SHA256_RSA_PKCS, nil, []byte("a message"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	want := signature()
+	if drawn != 0 {
+		t.Errorf("%d random bytes without blinding", drawn)
+	}
+	k.Blind.Store(true)
+	if got := signature(); !bytes.Equal(got, want) {
+		t.Error("another signature with blinding")
+	}
+	if drawn == 0 {
+		t.Error("no random bytes with blinding")
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(b []byte) (int, error) { return f(b) }

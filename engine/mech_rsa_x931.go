@@ -110,7 +110,7 @@ type x931 struct {
 	strict bool // about key sizes
 }
 
-func (x *x931) private(k *Key, p any) (*rsacore.PrivateKey, error) {
+func (x *x931) private(k *Key, p any) (*rsaPrivateKey, error) {
 	priv, err := barePrivate(k, p)
 	if err != nil {
 		return nil, err
@@ -151,7 +151,7 @@ func (x *x931) block(size int, digest []byte) ([]byte, error) {
 	return b, nil
 }
 
-func (x *x931) sign(priv *rsacore.PrivateKey, dst, digest []byte) (int, error) {
+func (x *x931) sign(priv *rsaPrivateKey, dst, digest []byte) (int, error) {
 	b, err := x.block(priv.Size(), digest)
 	if err != nil {
 		return 0, err

@@ -237,7 +237,7 @@ func (h *HSM) handleGetAuditStatus(ctx context.Context, _ *p11.GetAuditStatus, r
 
 func (h *HSM) handleListAuditFiles(_ context.Context, _ *session, _ *p11.ListAuditFiles, r *p11.AuditFiles) error {
 	if h.audit == nil {
-		return errNoAudit
+		return nil // no log, no files
 	}
 	return h.listAuditFiles(r)
 }

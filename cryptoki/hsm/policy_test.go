@@ -66,3 +66,27 @@ func TestFIPSMode(t *testing.T) {
 		t.Error("a legacy mechanism produces, or does not consume")
 	}
 }
+
+// TestBlindingFollowsThePolicy: every use of a key looks at policy 16 again, and
+// results are the same either way.
+func TestBlindingFollowsThePolicy(t *testing.T) {
+	b := newBench(t)
+	pair := b.rsaPair()
+	key, err := b.h.keyObject(t.Context(), b.session(), pair.Private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ciphertext := b.whole(p11.OpEncrypt, mech(ck.CKM_RSA_PKCS), pair.Public, []byte("a message"))
+	signature := b.whole(p11.OpSign, mech(ck.CKM_RSA_PKCS), pair.Private, []byte("a message"))
+	for i, unblinded := range []uint64{1, 0, 0, 1} {
+		b.policy(policyUnblindedRSA, unblinded)
+		if i%2 == 0 {
+			sameBytes(t, "signature", b.whole(p11.OpSign, mech(ck.CKM_RSA_PKCS), pair.Private, []byte("a message")), signature)
+		} else {
+			sameBytes(t, "plaintext", b.whole(p11.OpDecrypt, mech(ck.CKM_RSA_PKCS), pair.Private, ciphertext), []byte("a message"))
+		}
+		if blind := key.key().Blind.Load(); blind != (unblinded == 0) {
+			t.Errorf("policy 16 is %d, and the key was blinded: %v", unblinded, blind)
+		}
+	}
+}

@@ -84,6 +84,7 @@ const (
 	policyDigestKey        = 9
 	policyMultipurpose     = 10
 	policyChangeAttributes = 11
+	policyUnblindedRSA     = 16
 	policyNonLocalSigning  = 17
 	policyRawRSA           = 18
 	policyMaxFailedLogins  = 20
@@ -99,8 +100,6 @@ const (
 )
 
 // partitionPolicies are the capabilities and policies of a partition, by number.
-// Number 16 is disallowed because RSA needs no blinding here and cannot do
-// without its equal: no step of it depends on the input (engine/internal/rsacore).
 var partitionPolicies = []policy{
 	{id: policyPrivateClone, capability: "Enable private key cloning", text: "Allow private key cloning", cap: 1, def: 1, offOn: true, needs: policyCloning},
 	{id: policyPrivateWrap, capability: "Enable private key wrapping", text: "Allow private key wrapping", cap: 1, offOn: true},
@@ -114,7 +113,7 @@ var partitionPolicies = []policy{
 	{id: policyMultipurpose, capability: "Enable multipurpose keys", text: "Allow multipurpose keys", cap: 1, def: 1, offOn: true},
 	{id: policyChangeAttributes, capability: "Enable changing key attributes", text: "Allow changing key attributes", cap: 1, def: 1, offOn: true},
 	{id: 15, capability: "Allow failed challenge responses"},
-	{id: 16, capability: "Enable operation without RSA blinding"},
+	{id: policyUnblindedRSA, capability: "Enable operation without RSA blinding", text: "Operate without RSA blinding", cap: 1, def: 1, offOn: true},
 	{id: policyNonLocalSigning, capability: "Enable signing with non-local keys", text: "Allow signing with non-local keys", cap: 1, def: 1},
 	{id: policyRawRSA, capability: "Enable raw RSA operations", text: "Allow raw RSA operations", cap: 1, def: 1, offOn: true},
 	{id: policyMaxFailedLogins, capability: "Max failed user logins allowed", text: "Max failed user logins allowed", cap: 10, def: 10, min: 1, number: true},

@@ -13,8 +13,12 @@ import (
 // signing are the uses that policies 17 and 29 are about.
 var signing = [numUses]bool{p11.OpSign: true, p11.OpSignRecover: true, p11.OpMessageSign: true}
 
-// checkKeyPolicies says whether the policies let a key be used so now.
+// checkKeyPolicies says whether the policies let a key be used so now, and whether
+// it has to be blinded.
 func (h *HSM) checkKeyPolicies(s *settings, u use, key *object) error {
+	if key.class == ck.CKO_PRIVATE_KEY {
+		key.key().Blind.Store(!s.on(policyUnblindedRSA)) // RSA looks at it
+	}
 	if signing[u] {
 		if !s.on(policyNonLocalSigning) && !key.bool(ck.CKA_LOCAL) {
 			return denyFor(refuseNonLocalSigning, ck.CKA_LOCAL, "CKA_LOCAL of the key is false: it was not generated here")

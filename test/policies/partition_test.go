@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"bytes"
 	"crypto/ecdh"
 	"crypto/rand"
 	"encoding/binary"
@@ -338,6 +339,36 @@ func TestPolicy28KeyManagement(t *testing.T) {
 	_, err = h.sign(s, pkcs11.CKM_SHA256_RSA_PKCS, private, []byte("m"))
 	h.wants(ck.CKR_OK, "the officer uses a key", err)
 	h.wants(ck.CKR_USER_NOT_AUTHORIZED, "the officer destroys a key", h.p.DestroyObject(s, private))
+}
+
+// What is blinded cannot be seen from outside, and must not be: a key's signatures
+// and decryptions stay what they were. That random numbers are drawn for it, a test of
+// the engine shows, and that each use asks the policy, one of the HSM.
+func TestPolicy16RSABlinding(t *testing.T) {
+	h := newHSM(t, "")
+	s := h.officer()
+	public, private := h.rsa(s)
+	message := []byte("a message")
+	before, err := h.sign(s, pkcs11.CKM_SHA256_RSA_PKCS, private, message)
+	h.wants(ck.CKR_OK, "without blinding", err)
+	h.good(h.p.EncryptInit(s, mech(pkcs11.CKM_RSA_PKCS), public))
+	ciphertext, err := h.p.Encrypt(s, message)
+	h.good(err)
+	h.set("16", "off")
+	for range 3 {
+		after, err := h.sign(s, pkcs11.CKM_SHA256_RSA_PKCS, private, message)
+		h.wants(ck.CKR_OK, "blinded", err)
+		if !bytes.Equal(before, after) {
+			t.Error("another signature")
+		}
+		h.good(h.p.DecryptInit(s, mech(pkcs11.CKM_RSA_PKCS), private))
+		if plaintext, err := h.p.Decrypt(s, ciphertext); err != nil || !bytes.Equal(plaintext, message) {
+			t.Errorf("decrypted %q, %v", plaintext, err)
+		}
+	}
+	if out, err := h.try("partition policy set --so-pin env:SO --id 16 --value on --slot " + number(h.slot)); err == nil {
+		t.Errorf("without blinding again, and what the partition holds was not asked about: %s", out)
+	}
 }
 
 // A private key of which nobody knows the public exponent, and whose exponent is

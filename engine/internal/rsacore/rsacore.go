@@ -4,8 +4,9 @@
 // The private operation is constant-time (over filippo.io/bigmod, or package ifma
 // where the processor has its instructions), uses the Chinese remainder theorem where the primes are known, and is checked with
 // the public operation before its result leaves this package, so that a
-// computation gone wrong does not give a prime away. It needs no blinding:
-// neither its run time nor its memory accesses depend on the input.
+// computation gone wrong does not give a prime away. It needs no blinding,
+// for neither its run time nor its memory accesses depend on the input; who wants it
+// all the same finds it in Blinded.
 package rsacore
 
 import (
@@ -137,6 +138,7 @@ type PrivateKey struct {
 	qModN  *bigmod.Nat
 	// Where the processor and the size allow it; else nil.
 	vectors *ifma.Key
+	blinder blinder
 }
 
 // NewPrivateKey prepares a key. The numbers are expected to have gone through
