@@ -3,6 +3,7 @@ package hsm
 import (
 	"sync"
 
+	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/store"
 )
 
@@ -18,9 +19,14 @@ type objectCache struct {
 const (
 	cacheShards = 16
 	// maxCached bounds the memory of one partition's cache.
-	maxCached = 128 << 20
-	// perCached is about what an object takes beside its attributes.
+	maxCached = 256 << 20
+	// perCached is about what an object takes beside its attributes, and
+	// perKey what a key takes besides once it is used: its cipher, its table.
+	// What is made of an RSA key is some perRSA times as long as the key.
+	// BenchmarkCache measures them.
 	perCached = 200
+	perKey    = 1800
+	perRSA    = 9
 )
 
 type cacheShard struct {
@@ -96,7 +102,17 @@ func (s *cacheShard) drop(o *object) {
 	s.bytes -= o.cost()
 }
 
-func (o *object) cost() int { return perCached + len(o.attrs) }
+// cost is what an object takes of the memory, a key as if it had been used.
+func (o *object) cost() int {
+	n := perCached + len(o.attrs)
+	switch {
+	case !isKey(o.class):
+		return n
+	case o.class == ck.CKO_PRIVATE_KEY && o.keyType() == ck.CKK_RSA:
+		return n + perRSA*len(o.attrs)
+	}
+	return n + perKey
+}
 
 // forget drops an object that is now at the given version, 0 if it is gone.
 func (c *objectCache) forget(ref store.Ref, version uint64) {

@@ -730,7 +730,7 @@ func TestCacheTickets(t *testing.T) {
 func TestCacheIsBounded(t *testing.T) {
 	var c objectCache
 	const size = 1 << 20
-	for ref := range store.Ref(300) {
+	for ref := range store.Ref(400) {
 		c.put(cached(ref, 1, size), c.ticket())
 		if c.get(ref) == nil {
 			t.Fatal("the newest object is not cached")
