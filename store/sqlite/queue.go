@@ -64,6 +64,13 @@ func (q *queue) join(c *call) bool {
 	return false
 }
 
+// busy reports whether a transaction is under way.
+func (q *queue) busy() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.led
+}
+
 // withdraw removes a call that nobody has woken.
 func (q *queue) withdraw(c *call) bool {
 	q.mu.Lock()

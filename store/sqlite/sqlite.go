@@ -301,13 +301,18 @@ func (s *Store) askGeneration() (uint64, error) {
 	defer s.active.Done()
 	s.asking.Lock()
 	defer s.asking.Unlock()
+	if n, ok := s.gen.read(); ok { // the commit ended meanwhile
+		return n, nil
+	}
 	patient, cancel := s.patience(ctx)
 	defer cancel()
 	n, err := s.generationInDatabase(patient)
 	if err != nil {
 		return 0, s.explain("read", err)
 	}
-	s.gen.repair(func() (uint64, error) { return s.generationInDatabase(patient) })
+	if !s.writer.queue.busy() { // who writes does it anyway
+		s.gen.repair(func() (uint64, error) { return s.generationInDatabase(patient) })
+	}
 	return n, nil
 }
 
