@@ -2,13 +2,12 @@ package engine
 
 import (
 	"crypto/elliptic"
+	"crypto/fips140"
 	"crypto/subtle"
-	"slices"
-
-	"filippo.io/nistec"
 
 	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/engine/internal/ct"
+	"github.com/perilune/perilune/engine/internal/isa"
 	"github.com/perilune/perilune/engine/internal/weierstrass"
 )
 
@@ -25,7 +24,7 @@ type curve struct {
 	// It is made at the first call. Points of the other curves are plain
 	// strings of size bytes.
 	group func() group
-	// nist is set where crypto/ecdsa serves.
+	// nist is set for curves of the standard library: see standardServes.
 	nist elliptic.Curve
 	// prime are the parameters of a named curve over a prime field, else nil.
 	prime func() *weierstrass.Params
@@ -71,6 +70,16 @@ type group interface {
 	Combine(u, v, point []byte) (sum []byte, ok bool)
 }
 
+// standardOnly reports whether the standard library must serve the curve: where Go's
+// FIPS mode is on.
+func (c *curve) standardOnly() bool { return c.nist != nil && fips140.Enabled() }
+
+// standardServes reports whether the standard library multiplies points of the
+// curve: where it must, and P-256 where it has assembly and we have none.
+func (c *curve) standardServes() bool {
+	return c.standardOnly() || c.nist == elliptic.P256() && !isa.ADX()
+}
+
 // scalarSize is the length of a private value and of half a signature.
 func (c *curve) scalarSize() int {
 	if c.group == nil {
@@ -92,111 +101,4 @@ func inRange(n, k []byte) bool {
 		bits |= k[i]
 	}
 	return ct.Reveal(borrow&^subtle.ConstantTimeByteEq(bits, 0)) == 1
-}
-
-// nistGroup is a group over filippo.io/nistec, P being one of its points.
-type nistGroup[P nistPoint[P]] struct {
-	curve    elliptic.Curve
-	newPoint func() P
-}
-
-type nistPoint[P any] interface {
-	Bytes() []byte
-	SetBytes([]byte) (P, error)
-	Add(P, P) P
-	ScalarMult(P, []byte) (P, error)
-	ScalarBaseMult([]byte) (P, error)
-}
-
-func newNISTGroup[P nistPoint[P]](c elliptic.Curve, newPoint func() P) func() group {
-	g := &nistGroup[P]{c, newPoint}
-	return func() group { return g }
-}
-
-var (
-	p224Group = newNISTGroup(elliptic.P224(), nistec.NewP224Point)
-	p256Group = newNISTGroup(elliptic.P256(), nistec.NewP256Point)
-	p384Group = newNISTGroup(elliptic.P384(), nistec.NewP384Point)
-	p521Group = newNISTGroup(elliptic.P521(), nistec.NewP521Point)
-)
-
-func (g *nistGroup[P]) FieldBits() int         { return g.curve.Params().BitSize }
-func (g *nistGroup[P]) Order() []byte          { return g.curve.Params().N.Bytes() }
-func (g *nistGroup[P]) Cofactor() uint64       { return 1 }
-func (g *nistGroup[P]) InSubgroup([]byte) bool { return true }
-
-func (g *nistGroup[P]) Decode(b []byte) ([]byte, bool) {
-	form, hybrid := splitHybrid(b)
-	if !hybrid {
-		form = b
-	}
-	if len(form) < 2 {
-		return nil, false // infinity is 0
-	}
-	p, err := g.newPoint().SetBytes(form)
-	if err != nil {
-		return nil, false
-	}
-	return p.Bytes(), true
-}
-
-// splitHybrid turns a point in hybrid form into an uncompressed one: its first
-// byte tells the last bit of y too (SEC 1, section 2.3.4, and ANSI X9.62).
-func splitHybrid(b []byte) (uncompressed []byte, ok bool) {
-	if len(b) < 3 || b[0] != 6|b[len(b)-1]&1 {
-		return nil, false
-	}
-	uncompressed = slices.Clone(b)
-	uncompressed[0] = 4
-	return uncompressed, true
-}
-
-func (g *nistGroup[P]) BaseMult(k []byte) ([]byte, bool) {
-	p, err := g.newPoint().ScalarBaseMult(k)
-	return finite(p, err)
-}
-
-func (g *nistGroup[P]) Mult(k, point []byte) ([]byte, bool) {
-	p, err := g.newPoint().SetBytes(point)
-	if err != nil {
-		return nil, false
-	}
-	p, err = p.ScalarMult(p, k)
-	return finite(p, err)
-}
-
-func (g *nistGroup[P]) Add(p, q []byte) ([]byte, bool) {
-	a, err := g.newPoint().SetBytes(p)
-	if err != nil {
-		return nil, false
-	}
-	b, err := g.newPoint().SetBytes(q)
-	if err != nil {
-		return nil, false
-	}
-	return finite(a.Add(a, b), nil)
-}
-
-func (g *nistGroup[P]) Combine(u, v, point []byte) ([]byte, bool) {
-	p, err := g.newPoint().SetBytes(point)
-	if err != nil {
-		return nil, false
-	}
-	if p, err = p.ScalarMult(p, v); err != nil {
-		return nil, false
-	}
-	base, err := g.newPoint().ScalarBaseMult(u)
-	if err != nil {
-		return nil, false
-	}
-	return finite(p.Add(p, base), nil)
-}
-
-// finite encodes a point unless it is infinity.
-func finite[P nistPoint[P]](p P, err error) ([]byte, bool) {
-	if err != nil {
-		return nil, false
-	}
-	b := p.Bytes()
-	return b, len(b) > 1
 }

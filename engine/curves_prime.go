@@ -28,6 +28,7 @@ func init() {
 	for _, c := range curves {
 		if c.nist != nil {
 			c.prime = sync.OnceValue(func() *weierstrass.Params { return nistParams(c.nist.Params()) })
+			c.group = sync.OnceValue(func() group { return mustPrimeGroup(c.prime()) })
 		}
 	}
 }

@@ -24,13 +24,13 @@ import (
 // curves lists the curves that have a name.
 var curves = []*curve{
 	{key: ck.CKK_EC, names: []string{"secp224r1", "P-224", "wap-wsg-idm-ecid-wtls12"},
-		oids: []string{"1.3.132.0.33"}, bits: 224, size: 28, group: p224Group, nist: elliptic.P224()},
+		oids: []string{"1.3.132.0.33"}, bits: 224, size: 28, nist: elliptic.P224()},
 	{key: ck.CKK_EC, names: []string{"secp256r1", "prime256v1", "P-256"},
-		oids: []string{"1.2.840.10045.3.1.7"}, bits: 256, size: 32, group: p256Group, nist: elliptic.P256()},
+		oids: []string{"1.2.840.10045.3.1.7"}, bits: 256, size: 32, nist: elliptic.P256()},
 	{key: ck.CKK_EC, names: []string{"secp384r1", "P-384"},
-		oids: []string{"1.3.132.0.34"}, bits: 384, size: 48, group: p384Group, nist: elliptic.P384()},
+		oids: []string{"1.3.132.0.34"}, bits: 384, size: 48, nist: elliptic.P384()},
 	{key: ck.CKK_EC, names: []string{"secp521r1", "P-521"},
-		oids: []string{"1.3.132.0.35"}, bits: 521, size: 66, group: p521Group, nist: elliptic.P521()},
+		oids: []string{"1.3.132.0.35"}, bits: 521, size: 66, nist: elliptic.P521()},
 	{key: ck.CKK_EC_EDWARDS, names: []string{"edwards25519", "Ed25519"},
 		oids: []string{oidEd25519, oidEd25519Old}, bits: 255, size: 32},
 	{key: ck.CKK_EC_MONTGOMERY, names: []string{"curve25519", "X25519"},

@@ -181,6 +181,8 @@ func (c *curve) ecdh() ecdh.Curve {
 	switch {
 	case c.key == ck.CKK_EC_MONTGOMERY && c.size == 32:
 		return ecdh.X25519()
+	case !c.standardServes():
+		return nil
 	case c.nist == elliptic.P256():
 		return ecdh.P256()
 	case c.nist == elliptic.P384():

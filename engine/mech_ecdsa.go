@@ -2,7 +2,6 @@ package engine
 
 import (
 	"crypto/ecdsa"
-	"crypto/fips140"
 	"crypto/rand"
 	"fmt"
 
@@ -155,7 +154,7 @@ func ecdsaPrivate(k *Key, p any) (*ecdsaSigner, error) {
 			return nil, err
 		}
 		s := &ecdsaSigner{size: c.scalarSize()}
-		if c.nist != nil && fips140.Enabled() {
+		if c.standardOnly() {
 			s.std, err = ecdsa.ParseRawPrivateKey(c.nist, value)
 		} else {
 			s.own, err = newECDSAPrivateKey(c.group(), value)
@@ -256,7 +255,7 @@ func ecdsaPublic(k *Key, p any) (*ecdsaChecker, error) {
 			return nil, err
 		}
 		v := &ecdsaChecker{group: c.group(), point: point, size: c.scalarSize()}
-		if c.standardVerifies() {
+		if c.standardServes() {
 			v.std, err = ecdsa.ParseUncompressedPublicKey(c.nist, point)
 		} else {
 			v.n, err = newScalarField(v.group)
@@ -267,9 +266,6 @@ func ecdsaPublic(k *Key, p any) (*ecdsaChecker, error) {
 		return v, nil
 	})
 }
-
-// standardVerifies reports whether crypto/ecdsa verifies for the curve.
-func (c *curve) standardVerifies() bool { return c.nist != nil }
 
 func (*ecdsaChecker) Update([]byte) error { return ck.CKR_FUNCTION_NOT_SUPPORTED }
 

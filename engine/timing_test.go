@@ -153,7 +153,7 @@ func timings() (list []timing) {
 		last[0] = 1
 	}
 	addTiming := func(x timing) { list = append(list, x) }
-	for _, name := range []string{"brainpoolP256r1", "secp256k1", "sect163k1"} {
+	for _, name := range []string{"secp256r1", "secp384r1", "brainpoolP256r1", "secp256k1", "sect163k1"} {
 		add("ecdsa-sign-"+name+"/fixed-random-key", func(class int, random *rand.Rand) func() {
 			keys := timingEC(name, class, random)
 			return timingOp(Find(ck.CKM_ECDSA_SHA256).Sign, keys.private, nil, pattern(32))

@@ -97,7 +97,7 @@ func hiddenTrials(t *testing.T, which func(m *Mechanism) bool) {
 
 // curvesOfOurs are those that the short form tests: one of each kind of our
 // arithmetic.
-var curvesOfOurs = []string{"brainpoolP256r1", "secp256k1", "sect163k1"}
+var curvesOfOurs = []string{"secp256r1", "secp384r1", "brainpoolP256r1", "secp256k1", "sect163k1"}
 
 func hiddenTrial(t *testing.T, m *Mechanism, u use, all bool) {
 	_ = findTrial(t, m, u, func(x *trial, in, made []byte) bool {

@@ -24,9 +24,10 @@ type Element [9]uint64
 
 // Modulus is an odd number and what is known of it.
 type Modulus struct {
-	// The assembly knows where these two are.
+	// The assembly knows where these three are.
 	m       Element // itself, as it is
 	inverse uint64  // -1/m mod 2^64
+	_       uint64  // 0
 
 	limbs  int
 	kernel kernel
@@ -156,6 +157,21 @@ func (m *Modulus) SetReduced(z *Element, b []byte) bool {
 	var borrow uint64
 	for i := range m.limbs {
 		_, borrow = bits.Sub64(x[i], m.m[i], borrow)
+	}
+	m.mul(z, &x, &m.rr)
+	return borrow == 1
+}
+
+// SetLimbs is SetReduced for limbs, of which there may be more than the modulus has.
+func (m *Modulus) SetLimbs(z *Element, limbs []uint64) bool {
+	var x Element
+	var borrow uint64
+	for i, limb := range limbs {
+		var v uint64
+		if i < len(x) {
+			x[i], v = limb, m.m[i]
+		}
+		_, borrow = bits.Sub64(limb, v, borrow)
 	}
 	m.mul(z, &x, &m.rr)
 	return borrow == 1

@@ -12,21 +12,30 @@ func mul4Inner()
 //go:noescape
 func mul4ADX(z *uint64, x *uint64, y *uint64, m *uint64)
 
-// add4Inner is for the routines beside it only: its arguments are in registers.
-func add4Inner()
-
 // add4ADX makes z = x+y mod m.
 //
 //go:noescape
 func add4ADX(z *uint64, x *uint64, y *uint64, m *uint64)
 
-// sub4Inner is for the routines beside it only: its arguments are in registers.
-func sub4Inner()
-
 // sub4ADX makes z = x-y mod m.
 //
 //go:noescape
 func sub4ADX(z *uint64, x *uint64, y *uint64, m *uint64)
+
+// double4ADX makes r = 2^times * p, for a = -3 and times > 0.
+//
+//go:noescape
+func double4ADX(r *uint64, p *uint64, m *uint64, times int)
+
+// doubleZero4ADX makes r = 2^times * p, for a = 0 and times > 0.
+//
+//go:noescape
+func doubleZero4ADX(r *uint64, p *uint64, m *uint64, times int)
+
+// addAffine4ADX makes r = p + (x, y).
+//
+//go:noescape
+func addAffine4ADX(r *uint64, p *uint64, x *uint64, y *uint64, m *uint64)
 
 // mul6Inner is for the routines beside it only: its arguments are in registers.
 func mul6Inner()
@@ -36,21 +45,25 @@ func mul6Inner()
 //go:noescape
 func mul6ADX(z *uint64, x *uint64, y *uint64, m *uint64)
 
-// add6Inner is for the routines beside it only: its arguments are in registers.
-func add6Inner()
-
 // add6ADX makes z = x+y mod m.
 //
 //go:noescape
 func add6ADX(z *uint64, x *uint64, y *uint64, m *uint64)
 
-// sub6Inner is for the routines beside it only: its arguments are in registers.
-func sub6Inner()
-
 // sub6ADX makes z = x-y mod m.
 //
 //go:noescape
 func sub6ADX(z *uint64, x *uint64, y *uint64, m *uint64)
+
+// double6ADX makes r = 2^times * p, for a = -3 and times > 0.
+//
+//go:noescape
+func double6ADX(r *uint64, p *uint64, m *uint64, times int)
+
+// addAffine6ADX makes r = p + (x, y).
+//
+//go:noescape
+func addAffine6ADX(r *uint64, p *uint64, x *uint64, y *uint64, m *uint64)
 
 // mul8Inner is for the routines beside it only: its arguments are in registers.
 func mul8Inner()
@@ -60,21 +73,25 @@ func mul8Inner()
 //go:noescape
 func mul8ADX(z *uint64, x *uint64, y *uint64, m *uint64)
 
-// add8Inner is for the routines beside it only: its arguments are in registers.
-func add8Inner()
-
 // add8ADX makes z = x+y mod m.
 //
 //go:noescape
 func add8ADX(z *uint64, x *uint64, y *uint64, m *uint64)
 
-// sub8Inner is for the routines beside it only: its arguments are in registers.
-func sub8Inner()
-
 // sub8ADX makes z = x-y mod m.
 //
 //go:noescape
 func sub8ADX(z *uint64, x *uint64, y *uint64, m *uint64)
+
+// double8ADX makes r = 2^times * p, for a = -3 and times > 0.
+//
+//go:noescape
+func double8ADX(r *uint64, p *uint64, m *uint64, times int)
+
+// addAffine8ADX makes r = p + (x, y).
+//
+//go:noescape
+func addAffine8ADX(r *uint64, p *uint64, x *uint64, y *uint64, m *uint64)
 
 // mul9Inner is for the routines beside it only: its arguments are in registers.
 func mul9Inner()
@@ -84,42 +101,63 @@ func mul9Inner()
 //go:noescape
 func mul9ADX(z *uint64, x *uint64, y *uint64, m *uint64)
 
-// add9Inner is for the routines beside it only: its arguments are in registers.
-func add9Inner()
-
 // add9ADX makes z = x+y mod m.
 //
 //go:noescape
 func add9ADX(z *uint64, x *uint64, y *uint64, m *uint64)
-
-// sub9Inner is for the routines beside it only: its arguments are in registers.
-func sub9Inner()
 
 // sub9ADX makes z = x-y mod m.
 //
 //go:noescape
 func sub9ADX(z *uint64, x *uint64, y *uint64, m *uint64)
 
+// double9ADX makes r = 2^times * p, for a = -3 and times > 0.
+//
+//go:noescape
+func double9ADX(r *uint64, p *uint64, m *uint64, times int)
+
+// addAffine9ADX makes r = p + (x, y).
+//
+//go:noescape
+func addAffine9ADX(r *uint64, p *uint64, x *uint64, y *uint64, m *uint64)
+
 // mulP256Inner is for the routines beside it only: its arguments are in registers.
 func mulP256Inner()
+
+// sqrP256Inner is such a routine too.
+func sqrP256Inner()
 
 // mulP256ADX makes z = x*y/2^256 mod m, for x < 2^256 and y < m.
 //
 //go:noescape
 func mulP256ADX(z *uint64, x *uint64, y *uint64, m *uint64)
 
-// addP256Inner is for the routines beside it only: its arguments are in registers.
-func addP256Inner()
-
-// addP256ADX makes z = x+y mod m.
+// doubleP256ADX makes r = 2^times * p, for a = -3 and times > 0.
 //
 //go:noescape
-func addP256ADX(z *uint64, x *uint64, y *uint64, m *uint64)
+func doubleP256ADX(r *uint64, p *uint64, m *uint64, times int)
 
-// subP256Inner is for the routines beside it only: its arguments are in registers.
-func subP256Inner()
-
-// subP256ADX makes z = x-y mod m.
+// addAffineP256ADX makes r = p + (x, y).
 //
 //go:noescape
-func subP256ADX(z *uint64, x *uint64, y *uint64, m *uint64)
+func addAffineP256ADX(r *uint64, p *uint64, x *uint64, y *uint64, m *uint64)
+
+// select8 copies the entry that index names, of a table of entries of 8 words.
+//
+//go:noescape
+func select8(z *uint64, table *uint64, entries uint64, index uint64)
+
+// select12 copies the entry that index names, of a table of entries of 12 words.
+//
+//go:noescape
+func select12(z *uint64, table *uint64, entries uint64, index uint64)
+
+// select16 copies the entry that index names, of a table of entries of 16 words.
+//
+//go:noescape
+func select16(z *uint64, table *uint64, entries uint64, index uint64)
+
+// select18 copies the entry that index names, of a table of entries of 18 words.
+//
+//go:noescape
+func select18(z *uint64, table *uint64, entries uint64, index uint64)

@@ -9,19 +9,32 @@ import (
 
 // encode returns p uncompressed, unless it is infinity or no point.
 func (c *Curve) encode(p *point) (_ []byte, ok bool) {
-	if ct.Reveal(c.f.IsZero(&p.z)) == 1 {
+	var q affine
+	if !c.affine(&q, p) {
 		return nil, false
 	}
-	var z, x, y mont.Element
+	return c.bytes(&q), true
+}
+
+// affine makes the coordinates of p, unless it is infinity or no point.
+func (c *Curve) affine(q *affine, p *point) (ok bool) {
+	if ct.Reveal(c.f.IsZero(&p.z)) == 1 {
+		return false
+	}
+	var z mont.Element
 	c.f.Invert(&z, &p.z)
-	c.f.Mul(&x, &p.x, &z)
-	c.f.Mul(&y, &p.y, &z)
+	c.f.Mul(&q.x, &p.x, &z)
+	c.f.Mul(&q.y, &p.y, &z)
+	return true
+}
+
+func (c *Curve) bytes(q *affine) []byte {
 	size := c.f.Size()
 	b := make([]byte, 1+2*size)
 	b[0] = 4
-	c.f.Bytes(b[1:1+size], &x)
-	c.f.Bytes(b[1+size:], &y)
-	return b, true
+	c.f.Bytes(b[1:1+size], &q.x)
+	c.f.Bytes(b[1+size:], &q.y)
+	return b
 }
 
 // Decode takes a point in uncompressed, compressed or hybrid form (SEC 1,

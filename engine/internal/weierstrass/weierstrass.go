@@ -1,8 +1,8 @@
 // Package weierstrass is elliptic curves y^2 = x^3 + a*x + b over prime fields,
 // any of 112 to 521 bits, in constant time.
 //
-// There is one implementation for all curves, over the limbs of package mont.
-// Points are added with the complete formulas of Renes, Costello and Batina
+// There is one implementation for all curves, over the limbs of package mont, and
+// a faster one for most: see [jacobian]. In the one for all, points are added with the complete formulas of Renes, Costello and Batina
 // ("Complete addition formulas for prime order elliptic curves", 2016): one
 // formula for all inputs, infinity and doubling included, so that nothing needs
 // to branch on what a secret scalar has made of a point. Tables are read in
@@ -19,6 +19,7 @@ import (
 	"math/bits"
 	"sync"
 
+	"github.com/perilune/perilune/engine/internal/isa"
 	"github.com/perilune/perilune/engine/internal/mont"
 )
 
@@ -39,6 +40,8 @@ type Curve struct {
 	n        []byte
 	h        uint64
 	comb     func() []table
+	// fast is faster arithmetic, if the curve has some.
+	fast *jacobian
 }
 
 // coefficient tells which short cut a allows.
@@ -52,14 +55,17 @@ const (
 
 // New makes a curve of parameters that are known to be good, P being a prime in
 // any case: see [Check].
-func New(params *Params) (*Curve, error) {
+func New(params *Params) (*Curve, error) { return newFor(params, isa.ADX()) }
+
+// newFor is New, with the assembly or without it.
+func newFor(params *Params, adx bool) (*Curve, error) {
 	c := &Curve{
 		p: new(big.Int).SetBytes(params.P),
 		n: bytes.TrimLeft(params.N, "\x00"),
 		h: params.H,
 	}
 	var err error
-	if c.f, err = mont.New(c.p.Bytes(), 0); err != nil {
+	if c.f, err = mont.NewFor(c.p.Bytes(), 0, adx); err != nil {
 		return nil, ErrParams
 	}
 	if !c.set(&c.a, params.A) || !c.set(&c.b, params.B) {
@@ -73,6 +79,7 @@ func New(params *Params) (*Curve, error) {
 		return nil, ErrParams
 	}
 	c.comb = sync.OnceValue(c.makeComb)
+	c.fast = newJacobian(c, params)
 	return c, nil
 }
 
@@ -350,19 +357,56 @@ func (c *Curve) BaseMult(k []byte) (_ []byte, ok bool) {
 	if len(k) != len(c.n) {
 		return nil, false
 	}
+	var q affine
+	if !c.baseMultAffine(&q, k) {
+		return nil, false
+	}
+	return c.bytes(&q), true
+}
+
+// BaseX writes the first coordinate of k times the base to x.
+func (c *Curve) BaseX(x, k []byte) (ok bool) {
+	var q affine
+	if len(k) != len(c.n) || !c.baseMultAffine(&q, k) {
+		return false
+	}
+	c.f.Bytes(x, &q.x)
+	return true
+}
+
+func (c *Curve) baseMultAffine(q *affine, k []byte) (ok bool) {
+	var digits recoded
+	if c.fast != nil && c.fast.recode(&digits, k) {
+		var r mont.Point
+		c.fast.baseMult(&r, &digits)
+		return c.fast.finite(q, &r)
+	}
 	var r point
 	c.baseMult(&r, k)
-	return c.encode(&r)
+	return c.affine(q, &r)
 }
 
 // Mult returns k times a point that [Curve.Decode] has returned.
 func (c *Curve) Mult(k, uncompressed []byte) (_ []byte, ok bool) {
-	var p, r point
+	var p point
 	if len(k) != len(c.n) || !c.decodeUncompressed(&p, uncompressed) {
 		return nil, false
 	}
-	c.mult(&r, k, &p)
-	return c.encode(&r)
+	q := affine{p.x, p.y}
+	var digits recoded
+	if c.fast != nil && c.fast.recode(&digits, k) {
+		var r mont.Point
+		c.fast.in(&q)
+		c.fast.mult(&r, &digits, &q)
+		ok = c.fast.finite(&q, &r)
+	} else {
+		c.mult(&p, k, &p)
+		ok = c.affine(&q, &p)
+	}
+	if !ok {
+		return nil, false
+	}
+	return c.bytes(&q), true
 }
 
 // Add returns the sum of two points.
@@ -375,11 +419,21 @@ func (c *Curve) Add(a, b []byte) (_ []byte, ok bool) {
 	return c.encode(&p)
 }
 
-// Combine returns u times the base plus v times a point.
+// Combine returns u times the base plus v times a point, all of them public.
 func (c *Curve) Combine(u, v, uncompressed []byte) (_ []byte, ok bool) {
 	var p, q, r point
 	if len(u) != len(c.n) || len(v) != len(c.n) || !c.decodeUncompressed(&p, uncompressed) {
 		return nil, false
+	}
+	if c.fast != nil {
+		var sum mont.Point
+		a := affine{p.x, p.y}
+		c.fast.in(&a)
+		c.fast.combine(&sum, u, v, &a)
+		if !c.fast.finite(&a, &sum) {
+			return nil, false
+		}
+		return c.bytes(&a), true
 	}
 	c.baseMult(&q, u)
 	c.mult(&r, v, &p)
@@ -387,10 +441,32 @@ func (c *Curve) Combine(u, v, uncompressed []byte) (_ []byte, ok bool) {
 	return c.encode(&r)
 }
 
+// CombinesTo reports whether the first coordinate of u times the base plus v times
+// a point is r modulo n. All of it is public, and r < n.
+func (c *Curve) CombinesTo(r, u, v, uncompressed []byte) bool {
+	if c.fast == nil {
+		sum, ok := c.Combine(u, v, uncompressed)
+		if !ok {
+			return false
+		}
+		x := new(big.Int).SetBytes(sum[1 : 1+c.f.Size()])
+		return x.Mod(x, new(big.Int).SetBytes(c.n)).Cmp(new(big.Int).SetBytes(r)) == 0
+	}
+	var p point
+	if len(u) != len(c.n) || len(v) != len(c.n) || !c.decodeUncompressed(&p, uncompressed) {
+		return false
+	}
+	var sum mont.Point
+	a := affine{p.x, p.y}
+	c.fast.in(&a)
+	c.fast.combine(&sum, u, v, &a)
+	return c.fast.isX(&sum, r)
+}
+
 // InSubgroup reports whether n times the point is infinity.
 func (c *Curve) InSubgroup(uncompressed []byte) bool {
 	var p point
-	return c.decodeUncompressed(&p, uncompressed) && (c.h == 1 || c.hasOrderN(&p))
+	return c.h == 1 || c.decodeUncompressed(&p, uncompressed) && c.hasOrderN(&p)
 }
 
 func (c *Curve) hasOrderN(p *point) bool {

@@ -5,10 +5,13 @@ import (
 	"crypto/elliptic"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"math/big"
 	"testing"
 
 	"filippo.io/nistec"
+
+	"github.com/perilune/perilune/engine/internal/isa"
 )
 
 // standard are curves of which there is another implementation to compare with.
@@ -58,6 +61,25 @@ func standardCurve(t testing.TB, name string) *Curve {
 	return c
 }
 
+// variants are all ways to compute with a curve.
+func variants(t testing.TB, params *Params) map[string]*Curve {
+	t.Helper()
+	list := map[string]*Curve{}
+	for _, adx := range []bool{false, isa.ADX()} {
+		for _, complete := range []bool{false, true} {
+			c, err := newFor(params, adx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if complete {
+				c.fast = nil
+			}
+			list[fmt.Sprintf("ADX %v, complete formulas %v", adx, complete)] = c
+		}
+	}
+	return list
+}
+
 // scalars are the edges and a few at random, but always the same. One curve
 // gets them all, as the code is the same for the others.
 func scalars(c *Curve) (list [][]byte) {
@@ -89,19 +111,23 @@ func scalars(c *Curve) (list [][]byte) {
 // the curves have and as if that were any a.
 func TestStandard(t *testing.T) {
 	for name, s := range standard {
-		c := standardCurve(t, name)
-		base, _ := c.encode(&c.base)
-		seven := make([]byte, len(c.n))
-		seven[len(seven)-1] = 7
-		point, _ := c.Mult(seven, base)
-		for _, k := range scalars(c) {
-			c.kind = anyA
-			checkMult(t, name, c, s.mult, k, point)
-			c.kind = minus3A
-			checkMult(t, name, c, s.mult, k, point)
-			got, _ := c.BaseMult(k)
-			if again, _ := c.Mult(k, base); !bytes.Equal(got, again) {
-				t.Fatalf("%s: %x times the base: the comb differs", name, k)
+		for variant, c := range variants(t, paramsOf(s.params)) {
+			name := name + ", " + variant
+			base, _ := c.encode(&c.base)
+			seven := make([]byte, len(c.n))
+			seven[len(seven)-1] = 7
+			point, _ := c.Mult(seven, base)
+			for _, k := range scalars(c) {
+				if c.fast == nil {
+					c.kind = anyA
+					checkMult(t, name, c, s.mult, k, point)
+					c.kind = minus3A
+				}
+				checkMult(t, name, c, s.mult, k, point)
+				got, _ := c.BaseMult(k)
+				if again, _ := c.Mult(k, base); !bytes.Equal(got, again) {
+					t.Fatalf("%s: %x times the base: the comb differs", name, k)
+				}
 			}
 		}
 	}
@@ -121,31 +147,48 @@ func checkMult(t *testing.T, name string, c *Curve, mult func(k, point []byte) (
 
 // TestCombine checks that u*G + v*(7*G) = (u + 7v)*G.
 func TestCombine(t *testing.T) {
-	for name := range standard {
-		c := standardCurve(t, name)
-		n := new(big.Int).SetBytes(c.n)
-		list := scalars(c)
-		fill := func(k *big.Int) []byte { return k.FillBytes(make([]byte, len(c.n))) }
-		point, _ := c.BaseMult(fill(big.NewInt(7)))
-		for i, u := range list[:len(list)/2] {
-			v := list[len(list)-1-i]
-			sum := new(big.Int).Mul(new(big.Int).SetBytes(v), big.NewInt(7))
-			sum.Add(sum, new(big.Int).SetBytes(u)).Mod(sum, n)
-			want, _ := c.BaseMult(fill(sum))
-			got, ok := c.Combine(u, v, point)
-			if ok != (sum.Sign() != 0) || !bytes.Equal(got, want) {
-				t.Fatalf("%s: %x, %x", name, u, v)
+	for name, s := range standard {
+		for variant, c := range variants(t, paramsOf(s.params)) {
+			testCombine(t, name+", "+variant, c)
+		}
+	}
+}
+
+func testCombine(t *testing.T, name string, c *Curve) {
+	n := new(big.Int).SetBytes(c.n)
+	list := scalars(c)
+	fill := func(k *big.Int) []byte { return k.FillBytes(make([]byte, len(c.n))) }
+	point, _ := c.BaseMult(fill(big.NewInt(7)))
+	for i, u := range list[:len(list)/2] {
+		v := list[len(list)-1-i]
+		sum := new(big.Int).Mul(new(big.Int).SetBytes(v), big.NewInt(7))
+		sum.Add(sum, new(big.Int).SetBytes(u)).Mod(sum, n)
+		want, _ := c.BaseMult(fill(sum))
+		got, ok := c.Combine(u, v, point)
+		if ok != (sum.Sign() != 0) || !bytes.Equal(got, want) {
+			t.Fatalf("%s: %x, %x", name, u, v)
+		}
+		if ok {
+			x := new(big.Int).SetBytes(got[1 : 1+len(got)/2])
+			r := fill(x.Mod(x, n))
+			if !c.CombinesTo(r, u, v, point) {
+				t.Fatalf("%s: %x, %x: another x", name, u, v)
 			}
+			if r[len(r)-1] ^= 1; c.CombinesTo(r, u, v, point) {
+				t.Fatalf("%s: %x, %x: any x", name, u, v)
+			}
+		} else if c.CombinesTo(u, u, v, point) {
+			t.Fatalf("%s: %x, %x: infinity has an x", name, u, v)
 		}
-		// u = -7v: infinity; u = 7v: doubling.
-		v := big.NewInt(5)
-		if _, ok := c.Combine(fill(new(big.Int).Sub(n, big.NewInt(35))), fill(v), point); ok {
-			t.Errorf("%s: infinity has an encoding", name)
-		}
-		want, _ := c.BaseMult(fill(big.NewInt(70)))
-		if got, _ := c.Combine(fill(big.NewInt(35)), fill(v), point); !bytes.Equal(got, want) {
-			t.Errorf("%s: doubling within a sum", name)
-		}
+	}
+	// u = -7v: infinity; u = 7v: doubling.
+	v := big.NewInt(5)
+	if _, ok := c.Combine(fill(new(big.Int).Sub(n, big.NewInt(35))), fill(v), point); ok {
+		t.Errorf("%s: infinity has an encoding", name)
+	}
+	want, _ := c.BaseMult(fill(big.NewInt(70)))
+	if got, _ := c.Combine(fill(big.NewInt(35)), fill(v), point); !bytes.Equal(got, want) {
+		t.Errorf("%s: doubling within a sum", name)
 	}
 }
 

@@ -30,77 +30,111 @@ var kernels = []*kernel{
 const (
 	element = 72 // size of an Element; the modulus is the first
 	inverse = element
+	zero    = element + 8
 )
 
-// The routines within the assembly take z = x op y and the modulus in these
-// registers, and change all registers but SP.
+// A number that is worked on is in the first registers of limbs; the others are
+// for more of a sum. rx, ry and rm point to factors and the modulus.
 var (
-	rz, rx, ry, rm = RDI, RSI, RBX, RCX
-	lo, hi         = RAX, RBP
-	// Sums of limbs are in these, and for 8 and 9 limbs in those of rx and rz too,
-	// which are then read from the frame when they are needed.
-	sums = []GPPhysical{R8, R9, R10, R11, R12, R13, R14, R15, RSI, RDI}
+	limbs      = []GPPhysical{R8, R9, R10, R11, R12, R13, R14, R15, RSI, RDI}
+	rx, ry, rm = RSI, RBX, RCX
+	lo         = RAX
 )
 
 func limb(base Register, i int) Mem { return Mem{Base: base, Disp: 8 * i} }
 
-func spill(i int) Mem { return Mem{Base: StackPointer, Disp: 8 * i} }
+// large says that registers are short: rx is in the frame, and so are copies.
+func (k *kernel) large() bool { return k.n > 6 }
 
-func (k *kernel) field() {
-	for _, op := range []struct {
-		name, does string
-		body       func()
-	}{
-		{"mul", fmt.Sprintf("x*y/2^%d mod m, for x < 2^%d and y < m", 64*k.n, 64*k.n), k.mul},
-		{"add", "x+y mod m", k.add},
-		{"sub", "x-y mod m", k.sub},
-	} {
-		TEXT(k.internal(op.name), NOSPLIT, "func()")
-		Doc(fmt.Sprintf("%s is for the routines beside it only: its arguments are in registers.", k.internal(op.name)))
-		AllocLocal(24) // which saves BP too
-		op.body()
-		RET()
-
-		TEXT(op.name+k.name+"ADX", NOSPLIT, "func(z, x, y, m *uint64)")
-		Pragma("noescape")
-		Doc(fmt.Sprintf("%s%sADX makes z = %s.", op.name, k.name, op.does))
-		Load(Param("z"), rz)
-		Load(Param("x"), rx)
-		Load(Param("y"), ry)
-		Load(Param("m"), rm)
-		CALL(LabelRef("·" + k.internal(op.name) + "(SB)"))
-		RET()
+// high is for the high half of a product.
+func (k *kernel) high() GPPhysical {
+	if k.large() {
+		return RBP
 	}
+	return RDI
 }
 
-func (k *kernel) internal(op string) string { return op + k.name + "Inner" }
+// frame is how much the code of a routine needs of the frame, for a copy of a
+// number and rx. Having a frame saves BP too.
+func (k *kernel) frame() int {
+	if k.large() {
+		return 8*k.n + 8
+	}
+	return 0
+}
 
-// mul is Montgomery multiplication, a row of products and a row of the reduction
-// in turn. Low and high halves are added in two chains of carries.
-func (k *kernel) mul() {
-	n := k.n
+func (k *kernel) x() Mem { return Mem{Base: StackPointer, Disp: 8 * k.n} }
+
+func (k *kernel) number() []GPPhysical { return limbs[:k.n] }
+
+func (k *kernel) field() {
+	k.mulInner()
+	k.operation("mul", fmt.Sprintf("x*y/2^%d mod m, for x < 2^%d and y < m", 64*k.n, 64*k.n), func() {
+		Load(Param("x"), rx)
+		Load(Param("y"), ry)
+		k.call()
+	})
+	if k.p256 {
+		return // sums are those of any modulus
+	}
+	k.operation("add", "x+y mod m", func() {
+		Load(Param("x"), rx)
+		Load(Param("y"), ry)
+		k.load(rx)
+		k.add(ry)
+	})
+	k.operation("sub", "x-y mod m", func() {
+		Load(Param("x"), rx)
+		Load(Param("y"), ry)
+		k.load(rx)
+		k.sub(ry)
+	})
+}
+
+// operation is a function for Go.
+func (k *kernel) operation(name, does string, body func()) {
+	TEXT(name+k.name+"ADX", NOSPLIT, "func(z, x, y, m *uint64)")
+	Pragma("noescape")
+	Doc(fmt.Sprintf("%s%sADX makes z = %s.", name, k.name, does))
+	AllocLocal(k.frame())
+	Load(Param("m"), rm)
+	body()
+	Load(Param("z"), rm)
+	k.store(rm, 0)
+	RET()
+}
+
+// call multiplies the numbers at rx and ry. All registers but rm change.
+func (k *kernel) call() { CALL(LabelRef("·mul" + k.name + "Inner(SB)")) }
+
+// mulInner is Montgomery multiplication, a row of products and a row of the
+// reduction in turn. Low and high halves are added in two chains of carries.
+func (k *kernel) mulInner() {
+	if k.p256 {
+		k.p256Inner()
+		return
+	}
+	name := "mul" + k.name + "Inner"
+	TEXT(name, NOSPLIT, "func()")
+	Doc(name + " is for the routines beside it only: its arguments are in registers.")
+	AllocLocal(k.frame())
 	extra := 2 // limbs above the n of a sum
 	if k.room {
 		extra = 1
 	}
-	t := sums[:n+extra]
-	x := Register(rx)
-	MOVQ(I32(0), spill(2))
-	if n+extra > 8 {
-		MOVQ(rx, spill(0))
-		MOVQ(rz, spill(1))
+	// After n rows, t begins with the first register.
+	t := append(append([]GPPhysical{}, limbs[extra:k.n+extra]...), limbs[:extra]...)
+	if k.large() {
+		MOVQ(rx, k.x())
 	}
-	digit := func(i int) {
-		if n+extra > 8 {
-			MOVQ(spill(0), RDX)
-			MOVQ(limb(RDX, i), RDX)
-			return
-		}
-		MOVQ(limb(x, i), RDX)
-	}
-	for i := range n {
+	for i := range k.n {
 		Comment(fmt.Sprintf("x[%d]", i))
-		digit(i)
+		if k.large() {
+			MOVQ(k.x(), RDX)
+			MOVQ(limb(RDX, i), RDX)
+		} else {
+			MOVQ(limb(rx, i), RDX)
+		}
 		if i == 0 {
 			k.firstRow(t)
 		} else {
@@ -109,147 +143,145 @@ func (k *kernel) mul() {
 		k.reduceRow(t)
 		t = append(append([]GPPhysical{}, t[1:]...), t[0]) // t[0] is 0 now
 	}
-	if n+extra > 8 {
-		MOVQ(spill(1), RDX)
-		k.finish(RDX, t[:n], t[n:])
-		return
-	}
-	k.finish(rz, t[:n], t[n:])
+	k.reduceOnce(t[k.n])
+	RET()
 }
 
 // firstRow makes t = RDX*y.
 func (k *kernel) firstRow(t []GPPhysical) {
-	n := k.n
 	MULXQ(limb(ry, 0), t[0], t[1])
-	for j := 1; j < n; j++ {
+	for j := 1; j < k.n; j++ {
 		MULXQ(limb(ry, j), lo, t[j+1])
-		if j == 1 {
-			ADDQ(lo, t[j])
-		} else {
-			ADCQ(lo, t[j])
-		}
+		chain(j == 1, ADDQ, ADCQ)(lo, t[j])
 	}
-	ADCQ(Imm(0), t[n])
-	for _, r := range t[n+1:] {
+	ADCQ(Imm(0), t[k.n])
+	for _, r := range t[k.n+1:] { // of a sum that can be longer
 		XORL(r.As32(), r.As32())
 	}
 }
 
-// row makes t += RDX*y.
-func (k *kernel) row(t []GPPhysical, y Register) {
-	n := k.n
-	XORL(lo.As32(), lo.As32()) // no carries
-	for j := range n {
-		MULXQ(limb(y, j), lo, hi)
-		ADCXQ(lo, t[j])
-		ADOXQ(hi, t[j+1])
+// chain is the instruction that begins a chain of carries, or one that goes on.
+func chain(begin bool, first, next func(a, b Op)) func(a, b Op) {
+	if begin {
+		return first
 	}
-	k.carry(t)
+	return next
 }
 
-// carry adds both carries behind t[n-1] and t[n].
-func (k *kernel) carry(t []GPPhysical) {
-	zero := spill(2) // the assembler would clear a register with XOR, and the carries
-	ADCXQ(zero, t[k.n])
+// row makes t += RDX*y.
+func (k *kernel) row(t []GPPhysical, y Register) {
+	XORL(lo.As32(), lo.As32()) // no carries
+	for j := range k.n {
+		MULXQ(limb(y, j), lo, k.high())
+		ADCXQ(lo, t[j])
+		ADOXQ(k.high(), t[j+1])
+	}
+	ADCXQ(none, t[k.n])
 	if !k.room {
-		ADCXQ(zero, t[k.n+1])
-		ADOXQ(zero, t[k.n+1])
+		ADCXQ(none, t[k.n+1])
+		ADOXQ(none, t[k.n+1])
 	}
 }
 
 // reduceRow adds the multiple of m that makes t[0] zero.
 func (k *kernel) reduceRow(t []GPPhysical) {
-	if k.p256 {
-		k.reduceRowP256(t)
-		return
-	}
 	MOVQ(t[0], RDX)
 	IMULQ(Mem{Base: rm, Disp: inverse}, RDX)
 	k.row(t, rm)
 }
 
-// reduceRowP256 adds q = t[0] times p = 2^256 - 2^224 + 2^192 + 2^96 - 1: with
-// 2^96*q and 2^192*(2^64-2^32+1)*q, and what is below 2^64 vanishes.
-func (k *kernel) reduceRowP256(t []GPPhysical) {
-	MOVQ(t[0], RDX)
-	MOVQ(t[0], lo)
-	SHLQ(Imm(32), RDX)
-	SHRQ(Imm(32), lo)
-	MOVQ(t[0], hi)
-	// (2^64-2^32+1)*q = 2^64*q - (2^32-1)*q = hi:t[0].
-	SUBQ(RDX, t[0])
-	SBBQ(lo, hi)
-	ADDQ(RDX, t[1])
-	ADCQ(lo, t[2])
-	ADCQ(t[0], t[3])
-	ADCQ(hi, t[4])
-	ADCQ(Imm(0), t[5])
-	XORL(t[0].As32(), t[0].As32())
-}
-
-// finish writes t, with top as more limbs, or t-m if that is not negative.
-func (k *kernel) finish(z Register, t, top []GPPhysical) {
-	for i, r := range t {
-		MOVQ(r, limb(z, i))
-	}
-	for i, r := range t {
-		if i == 0 {
-			SUBQ(limb(rm, i), r)
+// copies is where a copy of the number fits: registers that are free but for those
+// of the limb above it, or the frame.
+func (k *kernel) copies() (list []Op) {
+	free := []GPPhysical{RAX, RDX, RDI, RSI, RBX, R15}
+	for i := range k.n {
+		if k.large() {
+			list = append(list, Mem{Base: StackPointer, Disp: 8 * i})
 		} else {
-			SBBQ(limb(rm, i), r)
+			list = append(list, free[i])
 		}
 	}
-	for _, r := range top[:1] {
-		SBBQ(Imm(0), r)
+	return list
+}
+
+// reduceOnce takes m from the number, with top as one more limb, unless that is
+// negative.
+func (k *kernel) reduceOnce(top GPPhysical) {
+	was := k.copies()
+	for i, r := range k.number() {
+		MOVQ(r, was[i])
 	}
-	for i, r := range t {
-		CMOVQCS(limb(z, i), r)
-		MOVQ(r, limb(z, i))
+	k.reduceCopied(top, was)
+}
+
+// reduceCopied does so with a number of which there is a copy.
+func (k *kernel) reduceCopied(top GPPhysical, was []Op) {
+	for i, r := range k.number() {
+		chain(i == 0, SUBQ, SBBQ)(limb(rm, i), r)
+	}
+	SBBQ(Imm(0), top)
+	for i, r := range k.number() {
+		CMOVQCS(was[i], r)
 	}
 }
 
-func (k *kernel) add() {
-	t, top := sums[:k.n], lo
-	for i, r := range t {
-		MOVQ(limb(rx, i), r)
+func (k *kernel) load(from Register) {
+	for i, r := range k.number() {
+		MOVQ(limb(from, i), r)
 	}
-	XORL(top.As32(), top.As32())
-	for i, r := range t {
-		if i == 0 {
-			ADDQ(limb(ry, i), r)
-		} else {
-			ADCQ(limb(ry, i), r)
-		}
-	}
-	ADCQ(Imm(0), top)
-	k.finish(rz, t, []GPPhysical{top})
 }
 
-func (k *kernel) sub() {
-	t := sums[:k.n]
-	for i, r := range t {
-		MOVQ(limb(rx, i), r)
+// store writes the number to memory.
+func (k *kernel) store(to Register, disp int) {
+	for i, r := range k.number() {
+		MOVQ(r, Mem{Base: to, Disp: disp + 8*i})
 	}
-	for i, r := range t {
-		if i == 0 {
-			SUBQ(limb(ry, i), r)
-		} else {
-			SBBQ(limb(ry, i), r)
-		}
+}
+
+// top is the limb above the number while it is added to.
+func (k *kernel) top() GPPhysical {
+	if k.large() {
+		return RDX
+	}
+	return limbs[k.n]
+}
+
+// add makes the number that plus the one at y.
+func (k *kernel) add(y Register) {
+	XORL(k.top().As32(), k.top().As32())
+	for i, r := range k.number() {
+		chain(i == 0, ADDQ, ADCQ)(limb(y, i), r)
+	}
+	ADCQ(Imm(0), k.top())
+	k.reduceOnce(k.top())
+}
+
+// twice doubles the number.
+func (k *kernel) twice() {
+	XORL(k.top().As32(), k.top().As32())
+	for i, r := range k.number() {
+		chain(i == 0, ADDQ, ADCQ)(r, r)
+	}
+	ADCQ(Imm(0), k.top())
+	k.reduceOnce(k.top())
+}
+
+// sub takes the number at y from the number.
+func (k *kernel) sub(y Register) {
+	for i, r := range k.number() {
+		chain(i == 0, SUBQ, SBBQ)(limb(y, i), r)
 	}
 	// Back by m if that is negative.
-	SBBQ(lo, lo)
-	for i := range t {
-		MOVQ(limb(rm, i), hi)
-		ANDQ(lo, hi)
-		MOVQ(hi, limb(rz, i))
+	SBBQ(k.top(), k.top())
+	was := k.copies()
+	for i, r := range k.number() {
+		MOVQ(r, was[i])
 	}
-	for i, r := range t {
-		if i == 0 {
-			ADDQ(limb(rz, i), r)
-		} else {
-			ADCQ(limb(rz, i), r)
-		}
-		MOVQ(r, limb(rz, i))
+	for i, r := range k.number() {
+		chain(i == 0, ADDQ, ADCQ)(limb(rm, i), r)
+	}
+	TESTQ(k.top(), k.top())
+	for i, r := range k.number() {
+		CMOVQEQ(was[i], r)
 	}
 }

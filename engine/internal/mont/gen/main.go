@@ -8,6 +8,8 @@ func main() {
 	ConstraintExpr("amd64")
 	for _, k := range kernels {
 		k.field()
+		k.points()
 	}
+	selects()
 	Generate()
 }
