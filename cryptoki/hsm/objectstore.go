@@ -331,15 +331,16 @@ var lastHandle atomic.Uint64
 // sessionObjects are the session objects of an application, on all slots. Its
 // zero value is empty.
 type sessionObjects struct {
-	mu       sync.RWMutex
-	byHandle map[ck.ObjectHandle]*object
+	mu       sync.RWMutex // guards what follows, but for looking up
+	byHandle objectTable
 	byOwner  map[*session]map[ck.ObjectHandle]*object
 }
 
 func (t *sessionObjects) get(handle ck.ObjectHandle) *object {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	return t.byHandle[handle]
+	if handle > lastSessionObject {
+		return nil
+	}
+	return t.byHandle.get(handle)
 }
 
 // add gives the objects handles. Private ones are refused when nobody is logged
@@ -368,8 +369,7 @@ func (t *sessionObjects) add(p *partition, objs ...*object) error {
 }
 
 func (t *sessionObjects) put(o *object) {
-	if t.byHandle == nil {
-		t.byHandle = map[ck.ObjectHandle]*object{}
+	if t.byOwner == nil {
 		t.byOwner = map[*session]map[ck.ObjectHandle]*object{}
 	}
 	mine := t.byOwner[o.owner]
@@ -377,7 +377,8 @@ func (t *sessionObjects) put(o *object) {
 		mine = map[ck.ObjectHandle]*object{}
 		t.byOwner[o.owner] = mine
 	}
-	mine[o.handle], t.byHandle[o.handle] = o, o
+	mine[o.handle] = o
+	t.byHandle.put(o)
 	o.live.Store(true)
 	o.owner.owns.Store(true)
 }
@@ -390,10 +391,9 @@ func (t *sessionObjects) remove(o *object) {
 }
 
 func (t *sessionObjects) drop(o *object) {
-	if now := t.byHandle[o.handle]; now != nil {
+	if now := t.byHandle.remove(o.handle); now != nil {
 		now.live.Store(false)
 	}
-	delete(t.byHandle, o.handle)
 	delete(t.byOwner[o.owner], o.handle)
 	if len(t.byOwner[o.owner]) == 0 {
 		delete(t.byOwner, o.owner)
@@ -421,7 +421,7 @@ func (t *sessionObjects) modify(handle ck.ObjectHandle, change func(*object) (fl
 func (t *sessionObjects) swap(old, next *object) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.byHandle[old.handle] != old {
+	if t.byHandle.get(old.handle) != old {
 		return false
 	}
 	old.live.Store(false)

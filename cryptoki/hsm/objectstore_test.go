@@ -235,7 +235,7 @@ func TestSessionObjectsLiveAsLongAsTheirSession(t *testing.T) {
 	check(t, h, s2, other, ck.CKA_LABEL, "2")
 	must(t, h, &p11.DestroyObject{Session: s2, Object: other})
 	want(t, h, ck.CKR_OBJECT_HANDLE_INVALID, &p11.DestroyObject{Session: s2, Object: other})
-	if n := len(h.objects.byHandle) + len(h.objects.byOwner); n != 0 {
+	if n := h.objects.byHandle.n + len(h.objects.byOwner); n != 0 {
 		t.Errorf("%d leftovers", n)
 	}
 	if next := create(t, h, s2, ck.CKA_CLASS, ck.CKO_DATA); next <= secret {
@@ -493,7 +493,7 @@ func TestLogoutMeetsCreation(t *testing.T) {
 			p.mu.Unlock()
 		})
 		wg.Wait()
-		if n := len(h.objects.byHandle); n != 0 {
+		if n := h.objects.byHandle.n; n != 0 {
 			t.Fatalf("%d private objects after logout", n)
 		}
 	}
