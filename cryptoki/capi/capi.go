@@ -175,13 +175,33 @@ func finalize(c call) error {
 
 // procs is how many threads of the program may be in Go at once. With as many
 // as there are cores, which is Go's default, one more caller than cores waits
-// for tens of milliseconds.
-const procs = 64
+// for tens of milliseconds. Each takes memory and a look from the collector, so
+// it is few until a program opens manySessions: calls on one session wait for
+// each other anyway, and the collector needs some of them too.
+const (
+	procs        = 64
+	few          = 8
+	manySessions = 4
+)
+
+// opened counts the sessions that the program opened, up to manySessions.
+var opened atomic.Int32
+
+// countSession lets more threads in when there are sessions for them.
+func countSession() {
+	if opened.Load() < manySessions && opened.Add(1) == manySessions {
+		allow(procs)
+	}
+}
+
+func allow(n int) {
+	if os.Getenv("GOMAXPROCS") == "" && runtime.GOMAXPROCS(0) < n {
+		runtime.GOMAXPROCS(n)
+	}
+}
 
 func tuneRuntime() {
-	if os.Getenv("GOMAXPROCS") == "" && runtime.GOMAXPROCS(0) < procs {
-		runtime.GOMAXPROCS(procs)
-	}
+	allow(few)
 	if os.Getenv("GOGC") == "" {
 		startCollector.Do(collectLess)
 	}

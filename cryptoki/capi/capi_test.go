@@ -494,3 +494,23 @@ func BenchmarkCalls(b *testing.B) {
 		})
 	}
 }
+
+// TestThreadsThatMayEnter: a program with few sessions does not pay for threads
+// that it does not have, and one with many has room for its threads.
+func TestThreadsThatMayEnter(t *testing.T) {
+	t.Setenv("GOMAXPROCS", "")
+	before := runtime.GOMAXPROCS(2)
+	t.Cleanup(func() { runtime.GOMAXPROCS(before) })
+	opened.Store(0)
+	answering(t, p11.Session{Session: 1}, nil)
+	for i := range 2 * manySessions {
+		wanted := few
+		if i >= manySessions {
+			wanted = procs
+		}
+		if n := runtime.GOMAXPROCS(0); n != wanted {
+			t.Errorf("%d threads may enter with %d sessions, want %d", n, i, wanted)
+		}
+		want(t, ck.CKR_OK, "C_OpenSession", 0, uint64(ck.CKF_SERIAL_SESSION), nil, nil, room)
+	}
+}

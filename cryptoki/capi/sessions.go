@@ -21,6 +21,7 @@ func openSession(c call) error {
 		return err
 	}
 	set(c, 4, r.opened.Session)
+	countSession()
 	return nil
 }
 

@@ -102,6 +102,7 @@ func (c call) open(i int, q *p11.OpenSession) error {
 	r, err := ask(c, q)
 	if err == nil {
 		set(c, i, r.Session)
+		countSession()
 	}
 	return err
 }
