@@ -14,6 +14,10 @@ type Scratch struct {
 	elem  reflect.Value // what value points to, if it is a structure
 	at    unsafe.Pointer
 
+	layout *layout // of the last structure that was asked for
+	of     reflect.Type
+	abi    ABI
+
 	arena []byte // for what the structure has slices of
 	short int    // by how much the arena was too small
 }
@@ -46,7 +50,7 @@ func (s *Scratch) decode(sp *space, proto any, addr, n uint64) (v any, inside bo
 		}
 		return s.plain(mem), true, nil
 	}
-	l, err := layoutOf(reflect.TypeOf(proto), sp.ABI)
+	l, err := s.layoutOf(reflect.TypeOf(proto), sp.ABI)
 	if err != nil || !l.flat || !l.pointer || uint64(l.size) != n {
 		return nil, false, err
 	}
@@ -61,6 +65,17 @@ func (s *Scratch) decode(sp *space, proto any, addr, n uint64) (v any, inside bo
 		return nil, false, err
 	}
 	return s.value, true, nil
+}
+
+// layoutOf is the layout of t, which is mostly that of the last time.
+func (s *Scratch) layoutOf(t reflect.Type, abi ABI) (l *layout, err error) {
+	if s.of == t && s.abi == abi {
+		return s.layout, nil
+	}
+	if l, err = layoutOf(t, abi); err == nil {
+		s.layout, s.of, s.abi = l, t, abi
+	}
+	return l, err
 }
 
 var plainType = reflect.TypeFor[[]byte]()

@@ -269,8 +269,8 @@ type (
 	// Begin starts an operation. A nil Mechanism cancels the one under way
 	// (PKCS#11 v3.0). Key is 0 for digests. Signature is what OpVerifySignature
 	// will verify. If the operation began, the module keeps the parameter of the
-	// mechanism, which the caller must not change any more; when it needs it no
-	// longer, it may tell by calling Done.
+	// mechanism (not the Mechanism itself), which the caller must not change any
+	// more; when it needs it no longer, it may tell by calling Done.
 	Begin struct {
 		Session   ck.SessionHandle
 		Op        Operation

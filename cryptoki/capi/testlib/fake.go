@@ -172,7 +172,10 @@ func (f *fake) begin(r *p11.Begin) error {
 	if s.ops[r.Op] != nil && r.Mechanism != nil {
 		return ck.CKR_OPERATION_ACTIVE
 	}
-	s.ops[r.Op] = r.Mechanism
+	if s.ops[r.Op] = nil; r.Mechanism != nil {
+		m := *r.Mechanism // the request is not ours to keep
+		s.ops[r.Op] = &m
+	}
 	return nil
 }
 
