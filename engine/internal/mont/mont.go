@@ -1,7 +1,8 @@
 // Package mont is arithmetic modulo odd numbers of up to 576 bits, in constant
 // time: the fields of elliptic curves and the integers modulo their orders.
 //
-// Elements are in Montgomery form, x*2^(64*limbs) mod m, and always reduced.
+// Elements are in Montgomery form, x*r mod m, and always reduced. r is 2^(64*limbs),
+// and 1 for the field of P-521 in assembly.
 // No time and no memory access depends on their values, only on the modulus.
 package mont
 
@@ -31,8 +32,9 @@ type Modulus struct {
 
 	limbs  int
 	kernel kernel
-	rr     Element // 2^(128*limbs) mod m
+	rr     Element // r^2 mod m
 	one    Element // 1 in Montgomery form
+	full   Element // 2^(64*limbs) in Montgomery form
 	size   int     // length of m in bytes
 	steps  int     // of Invert
 }
@@ -46,7 +48,8 @@ const (
 	adx6
 	adx8
 	adx9
-	adxP256 // and for the field of P-256
+	adxP256 // and for these fields
+	adxP521
 )
 
 // New makes a modulus of the bytes of m, big-endian without leading zeros.
@@ -66,9 +69,14 @@ func NewFor(m []byte, width int, adx bool) (*Modulus, error) {
 	if adx {
 		f.accelerate()
 	}
-	r := new(big.Int).Lsh(big.NewInt(1), uint(64*f.limbs))
+	full := new(big.Int).Lsh(big.NewInt(1), uint(64*f.limbs))
+	r := full
+	if f.kernel == adxP521 {
+		r = big.NewInt(1)
+	}
 	f.one = limbsOf(new(big.Int).Mod(r, n))
 	f.rr = limbsOf(new(big.Int).Mod(new(big.Int).Mul(r, r), n))
+	f.full = limbsOf(new(big.Int).Mod(new(big.Int).Mul(full, r), n))
 	return f, nil
 }
 
@@ -81,20 +89,30 @@ func (m *Modulus) accelerate() {
 		top   uint64 // bound of the last limb
 	}{
 		{adxP256, 4, 1<<64 - 1},
+		{adxP521, 9, 1<<64 - 1},
 		{adx4, 4, 1<<64 - 1},
 		{adx6, 6, 1<<64 - 1},
 		{adx8, 8, 1<<64 - 1},
 		{adx9, 9, 1 << 60},
 	} {
-		if m.limbs <= x.limbs && m.m[x.limbs-1] <= x.top && (x.kernel != adxP256 || m.m == p256) {
+		only, special := specialFields[x.kernel]
+		if m.limbs <= x.limbs && m.m[x.limbs-1] <= x.top && (!special || m.m == only) {
 			m.kernel, m.limbs = x.kernel, x.limbs
 			return
 		}
 	}
 }
 
-// p256 is the field of P-256.
-var p256 = Element{1<<64 - 1, 1<<32 - 1, 0, 0xffffffff00000001}
+// The fields of P-256 and of P-521.
+var (
+	p256 = Element{1<<64 - 1, 1<<32 - 1, 0, 0xffffffff00000001}
+	p521 = Element{
+		1<<64 - 1, 1<<64 - 1, 1<<64 - 1, 1<<64 - 1,
+		1<<64 - 1, 1<<64 - 1, 1<<64 - 1, 1<<64 - 1, 1<<9 - 1,
+	}
+)
+
+var specialFields = map[kernel]Element{adxP256: p256, adxP521: p521}
 
 func limbsOf(x *big.Int) (z Element) {
 	var buf [8 * len(Element{})]byte
@@ -142,7 +160,7 @@ func (m *Modulus) SetWide(z *Element, b []byte) {
 	low := b[max(0, len(b)-8*m.limbs):]
 	var x Element
 	m.Set(&x, b[:len(b)-len(low)])
-	m.mul(&x, &x, &m.rr) // rr is 2^(64*limbs) in Montgomery form
+	m.mul(&x, &x, &m.full)
 	m.Set(z, low)
 	m.add(z, z, &x)
 }

@@ -21,7 +21,7 @@ func moduli(r *rand.Rand) (list []*big.Int) {
 		m.SetBit(m, bits-1, 1).SetBit(m, 0, 1)
 		list = append(list, m)
 	}
-	// Those of P-256, the first of which has code of its own.
+	// Those of P-256 and P-521, whose fields have code of their own.
 	for _, hex := range []string{
 		"ffffffff00000001000000000000000000000000ffffffffffffffffffffffff",
 		"ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551",
@@ -29,6 +29,8 @@ func moduli(r *rand.Rand) (list []*big.Int) {
 		m, _ := new(big.Int).SetString(hex, 16)
 		list = append(list, m)
 	}
+	one := big.NewInt(1)
+	list = append(list, new(big.Int).Sub(new(big.Int).Lsh(one, 521), one))
 	return list
 }
 
@@ -189,7 +191,7 @@ func testInvert(t *testing.T, newModulus func(m []byte, width int) (*Modulus, er
 // primes are the first and the last of some lengths, and those of P-256.
 func primes(r *rand.Rand) (list []*big.Int) {
 	all := moduli(r)
-	list = append(list, all[len(all)-2:]...)
+	list = append(list, all[len(all)-3:]...)
 	for _, bits := range []uint{17, 61, 62, 63, 64, 112, 127, 128, 186, 192, 246, 248, 256, 320, 372, 384, 512, 521, 558, 576} {
 		low := new(big.Int).Lsh(big.NewInt(1), bits-1)
 		high := new(big.Int).Lsh(big.NewInt(1), bits)
@@ -269,6 +271,7 @@ func BenchmarkMul(b *testing.B) {
 			benchmarkModulus(b, fmt.Sprint(limbs, adx), m, adx)
 		}
 		benchmarkModulus(b, fmt.Sprint("P-256 ", adx), limbsBytes(p256), adx)
+		benchmarkModulus(b, fmt.Sprint("P-521 ", adx), limbsBytes(p521), adx)
 	}
 }
 

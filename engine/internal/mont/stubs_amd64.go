@@ -142,6 +142,24 @@ func doubleP256ADX(r *uint64, p *uint64, m *uint64, times int)
 //go:noescape
 func addAffineP256ADX(r *uint64, p *uint64, x *uint64, y *uint64, m *uint64)
 
+// mulP521Inner is for the routines beside it only: its arguments are in registers.
+func mulP521Inner()
+
+// mulP521ADX makes z = x*y mod m, for x and y < m, and for y = 1.
+//
+//go:noescape
+func mulP521ADX(z *uint64, x *uint64, y *uint64, m *uint64)
+
+// doubleP521ADX makes r = 2^times * p, for a = -3 and times > 0.
+//
+//go:noescape
+func doubleP521ADX(r *uint64, p *uint64, m *uint64, times int)
+
+// addAffineP521ADX makes r = p + (x, y).
+//
+//go:noescape
+func addAffineP521ADX(r *uint64, p *uint64, x *uint64, y *uint64, m *uint64)
+
 // select8 copies the entry that index names, of a table of entries of 8 words.
 //
 //go:noescape

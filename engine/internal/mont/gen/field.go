@@ -14,8 +14,8 @@ type kernel struct {
 	n    int
 	// room says that moduli leave the top bits of the last limb unused.
 	room bool
-	// p256 is for the modulus of P-256 alone.
-	p256 bool
+	// p256 and p521 are for these moduli alone.
+	p256, p521 bool
 }
 
 var kernels = []*kernel{
@@ -24,6 +24,7 @@ var kernels = []*kernel{
 	{name: "8", n: 8},
 	{name: "9", n: 9, room: true},
 	{name: "P256", n: 4, p256: true},
+	{name: "P521", n: 9, room: true, p521: true},
 }
 
 // The layout of type Modulus, in bytes.
@@ -69,12 +70,16 @@ func (k *kernel) number() []GPPhysical { return limbs[:k.n] }
 
 func (k *kernel) field() {
 	k.mulInner()
-	k.operation("mul", fmt.Sprintf("x*y/2^%d mod m, for x < 2^%d and y < m", 64*k.n, 64*k.n), func() {
+	does := fmt.Sprintf("x*y/2^%d mod m, for x < 2^%d and y < m", 64*k.n, 64*k.n)
+	if k.p521 {
+		does = "x*y mod m, for x and y < m, and for y = 1"
+	}
+	k.operation("mul", does, func() {
 		Load(Param("x"), rx)
 		Load(Param("y"), ry)
 		k.call()
 	})
-	if k.p256 {
+	if k.p256 || k.p521 {
 		return // sums are those of any modulus
 	}
 	k.operation("add", "x+y mod m", func() {
@@ -112,6 +117,10 @@ func (k *kernel) call() { CALL(LabelRef("·mul" + k.name + "Inner(SB)")) }
 func (k *kernel) mulInner() {
 	if k.p256 {
 		k.p256Inner()
+		return
+	}
+	if k.p521 {
+		k.p521Inner()
 		return
 	}
 	name := "mul" + k.name + "Inner"

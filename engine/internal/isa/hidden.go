@@ -1,0 +1,6 @@
+//go:build !valgrind
+
+package isa
+
+// hidden says that ADCX and ADOX are there although the processor denies it.
+const hidden = false
