@@ -15,11 +15,11 @@ import (
 // Which cases can occur is known:
 //
 // Scalars are made odd, by n-k for k, and cut into digits that are all odd, so that
-// none is 0 and the sum, from the highest digit on, is never infinity. A sum is a
-// multiple 32*A of the base with 0 < 32*A < 2n, and the next digit |d| < 32. Both
-// are the same point, or opposite ones, only if 32*A-d or 32*A+d is n; at all digits
-// but the last one these are even, and n is odd. So the last addition alone is made
-// for any two points.
+// none is 0 and the sum, from the highest digit on, is never infinity. Before digit i
+// it is a multiple 32*A of the base, or of 32^i times the base, where 32*A is at most
+// n/32^i + 32, and |d| < 32 for the digit. They are the same point, or opposite ones,
+// only if 32*A-d or 32*A+d is n, and so only at the last digit, i = 0. That last
+// addition is made for any two points.
 
 // jacobian is the fast arithmetic of a curve.
 type jacobian struct {
