@@ -51,7 +51,7 @@ deps:
 unit:
 	$(GO) test -tags $(TAGS) -race -timeout 20m $$($(GO) list $(PKGS) | grep -v /engine/internal/)
 	$(GO) test -tags $(TAGS) -timeout 20m ./engine/internal/...
-	$(GO) test -tags $(TAGS) -run Allocations ./cryptoki/capi
+	$(GO) test -tags $(TAGS) -run Allocat ./cryptoki/capi ./engine
 
 # The tests through the built library: the C API, real clients, fork, crashes.
 clients: build

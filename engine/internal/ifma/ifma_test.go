@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -420,5 +421,28 @@ func BenchmarkFermat(b *testing.B) {
 	}
 	for b.Loop() {
 		Fermat(&c, 1024)
+	}
+}
+
+// BenchmarkShared is many callers at once; run it with GOMAXPROCS as in the library.
+func BenchmarkShared(b *testing.B) {
+	k, _ := testKey(b, 2048)
+	for _, callers := range []int{1, 2, 4, 8, 16, 64} {
+		b.Run(fmt.Sprint(callers), func(b *testing.B) {
+			var left atomic.Int64
+			left.Store(int64(b.N))
+			var wg sync.WaitGroup
+			for range callers {
+				wg.Go(func() {
+					src, dst := make([]byte, 256), make([]byte, 256)
+					for left.Add(-1) >= 0 {
+						if err := k.Private(dst, src); err != nil {
+							b.Error(err)
+						}
+					}
+				})
+			}
+			wg.Wait()
+		})
 	}
 }
