@@ -36,9 +36,6 @@ var classes = [...]class{
 	{2048, 4, 10, pair10, select5, 2},
 }
 
-// MaxBits is the longest modulus of a key, in bits.
-const MaxBits = 4096
-
 // classFor is that of primes of so many bits, nil if they are too long.
 func classFor(bits int) *class {
 	for i := range classes {

@@ -200,6 +200,45 @@ func TestPrivate(t *testing.T) {
 	}
 }
 
+// TestUnevenPrimes has primes of different lengths, for which the modulus alone would
+// be of a smaller class.
+func TestUnevenPrimes(t *testing.T) {
+	for _, bits := range [][2]int{{1536, 512}, {1040, 1000}, {512, 1536}, {2048, 900}} {
+		var primes [2]*big.Int
+		e := big.NewInt(65537)
+		for i := range primes {
+			for one := big.NewInt(1); ; {
+				p, err := crand.Prime(crand.Reader, bits[i])
+				if err != nil {
+					t.Fatal(err)
+				}
+				if primes[i] = p; new(big.Int).GCD(nil, nil, e, new(big.Int).Sub(p, one)).Cmp(one) == 0 {
+					break
+				}
+			}
+		}
+		one, p, q := big.NewInt(1), primes[0], primes[1]
+		p1, q1, n := new(big.Int).Sub(p, one), new(big.Int).Sub(q, one), new(big.Int).Mul(p, q)
+		d := new(big.Int).ModInverse(e, new(big.Int).Mul(p1, q1))
+		k, err := NewKey(&Numbers{N: n.Bytes(), P: p.Bytes(), Q: q.Bytes(), DP: new(big.Int).Mod(d, p1).Bytes(),
+			DQ: new(big.Int).Mod(d, q1).Bytes(), QInv: new(big.Int).ModInverse(q, p).Bytes(), E: 65537})
+		if err != nil {
+			t.Fatal(bits, err)
+		}
+		src, dst := bytes.Repeat([]byte{0x5a}, len(n.Bytes())), make([]byte, len(n.Bytes()))
+		src[0] = 0
+		want := new(big.Int).Exp(new(big.Int).SetBytes(src), d, n).FillBytes(make([]byte, len(src)))
+		if err := k.single(dst, src); err != nil || !bytes.Equal(dst, want) {
+			t.Errorf("%v alone: %v", bits, err)
+		}
+		jobs := []*Job{{Key: k, Dst: make([]byte, len(src)), Src: src}}
+		privates(jobs)
+		if jobs[0].Err != nil || !bytes.Equal(jobs[0].Dst, want) {
+			t.Errorf("%v in a pass: %v", bits, jobs[0].Err)
+		}
+	}
+}
+
 // TestDifferentKeys has four keys share a pass, one of which cannot do its part.
 func TestDifferentKeys(t *testing.T) {
 	var jobs []*Job
@@ -277,8 +316,13 @@ func TestNothingStays(t *testing.T) {
 	m.combine([]*Job{{Key: k}})
 	m.check([]*Job{{Key: k}})
 	m.clear()
+	public := &spare{}
+	for _, b := range []*[]uint64{&public.x, &public.z, &public.a, &public.b} {
+		*b = []uint64{1, 2, 3}
+	}
+	public.clear()
 	for name, b := range map[string][]uint64{
-		"lo": w.lo, "hi": w.hi, "x": w.x, "table": w.table, "index": w.index, "c": w.c, "m": w.m, "back": w.back, "u": w.u, "v": w.v, "w": w.w,
+		"public x": public.x, "public z": public.z, "public a": public.a, "public b": public.b, "lo": w.lo, "hi": w.hi, "x": w.x, "table": w.table, "index": w.index, "c": w.c, "m": w.m, "back": w.back, "u": w.u, "v": w.v, "w": w.w,
 		"pass x": m.x, "pass y": m.y, "pass table": m.table, "pass index": m.index, "pass t": m.t, "pass primes": m.group.m,
 		"pass base": m.base, "pass back": m.back, "pass n t": m.n.t, "pass u": m.u, "pass v": m.v, "pass w": m.w, "pass c": m.c[0], "pass m": m.m[0],
 	} {

@@ -69,8 +69,10 @@ func NewKey(c *Numbers) (*Key, error) {
 		return nil, err
 	}
 	var err error
-	k.check, err = NewPublic(c.N, c.E)
-	return k, err
+	if k.check, err = k.newPublic(c.N, c.E); err != nil {
+		return nil, err
+	}
+	return k, nil
 }
 
 func (k *Key) preparePair(c *Numbers) error {

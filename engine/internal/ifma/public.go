@@ -17,13 +17,21 @@ type Public struct {
 	e  uint
 }
 
-// NewPublic prepares a modulus of at most MaxBits and an odd exponent of 3 or
+// NewPublic prepares a modulus of at most 4096 bits and an odd exponent of 3 or
 // more.
 func NewPublic(n []byte, e uint) (*Public, error) {
-	k := &Public{class: classFor((8*len(n) + 1) / 2), e: e}
-	if k.class == nil {
+	c := classFor((8*len(n) + 1) / 2)
+	if c == nil {
 		return nil, ErrSize
 	}
+	return c.newPublic(n, e)
+}
+
+// newPublic is NewPublic with the digits of a class. The check of a private key has
+// those of the key, which may be more than its modulus needs: primes need not be of
+// one length.
+func (c *class) newPublic(n []byte, e uint) (*Public, error) {
+	k := &Public{class: c, e: e}
 	k.one = layout{&shapes[1], k.width}
 	var err error
 	if k.n, err = newModulus(n, lanes*k.width); err != nil {
@@ -47,6 +55,13 @@ type spare struct{ x, z, a, b []uint64 }
 
 var spares [len(classes)]sync.Pool
 
+// clear wipes what may be a secret: what is encrypted.
+func (w *spare) clear() {
+	for _, b := range [][]uint64{w.x, w.z, w.a, w.b} {
+		clear(b)
+	}
+}
+
 // Power sets dst to src^e mod n. src is less than n, else ErrRange is returned and
 // dst unchanged; both have its length.
 func (k *Public) Power(dst, src []byte) error {
@@ -57,6 +72,7 @@ func (k *Public) Power(dst, src []byte) error {
 		w = &spare{make([]uint64, n), make([]uint64, n), vectors(k.width), vectors(k.width)}
 	}
 	defer pool.Put(w)
+	defer w.clear()
 	split(w.x, src)
 	if ct.Reveal(k.below(w.x)) != 1 {
 		return ErrRange
