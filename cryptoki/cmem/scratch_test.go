@@ -23,14 +23,24 @@ type (
 	}
 )
 
+// pinned is where b lies, and stays until the test ends: on a stack, it could move.
+func pinned(t *testing.T, b []byte) uint64 {
+	if len(b) > 0 {
+		var pin runtime.Pinner
+		pin.Pin(unsafe.SliceData(b))
+		t.Cleanup(pin.Unpin)
+	}
+	return address(unsafe.Pointer(unsafe.SliceData(b)))
+}
+
 // inMemory is a gcmLike as a C program on this platform has it.
-func inMemory(iv, aad []byte, tag uint64) []byte {
+func inMemory(t *testing.T, iv, aad []byte, tag uint64) []byte {
 	var b []byte
 	word := func(v uint64) { b = binary.NativeEndian.AppendUint64(b, v) }
-	word(uint64(uintptr(unsafe.Pointer(unsafe.SliceData(iv)))))
+	word(pinned(t, iv))
 	word(uint64(len(iv)))
 	word(96)
-	word(uint64(uintptr(unsafe.Pointer(unsafe.SliceData(aad)))))
+	word(pinned(t, aad))
 	word(uint64(len(aad)))
 	word(tag)
 	return b
@@ -57,7 +67,7 @@ func TestScratch(t *testing.T) {
 			aad = nil
 		}
 		var proto any = (*gcmLike)(nil)
-		mem := inMemory(iv, aad, 128)
+		mem := inMemory(t, iv, aad, 128)
 		wantInside := true
 		switch random.IntN(5) {
 		case 0:
@@ -67,19 +77,15 @@ func TestScratch(t *testing.T) {
 			mem = mem[:len(mem)-8]
 			wantInside = false
 		case 2:
-			var outer []byte
-			mem, outer = binary.NativeEndian.AppendUint64(nil, uint64(uintptr(unsafe.Pointer(unsafe.SliceData(mem))))), mem
+			mem = binary.NativeEndian.AppendUint64(nil, pinned(t, mem))
 			proto, wantInside = (*nested)(nil), false
-			defer runtime.KeepAlive(outer)
 		}
-		m := Mechanism{p: uint64(uintptr(unsafe.Pointer(unsafe.SliceData(mem)))), n: uint64(len(mem)), abi: Host}
+		m := Mechanism{p: pinned(t, mem), n: uint64(len(mem)), abi: Host}
 		want, wantErr := m.Decode(proto)
 		got, inside, err := m.DecodeInto(&s, proto)
 		if inside != wantInside || (err == nil) != (wantErr == nil) || !reflect.DeepEqual(got, want) {
 			t.Fatalf("%T of %d bytes: %+v, %v, %v; want %+v, %v", proto, len(mem), got, inside, err, want, wantErr)
 		}
-		runtime.KeepAlive(iv)
-		runtime.KeepAlive(aad)
 		if !inside {
 			continue
 		}
@@ -100,8 +106,8 @@ func TestScratch(t *testing.T) {
 // TestScratchAllocatesNothing, once it has grown.
 func TestScratchAllocatesNothing(t *testing.T) {
 	iv, aad := make([]byte, 12), make([]byte, 200)
-	mem := inMemory(iv, aad, 128)
-	m := Mechanism{p: uint64(uintptr(unsafe.Pointer(unsafe.SliceData(mem)))), n: uint64(len(mem)), abi: Host}
+	mem := inMemory(t, iv, aad, 128)
+	m := Mechanism{p: pinned(t, mem), n: uint64(len(mem)), abi: Host}
 	var s Scratch
 	if n := testing.AllocsPerRun(100, func() {
 		if _, inside, err := m.DecodeInto(&s, (*gcmLike)(nil)); !inside || err != nil {
@@ -111,6 +117,4 @@ func TestScratchAllocatesNothing(t *testing.T) {
 	}); n > 0 {
 		t.Errorf("%v allocations", n)
 	}
-	runtime.KeepAlive(iv)
-	runtime.KeepAlive(aad)
 }
