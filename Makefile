@@ -7,7 +7,7 @@ PREFIX  ?= /usr/local
 LIBDIR  ?= $(PREFIX)/lib
 BUILD   ?= build
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-FUZZTIME ?= 5s
+FUZZTIME ?= 5000x
 PKGS    := ./...
 
 GOFLAGS_BUILD := -trimpath -tags $(TAGS)
@@ -60,7 +60,7 @@ clients: build
 race:
 	$(GO) test -tags $(TAGS) -race -timeout 60m -count=3 $(PKGS)
 
-# Every fuzz target for FUZZTIME each; make fuzz FUZZTIME=1h to look harder.
+# Every fuzz target for FUZZTIME each, inputs or time; make fuzz FUZZTIME=1h to look harder.
 fuzz:
 	@test/fuzz-all $(FUZZTIME)
 
