@@ -115,7 +115,7 @@ func (h *HSM) buildDerived(ctx context.Context, s *session, row *engine.Mechanis
 // derived is the draft of one of several objects.
 func (d *draft) derived(one *engine.Derived) *draft {
 	each := *d
-	each.values = one.Values
+	each.values, each.plan = one.Values, nil
 	if one.Handle == nil {
 		each.template = append(slices.Clip(d.template), one.Template...)
 		return &each

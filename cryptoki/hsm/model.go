@@ -161,6 +161,8 @@ type draft struct {
 	// from is the key whose CKA_DERIVE_TEMPLATE or the like binds the new
 	// object; nil for none.
 	from *object
+
+	plan *plan // what precheck found out, for build; template.go
 }
 
 // What the parts of this package offer each other.

@@ -74,7 +74,7 @@ func (o *object) key() *engine.Key {
 	if k := o.parsed.Load(); k != nil || !isKey(o.class) {
 		return k
 	}
-	k := &engine.Key{Class: o.class, Type: o.keyType(), Attrs: o.schema.material(o.attrs.list())}
+	k := &engine.Key{Class: o.class, Type: o.keyType(), Attrs: o.material()}
 	if o.parsed.CompareAndSwap(nil, k) {
 		return k
 	}
@@ -82,10 +82,11 @@ func (o *object) key() *engine.Key {
 }
 
 // material picks the attributes that the engine knows as the key.
-func (s *schema) material(l attrList) (list []ck.Attribute) {
-	for _, a := range l {
-		if r := s.row(a.Type); r != nil && r.rules&material != 0 {
-			list = append(list, a)
+func (o *object) material() []ck.Attribute {
+	list := make([]ck.Attribute, 0, len(o.schema.material))
+	for _, t := range o.schema.material {
+		if i, ok := o.attrs.find(t); ok {
+			list = append(list, o.attrs.attribute(i))
 		}
 	}
 	return list

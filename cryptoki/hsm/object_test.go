@@ -742,3 +742,29 @@ func TestKeyObjectsOnly(t *testing.T) {
 		}
 	}
 }
+
+// A key is completed with the defaults of its template in place already.
+func TestMaterialHasNoDefault(t *testing.T) {
+	for key, sch := range schemas() {
+		for _, a := range sch.material {
+			if sch.row(a).def != nil {
+				t.Errorf("class %v, type %#x: %v is key material and has a default", key.class, key.subtype, a)
+			}
+		}
+	}
+}
+
+// What precheck found out holds for build only as long as nobody logged in or
+// out, or changed a policy.
+func TestPlanOfAnotherLogin(t *testing.T) {
+	h, s := officer(t)
+	ctx, ses := t.Context(), mustSession(t, h, s)
+	d := &draft{origin: originDerive, class: ck.CKO_SECRET_KEY, keyType: ck.CKK_GENERIC_SECRET, values: tmpl(ck.CKA_VALUE, "value")}
+	if err := h.precheck(ctx, ses, d); err != nil {
+		t.Fatal(err)
+	}
+	must(t, h, &p11.Logout{Session: s})
+	if _, err := h.build(ctx, ses, d); ck.RVOf(err) != ck.CKR_USER_NOT_LOGGED_IN {
+		t.Errorf("a private key made after the logout: %v", err)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"sync"
 
 	"github.com/perilune/perilune/cryptoki/ck"
 )
@@ -59,6 +60,25 @@ func (l *attrList) remove(t ck.AttributeType) {
 	if i, ok := l.index(t); ok {
 		*l = slices.Delete(*l, i, i+1)
 	}
+}
+
+// lists are lists that were released, to be used again: they are large beside
+// the objects that are made of them.
+var lists sync.Pool
+
+// listWithRoom is an empty list with room for n attributes.
+func listWithRoom(n int) attrList {
+	if l, _ := lists.Get().(*attrList); l != nil && cap(*l) >= n {
+		return *l
+	}
+	return make(attrList, 0, n)
+}
+
+// release ends the use of a list, which forgets what was in it.
+func (l attrList) release() {
+	clear(l[:cap(l)])
+	l = l[:0]
+	lists.Put(&l)
 }
 
 // flat is an object's attributes in one piece of memory, as it is kept in a

@@ -333,7 +333,8 @@ var lastHandle atomic.Uint64
 type sessionObjects struct {
 	mu       sync.RWMutex // guards what follows, but for looking up
 	byHandle objectTable
-	byOwner  map[*session]map[ck.ObjectHandle]*object
+	// byOwner has the sessions that ever had objects, until they end.
+	byOwner map[*session]map[ck.ObjectHandle]*object
 }
 
 func (t *sessionObjects) get(handle ck.ObjectHandle) *object {
@@ -395,9 +396,6 @@ func (t *sessionObjects) drop(o *object) {
 		now.live.Store(false)
 	}
 	delete(t.byOwner[o.owner], o.handle)
-	if len(t.byOwner[o.owner]) == 0 {
-		delete(t.byOwner, o.owner)
-	}
 }
 
 // modify replaces the attributes of an object by what change makes of them.
@@ -472,6 +470,7 @@ func (h *HSM) dropSessionObjects(s *session) {
 	for _, o := range h.objects.byOwner[s] {
 		h.objects.drop(o)
 	}
+	delete(h.objects.byOwner, s)
 }
 
 // dropPrivate drops what logging out takes away: private session objects, and

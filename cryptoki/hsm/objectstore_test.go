@@ -146,11 +146,11 @@ func sessionObjectOf(t *testing.T, h *HSM, s ck.SessionHandle, template []ck.Att
 	if err != nil {
 		t.Fatal(err)
 	}
-	sch, err := d.findSchema(l)
+	sch, err := d.findSchema(l, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l = h.withDefaults(ses, sch, originCreate, l)
+	l = sch.withDefaults(&circumstances{role: ses.role(), profile: h.profile()}, originCreate, l)
 	o, err := d.finish(ses, sch, l)
 	if err != nil {
 		t.Fatal(err)
@@ -235,11 +235,15 @@ func TestSessionObjectsLiveAsLongAsTheirSession(t *testing.T) {
 	check(t, h, s2, other, ck.CKA_LABEL, "2")
 	must(t, h, &p11.DestroyObject{Session: s2, Object: other})
 	want(t, h, ck.CKR_OBJECT_HANDLE_INVALID, &p11.DestroyObject{Session: s2, Object: other})
-	if n := h.objects.byHandle.n + len(h.objects.byOwner); n != 0 {
+	if n := h.objects.byHandle.n + len(h.objects.byOwner[mustSession(t, h, s2)]); n != 0 {
 		t.Errorf("%d leftovers", n)
 	}
 	if next := create(t, h, s2, ck.CKA_CLASS, ck.CKO_DATA); next <= secret {
 		t.Errorf("handle %d was used before", next)
+	}
+	must(t, h, &p11.CloseSession{Session: s2})
+	if n := h.objects.byHandle.n + len(h.objects.byOwner); n != 0 {
+		t.Errorf("%d leftovers of sessions that ended", n)
 	}
 }
 

@@ -102,6 +102,9 @@ func (r *row) needed(o origin) bool {
 type schema struct {
 	class ck.ObjectClass
 	rows  []row // in rising order of type
+	// material and transient are the attributes with these rules, in the same
+	// order.
+	material, transient []ck.AttributeType
 	// check refuses values that do not go together.
 	check func(l attrList) error
 }
@@ -185,7 +188,17 @@ func (d *schemaDef) schema() *schema {
 	for _, t := range d.uses {
 		s.row(t).def = defYes
 	}
+	s.material, s.transient = s.having(material), s.having(transient)
 	return s
+}
+
+func (s *schema) having(r rule) (list []ck.AttributeType) {
+	for i := range s.rows {
+		if s.rows[i].rules&r != 0 {
+			list = append(list, s.rows[i].t)
+		}
+	}
+	return list
 }
 
 func (s *schema) put(r row) {

@@ -21,7 +21,7 @@ const maxTemplate = 512
 // key exists: unknown, read-only, inconsistent or missing attributes (PKCS#11
 // v3.1 section 4.1.1), and what the session's state and role may not make.
 func (h *HSM) precheck(_ context.Context, s *session, d *draft) error {
-	_, _, err := h.plan(s, d)
+	_, err := h.planOf(s, d)
 	return err
 }
 
@@ -30,63 +30,94 @@ func (h *HSM) build(_ context.Context, s *session, d *draft) (*object, error) {
 	if d.origin == originCopy {
 		return d.copyOf(s)
 	}
-	sch, l, err := h.plan(s, d)
+	p, err := h.planOf(s, d)
 	if err != nil {
 		return nil, err
 	}
-	given := append(attrList{}, l...)
+	d.plan = nil // its list becomes the object's
+	sch, l := p.schema, p.full
 	l.overlay(sch, d.values)
 	if err := d.completeKey(sch, &l); err != nil {
 		return nil, err
 	}
-	if err := d.checkLength(given, l); err != nil {
+	if err := d.checkLength(p.given, l); err != nil {
 		return nil, err
 	}
-	l = h.withDefaults(s, sch, d.origin, l)
 	d.setHistory(sch, &l)
-	if err := d.compute(sch, given, &l); err != nil {
+	if err := d.compute(sch, p.given, &l); err != nil {
 		return nil, err
 	}
-	return d.finish(s, sch, l)
+	o, err := d.finish(s, sch, l)
+	l.release() // the object has copies
+	return o, err
 }
 
-// plan checks the template of a new object, and returns its schema and the
-// attributes that the template, and those that bind it, ask for.
-func (h *HSM) plan(s *session, d *draft) (*schema, attrList, error) {
+// plan is what a new object is to be, as far as is known before its value.
+type plan struct {
+	circumstances
+	schema *schema
+	given  attrList // what the template, and those that bind it, ask for
+	full   attrList // that and the defaults, with room for what comes
+}
+
+// circumstances are what a plan depends on besides its draft.
+type circumstances struct {
+	role     p11.Role
+	policies *settings
+	profile  *profile
+}
+
+// planOf is the plan of a draft, which precheck and build share unless somebody
+// logged in or out, or changed a policy, between them.
+func (h *HSM) planOf(s *session, d *draft) (*plan, error) {
+	now := circumstances{policies: s.part.policies.Load(), profile: h.profile()}
+	now.role, _ = s.acting()
+	if d.plan != nil && d.plan.circumstances == now {
+		return d.plan, nil
+	}
+	p := &plan{circumstances: now}
+	d.plan = nil
+	if err := p.make(s, d); err != nil {
+		return nil, err
+	}
+	d.plan = p
+	return p, nil
+}
+
+// make checks the template of a new object.
+func (p *plan) make(s *session, d *draft) error {
 	l, err := canonicalList(d.template)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	sch, err := d.findSchema(l)
+	implied := d.implied()
+	sch, err := d.findSchema(l, implied)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	role, _ := s.acting()
-	if err := sch.admits(d.origin, l, role); err != nil {
-		return nil, nil, err
+	if err := sch.admits(d.origin, l, p.role); err != nil {
+		return err
 	}
-	if err := d.bind(sch, &l); err != nil {
-		return nil, nil, err
+	if err := d.bind(sch, &l, implied); err != nil {
+		return err
 	}
 	if err := sch.complete(d.origin, l); err != nil {
-		return nil, nil, err
+		return err
 	}
 	if d.origin == originCreate && isSecretKind(sch.class) {
-		if err := h.profile().plaintext.admits(l, s.part.fips()); err != nil {
-			return nil, nil, err
+		if err := p.profile.plaintext.admits(l, s.part.fips()); err != nil {
+			return err
 		}
 	}
-	l.overlay(sch, d.implied())
-	for i := range sch.rows {
-		if sch.rows[i].rules&transient != 0 {
-			l.remove(sch.rows[i].t)
-		}
+	l.overlay(sch, implied)
+	for _, t := range sch.transient {
+		l.remove(t)
 	}
-	full := h.withDefaults(s, sch, d.origin, l)
-	if err := s.part.policies.Load().mayServe(sch.class, full); err != nil {
-		return nil, nil, err
+	p.schema, p.given, p.full = sch, l, sch.withDefaults(&p.circumstances, d.origin, l)
+	if err := p.policies.mayServe(sch.class, p.full); err != nil {
+		return err
 	}
-	return sch, l, s.mayMake(d.origin, sch.class, full.bool(ck.CKA_TOKEN), full.bool(ck.CKA_PRIVATE))
+	return s.mayMake(d.origin, sch.class, p.full.bool(ck.CKA_TOKEN), p.full.bool(ck.CKA_PRIVATE))
 }
 
 // canonicalList brings a template to its one form. An attribute may be there
@@ -95,7 +126,7 @@ func canonicalList(template []ck.Attribute) (attrList, error) {
 	if len(template) > maxTemplate {
 		return nil, fmt.Errorf("a template of %d attributes: %w", len(template), ck.CKR_TEMPLATE_INCONSISTENT)
 	}
-	l := make(attrList, 0, len(template)+24)
+	l := make(attrList, 0, len(template)+4)
 	for _, a := range template {
 		sh, known := shapes()[a.Type]
 		if !known {
@@ -115,7 +146,7 @@ func canonicalList(template []ck.Attribute) (attrList, error) {
 
 // findSchema tells the schema by class and type: of C_CreateObject's template,
 // or of what a key function is about to make, with which a template may agree.
-func (d *draft) findSchema(l attrList) (*schema, error) {
+func (d *draft) findSchema(l, implied attrList) (*schema, error) {
 	if d.origin == originCreate {
 		class, err := l.need(ck.CKA_CLASS)
 		if err != nil {
@@ -133,8 +164,9 @@ func (d *draft) findSchema(l attrList) (*schema, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, a := range d.implied() {
-		if got := l.get(a.Type); got != nil && !sameValue(got, &a) {
+	for i := range implied {
+		a := &implied[i]
+		if got := l.get(a.Type); got != nil && !sameValue(got, a) {
 			return nil, refuse(a.Type, ck.CKR_TEMPLATE_INCONSISTENT, "not what this function makes")
 		}
 	}
@@ -143,13 +175,13 @@ func (d *draft) findSchema(l attrList) (*schema, error) {
 
 // implied are the attributes that tell the schema, of everything but what
 // C_CreateObject makes.
-func (d *draft) implied() (l attrList) {
+func (d *draft) implied() attrList {
 	if d.origin == originCreate {
 		return nil
 	}
-	l.put(ck.NewULong(ck.CKA_CLASS, d.class))
+	l := attrList{ck.NewULong(ck.CKA_CLASS, d.class)}
 	if t, has := subtypeAttribute(d.class); has {
-		l.put(ck.NewULong(t, d.keyType))
+		l = append(l, ck.NewULong(t, d.keyType)) // after CKA_CLASS, whose number is 0
 	}
 	return l
 }
@@ -216,18 +248,22 @@ func (d *draft) bindingTemplate() []ck.Attribute {
 	if d.from == nil {
 		return nil
 	}
-	return d.from.template(map[origin]ck.AttributeType{
-		originUnwrap:      ck.CKA_UNWRAP_TEMPLATE,
-		originDerive:      ck.CKA_DERIVE_TEMPLATE,
-		originEncapsulate: ck.CKA_ENCAPSULATE_TEMPLATE,
-		originDecapsulate: ck.CKA_DECAPSULATE_TEMPLATE,
-	}[d.origin])
+	switch d.origin {
+	case originUnwrap:
+		return d.from.template(ck.CKA_UNWRAP_TEMPLATE)
+	case originDerive:
+		return d.from.template(ck.CKA_DERIVE_TEMPLATE)
+	case originEncapsulate:
+		return d.from.template(ck.CKA_ENCAPSULATE_TEMPLATE)
+	case originDecapsulate:
+		return d.from.template(ck.CKA_DECAPSULATE_TEMPLATE)
+	}
+	return nil
 }
 
 // bind adds what is prescribed, and refuses what contradicts it. What a caller
 // could not ask for either is only compared, in the end, by finish.
-func (d *draft) bind(sch *schema, l *attrList) error {
-	implied := d.implied()
+func (d *draft) bind(sch *schema, l *attrList, implied attrList) error {
 	for _, a := range d.bindingTemplate() {
 		got := l.get(a.Type)
 		if got == nil {
@@ -277,7 +313,13 @@ func (l attrList) keyType() ck.KeyType {
 }
 
 func (s *schema) engineKey(t ck.KeyType, l attrList) *engine.Key {
-	return &engine.Key{Class: s.class, Type: t, Attrs: s.material(l)}
+	k := &engine.Key{Class: s.class, Type: t, Attrs: make([]ck.Attribute, 0, len(s.material))}
+	for _, t := range s.material {
+		if a := l.get(t); a != nil {
+			k.Attrs = append(k.Attrs, *a)
+		}
+	}
+	return k
 }
 
 // checkLength compares a CKA_VALUE_LEN that was given with the key's length.
@@ -294,17 +336,15 @@ func (d *draft) checkLength(given, l attrList) error {
 
 // withDefaults is l and what was not given and has a default, with room for
 // what is computed later.
-func (h *HSM) withDefaults(s *session, sch *schema, o origin, l attrList) attrList {
-	p := h.profile()
-	role, _ := s.acting()
-	full := make(attrList, 0, len(l)+len(sch.rows))
-	for i := range sch.rows { // both are in rising order of type
-		r := &sch.rows[i]
+func (s *schema) withDefaults(now *circumstances, o origin, l attrList) attrList {
+	full := listWithRoom(len(l) + len(s.rows))
+	for i := range s.rows { // both are in rising order of type
+		r := &s.rows[i]
 		for len(l) > 0 && l[0].Type < r.t {
 			full, l = append(full, l[0]), l[1:]
 		}
 		if r.def != nil && (len(l) == 0 || l[0].Type != r.t) {
-			full = append(full, ck.NewBytes(r.t, p.defaultOf(r, sch.class, o, role)))
+			full = append(full, ck.NewBytes(r.t, now.profile.defaultOf(r, s.class, o, now.role)))
 		}
 	}
 	return append(full, l...)
@@ -321,12 +361,13 @@ func (d *draft) setHistory(sch *schema, l *attrList) {
 	inherited := func(t ck.AttributeType) bool {
 		return generated || d.origin == originDerive && d.base != nil && d.base.bool(t)
 	}
-	l.overlay(sch, []ck.Attribute{
+	history := [...]ck.Attribute{
 		ck.NewBool(ck.CKA_LOCAL, generated),
 		ck.NewULong(ck.CKA_KEY_GEN_MECHANISM, mech),
 		ck.NewBool(ck.CKA_ALWAYS_SENSITIVE, inherited(ck.CKA_ALWAYS_SENSITIVE) && l.bool(ck.CKA_SENSITIVE)),
 		ck.NewBool(ck.CKA_NEVER_EXTRACTABLE, inherited(ck.CKA_NEVER_EXTRACTABLE) && !l.bool(ck.CKA_EXTRACTABLE)),
-	})
+	}
+	l.overlay(sch, history[:])
 }
 
 // compute sets the attributes that follow from others.
