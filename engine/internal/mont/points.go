@@ -1,5 +1,7 @@
 package mont
 
+import "math/bits"
+
 // Points of curves y^2 = x^3 + a*x + b, in the two operations that multiplication
 // by a scalar consists of. They are here because the assembly does each in one go.
 
@@ -21,33 +23,47 @@ func (m *Modulus) doublesGo(r, p *Point, times int, zero bool) {
 // has Z = 0; if p is (x, y) itself, it has X = 0 too and is wrong.
 func (m *Modulus) AddAffine(r, p *Point, x, y *Element) { m.addAffine(r, p, x, y) }
 
-// doubleGo is formula dbl-2001-b of the Explicit-Formulas Database.
+// doubleGo is formula dbl-2001-b of the Explicit-Formulas Database for a point with
+// half the Z, which saves doublings: slope is half of what it is there.
 func (m *Modulus) doubleGo(r, p *Point, zero bool) {
-	var beta, gamma, alpha, delta, t Element
-	m.mul(&delta, &p.Z, &p.Z)
-	m.mul(&gamma, &p.Y, &p.Y)
+	var yy, xyy, slope, t Element
+	m.mul(&t, &p.Z, &p.Z)
+	m.mul(&yy, &p.Y, &p.Y)
 	if zero {
-		m.mul(&alpha, &p.X, &p.X)
+		m.mul(&slope, &p.X, &p.X)
 	} else {
-		m.sub(&alpha, &p.X, &delta)
-		m.add(&t, &p.X, &delta)
-		m.mul(&alpha, &alpha, &t)
+		m.sub(&slope, &p.X, &t)
+		m.add(&t, &p.X, &t)
+		m.mul(&slope, &slope, &t)
 	}
-	m.add(&t, &alpha, &alpha)
-	m.add(&alpha, &alpha, &t) // 3*x^2 + a*z^4
-	m.mul(&t, &p.Y, &p.Z)
-	m.add(&r.Z, &t, &t)
-	m.add(&gamma, &gamma, &gamma) // 2*y^2
-	m.mul(&beta, &p.X, &gamma)    // 2*x*y^2
-	m.add(&beta, &beta, &beta)    // 4*x*y^2
-	m.mul(&gamma, &gamma, &gamma) // 4*y^4
-	m.add(&gamma, &gamma, &gamma) // 8*y^4
-	m.mul(&t, &alpha, &alpha)
-	m.sub(&t, &t, &beta)
-	m.sub(&r.X, &t, &beta)
-	m.sub(&beta, &beta, &r.X)
-	m.mul(&beta, &beta, &alpha)
-	m.sub(&r.Y, &beta, &gamma)
+	m.half(&t, &slope)
+	m.add(&slope, &slope, &t) // (3*x^2 + a*z^4) / 2
+	m.mul(&xyy, &p.X, &yy)
+	m.mul(&r.Z, &p.Y, &p.Z)
+	m.mul(&t, &slope, &slope)
+	m.sub(&t, &t, &xyy)
+	m.sub(&r.X, &t, &xyy)
+	m.sub(&xyy, &xyy, &r.X)
+	m.mul(&xyy, &xyy, &slope)
+	m.mul(&yy, &yy, &yy)
+	m.sub(&r.Y, &xyy, &yy)
+}
+
+// half makes z = x/2.
+func (m *Modulus) half(z, x *Element) {
+	mask := -(x[0] & 1) // with m, an odd number becomes even
+	var sum Element
+	var carry uint64
+	for i := range m.limbs {
+		sum[i], carry = bits.Add64(x[i], m.m[i]&mask, carry)
+	}
+	for i := range m.limbs {
+		next := carry
+		if i+1 < m.limbs {
+			next = sum[i+1]
+		}
+		z[i] = sum[i]>>1 | next<<63
+	}
 }
 
 // addAffineGo is formula madd-2004-hmv.

@@ -282,6 +282,10 @@ func (k *kernel) sub(y Register) {
 	}
 	// Back by m if that is negative.
 	SBBQ(k.top(), k.top())
+	if k.p256 {
+		k.addMasked(k.top())
+		return
+	}
 	was := k.copies()
 	for i, r := range k.number() {
 		MOVQ(r, was[i])
@@ -292,5 +296,44 @@ func (k *kernel) sub(y Register) {
 	TESTQ(k.top(), k.top())
 	for i, r := range k.number() {
 		CMOVQEQ(was[i], r)
+	}
+}
+
+// addMasked adds m to the number where mask is all ones, and nothing where it is
+// zero. The carry is what is above.
+func (k *kernel) addMasked(mask GPPhysical) {
+	masked := k.copies()
+	for i := range k.n {
+		switch {
+		case k.large():
+			MOVQ(mask, lo)
+			ANDQ(limb(rm, i), lo)
+			MOVQ(lo, masked[i])
+		case k.p256 && i == 0: // all ones
+			masked[i] = mask
+		case k.p256 && i == 1: // half of them
+			MOVQ(mask, masked[i])
+			SHRQ(Imm(32), masked[i])
+		case k.p256 && i == 2:
+			masked[i] = Imm(0)
+		default:
+			MOVQ(mask, masked[i])
+			ANDQ(limb(rm, i), masked[i])
+		}
+	}
+	for i, r := range k.number() {
+		chain(i == 0, ADDQ, ADCQ)(masked[i], r)
+	}
+}
+
+// half halves the number, after adding m if it is odd.
+func (k *kernel) half() {
+	mask := k.top()
+	MOVQ(limbs[0], mask)
+	ANDQ(Imm(1), mask)
+	NEGQ(mask)
+	k.addMasked(mask)
+	for i := range k.n {
+		RCRQ(Imm(1), limbs[k.n-1-i])
 	}
 }

@@ -79,7 +79,7 @@ func (k *kernel) points() {
 	k.addAffine()
 }
 
-// double is Modulus.doubleGo, many times. third makes the number a third of the
+// double is Modulus.doubleGo, many times. third makes the number two thirds of the
 // slope; z^2 is in t, and u is free. What does not wait for the step before it
 // comes after it, as a processor works on two or three products at a time.
 func (k *kernel) double(name, a string, third func(t, u place)) {
@@ -93,20 +93,17 @@ func (k *kernel) double(name, a string, third func(t, u place)) {
 	k.product(z("p"), z("p"))
 	k.put(alpha)
 	k.product(y("p"), y("p"))
-	k.twice()
 	k.put(gamma)
 	third(alpha, t)
 	k.put(alpha)
-	k.twice()
+	k.half()
 	k.plus(alpha)
 	k.put(alpha)
 	k.product(x("p"), gamma)
-	k.twice()
 	k.put(beta)
 	k.twice()
 	k.put(t)
 	k.product(y("p"), z("p"))
-	k.twice()
 	k.put(z("r"))
 	k.product(alpha, alpha)
 	k.minus(t)
@@ -116,7 +113,6 @@ func (k *kernel) double(name, a string, third func(t, u place)) {
 	k.minus(t)
 	k.put(beta)
 	k.product(gamma, gamma)
-	k.twice()
 	k.put(gamma)
 	k.product(beta, alpha)
 	k.minus(gamma)
