@@ -53,14 +53,14 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// valgrind runs tests, and returns what it and they say.
-func valgrind(t *testing.T, tests string) (string, error) {
+// valgrind runs tests, with more in the environment, and returns what it and they say.
+func valgrind(t *testing.T, tests string, env ...string) (string, error) {
 	t.Helper()
 	cmd := exec.Command("valgrind", "--error-exitcode=77", "--error-limit=no", "--leak-check=no", "--num-callers=40",
 		"--suppressions=testdata/ct.supp", binary, "-test.run", tests, "-test.v")
 	// One thread at a time is all that valgrind has. Go's preemption and
 	// collection would look at memory that is marked.
-	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1", "GOGC=400")
+	cmd.Env = append(append(os.Environ(), "GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1", "GOGC=400"), env...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err := cmd.Run()
@@ -91,6 +91,18 @@ func TestConstantTime(t *testing.T) {
 		t.Errorf("%v\n%s", err, tail(out))
 	}
 	t.Logf("%d operations", strings.Count(out, "--- PASS: "))
+}
+
+// TestOtherPaths is of RSA on lesser processors: with MULX, ADCX and ADOX, of which
+// valgrind knows the assembly itself, and in portable code.
+func TestOtherPaths(t *testing.T) {
+	for _, path := range []string{"adx", "portable"} {
+		out, err := valgrind(t, "^TestMechanisms$/RSA", "PERILUNE_ISA="+path)
+		if err != nil || failed(out) {
+			t.Errorf("%s: %v\n%s", path, err, tail(out))
+		}
+		t.Logf("%s: %d operations", path, strings.Count(out, "--- PASS: "))
+	}
 }
 
 // TestDeclaredLeaks is of those that say that they leak.

@@ -2,5 +2,5 @@
 
 package isa
 
-// hidden says that ADCX and ADOX are there although the processor denies it.
+// hidden says that instructions are there although the processor denies it.
 const hidden = false

@@ -3,5 +3,5 @@
 package isa
 
 // hidden says that ADCX and ADOX are there although the processor denies it: that
-// of valgrind does.
+// of valgrind does. It has no IFMA, but there is code in Go that stands for that.
 const hidden = true

@@ -9,7 +9,7 @@ import (
 
 // Variable limits what is used, for tests and for comparison: "portable" for no
 // more than Go's compiler emits, "adx" for the integer instructions MULX, ADCX and
-// ADOX as well, "ifma" for vectors too. Anything else, or nothing, is no limit.
+// ADOX and vectors of 256 bits as well, "ifma" for larger ones too. Anything else, or nothing, is no limit.
 const Variable = "PERILUNE_ISA"
 
 var level = limit()
@@ -26,8 +26,12 @@ func limit() int {
 // ADX reports whether MULX, ADCX and ADOX may be used.
 func ADX() bool { return level >= 1 && (cpu.X86.HasADX || hidden) && cpu.X86.HasBMI2 }
 
+// AVX2 reports whether vectors of 256 bits may be used.
+func AVX2() bool { return level >= 1 && cpu.X86.HasAVX2 }
+
 // IFMA reports whether the multiplication of 52-bit numbers in vectors of 512 bits
 // may be used.
 func IFMA() bool {
-	return level >= 2 && cpu.X86.HasAVX512IFMA && cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512DQ
+	there := cpu.X86.HasAVX512IFMA && cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512DQ
+	return level >= 2 && (there || hidden)
 }

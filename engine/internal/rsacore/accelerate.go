@@ -5,37 +5,71 @@ import (
 	"io"
 	"sync"
 
+	"github.com/perilune/perilune/engine/internal/adx"
 	"github.com/perilune/perilune/engine/internal/ifma"
+	"github.com/perilune/perilune/engine/internal/isa"
 )
 
-// accelerate prepares the key for the vectors of the processor, if it has them
-// and the key is of a size that they serve. Keys without a public exponent stay
-// with what is portable: their results cannot be checked.
+// path is a private operation for processors that have certain instructions, and
+// publicPath a public one. Numbers are as long as the modulus.
+type path interface{ Private(dst, src []byte) error }
+
+type publicPath interface{ Power(dst, src []byte) error }
+
+// vectors reports whether package ifma serves.
+func vectors() bool { return isa.IFMA() && ifma.Supported() }
+
+// accelerate prepares the key for what the processor does best, if it is of a size
+// that is served there. Keys without a public exponent stay with what is portable:
+// their results cannot be checked.
 func (k *PrivateKey) accelerate(c *Numbers) {
-	if k.PublicKey == nil || k.short == 0 || !ifma.Supported() {
+	if k.PublicKey == nil || k.short == 0 {
 		return
 	}
-	k.vectors, _ = ifma.NewKey(&ifma.Numbers{N: trim(c.N), P: trim(c.P), Q: trim(c.Q), DP: c.DP, DQ: c.DQ, QInv: c.QInv, E: k.short})
+	n, p, q := trim(c.N), trim(c.P), trim(c.Q)
+	if vectors() {
+		if fast, err := ifma.NewKey(&ifma.Numbers{N: n, P: p, Q: q, DP: c.DP, DQ: c.DQ, QInv: c.QInv, E: k.short}); err == nil {
+			k.fast = fast
+			return
+		}
+	}
+	if adx.Supported() {
+		if fast, err := adx.NewKey(&adx.Numbers{N: n, P: p, Q: q, DP: c.DP, DQ: c.DQ, QInv: c.QInv, E: k.short}); err == nil {
+			k.fast = fast
+		}
+	}
 }
 
 // accelerate is that of the private key.
 func (k *PublicKey) accelerate(n []byte) {
-	if k.short != 0 && ifma.Supported() {
-		k.vectors, _ = ifma.NewPublic(trim(n), k.short)
+	if k.short == 0 {
+		return
+	}
+	n = trim(n)
+	if vectors() {
+		if fast, err := ifma.NewPublic(n, k.short); err == nil {
+			k.fast = fast
+			return
+		}
+	}
+	if adx.Supported() {
+		if fast, err := adx.NewPublic(n, k.short); err == nil {
+			k.fast = fast
+		}
 	}
 }
 
-// vectorPrivate is Private.
-func (k *PrivateKey) vectorPrivate(dst, src []byte) error {
-	return inPlace(dst, src, k.n.Size(), k.vectors.Private)
+// fastPrivate is Private.
+func (k *PrivateKey) fastPrivate(dst, src []byte) error {
+	return inPlace(dst, src, k.n.Size(), k.fast.Private)
 }
 
-// vectorPublic is Public.
-func (k *PublicKey) vectorPublic(dst, src []byte) error {
-	return inPlace(dst, src, k.n.Size(), k.vectors.Power)
+// fastPublic is Public.
+func (k *PublicKey) fastPublic(dst, src []byte) error {
+	return inPlace(dst, src, k.n.Size(), k.fast.Power)
 }
 
-// inPlace has an operation of vectors work on numbers of other lengths than the
+// inPlace has an operation work on numbers of other lengths than the
 // modulus.
 func inPlace(dst, src []byte, size int, operation func(dst, src []byte) error) error {
 	b := widened.Get().(*[MaxBits / 8]byte)
@@ -50,7 +84,7 @@ func inPlace(dst, src []byte, size int, operation func(dst, src []byte) error) e
 	x := b[:size]
 	copy(x[size-len(src):], src)
 	switch err := operation(x, x); {
-	case errors.Is(err, ifma.ErrRange):
+	case errors.Is(err, ifma.ErrRange), errors.Is(err, adx.ErrRange):
 		return ErrRange
 	case err != nil:
 		return ErrFault

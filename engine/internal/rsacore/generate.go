@@ -9,6 +9,7 @@ import (
 
 	"filippo.io/bigmod"
 
+	"github.com/perilune/perilune/engine/internal/adx"
 	"github.com/perilune/perilune/engine/internal/ifma"
 )
 
@@ -178,7 +179,7 @@ func natBytes(x *bigmod.Nat) []byte {
 // randomPrime is a finder that tries random numbers.
 func randomPrime(size int, e []byte, random io.Reader) (p, from []byte, err error) {
 	test := oneByOne
-	if ifma.Supported() && ifma.Testable(size) {
+	if vectors() && ifma.Testable(size) {
 		test = together
 	}
 	for {
@@ -497,6 +498,9 @@ func ProbablyPrime(w []byte, random io.Reader) (bool, error) {
 func MillerRabin(w []byte, rounds int, random io.Reader) (bool, error) {
 	if w = trim(w); bitLen(w) < 3 {
 		return len(w) == 1 && w[0] >= 2, nil
+	}
+	if adx.Supported() && w[len(w)-1]&1 == 1 && adx.Testable(bitLen(w)) {
+		return adx.MillerRabin(w, bitLen(w), rounds, random)
 	}
 	m, err := bigmod.NewModulus(w)
 	if err != nil || m.Nat().IsOdd() == 0 {

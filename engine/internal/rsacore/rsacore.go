@@ -1,8 +1,8 @@
 // Package rsacore is RSA without paddings: the public and the private
 // operation, completion of imported keys and key generation.
 //
-// The private operation is constant-time (over filippo.io/bigmod, or package ifma
-// where the processor has its instructions), uses the Chinese remainder theorem where the primes are known, and is checked with
+// The private operation is constant-time (over filippo.io/bigmod, or packages
+// ifma or adx where the processor has their instructions), uses the Chinese remainder theorem where the primes are known, and is checked with
 // the public operation before its result leaves this package, so that a
 // computation gone wrong does not give a prime away. It needs no blinding,
 // for neither its run time nor its memory accesses depend on the input; who wants it
@@ -19,7 +19,6 @@ import (
 	"filippo.io/bigmod"
 
 	"github.com/perilune/perilune/engine/internal/ct"
-	"github.com/perilune/perilune/engine/internal/ifma"
 )
 
 // MaxBits bounds the modulus: beyond it one operation takes seconds, and a
@@ -41,10 +40,10 @@ type Numbers struct {
 
 // PublicKey is a key ready for the public operation.
 type PublicKey struct {
-	n       *bigmod.Modulus
-	e       []byte       // without leading zeros
-	short   uint         // e if it fits, else 0
-	vectors *ifma.Public // nil where the processor or the size does not allow it
+	n     *bigmod.Modulus
+	e     []byte     // without leading zeros
+	short uint       // e if it fits, else 0
+	fast  publicPath // nil where the processor or the size does not allow it
 }
 
 // NewPublicKey checks that n is odd and of a reasonable size, and that e is
@@ -89,8 +88,8 @@ func (k *PublicKey) Bits() int { return k.n.BitLen() }
 // Public sets dst, which has the size of the modulus, to src^e mod n. src may
 // be shorter than the modulus; dst and src may be the same.
 func (k *PublicKey) Public(dst, src []byte) error {
-	if k.vectors != nil {
-		return k.vectorPublic(dst, src)
+	if k.fast != nil {
+		return k.fastPublic(dst, src)
 	}
 	x, err := bigmod.NewNat().SetBytes(src, k.n)
 	if err != nil {
@@ -137,7 +136,7 @@ type PrivateKey struct {
 	qInv   *bigmod.Nat
 	qModN  *bigmod.Nat
 	// Where the processor and the size allow it; else nil.
-	vectors *ifma.Key
+	fast    path
 	blinder blinder
 }
 
@@ -201,8 +200,8 @@ func (k *PrivateKey) Bits() int { return k.n.BitLen() }
 // may be shorter than the modulus; dst and src may be the same. After an
 // error dst is unchanged.
 func (k *PrivateKey) Private(dst, src []byte) error {
-	if k.vectors != nil {
-		return k.vectorPrivate(dst, src)
+	if k.fast != nil {
+		return k.fastPrivate(dst, src)
 	}
 	c, err := bigmod.NewNat().SetBytes(src, k.n)
 	if err != nil {

@@ -1,0 +1,5 @@
+//go:build !race
+
+package adx
+
+const racing = false
