@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"crypto/cipher"
+	"crypto/fips140"
 	"crypto/subtle"
 	"encoding/binary"
 	"fmt"
@@ -12,14 +13,16 @@ import (
 	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/engine/internal/ct"
 	"github.com/perilune/perilune/engine/internal/ghash"
+	"github.com/perilune/perilune/engine/internal/vaes"
 )
 
 // GCM and GMAC (PKCS#11 v3.1 section 6.13.2, 6.13.4; NIST SP 800-38D).
 //
-// A message that comes in one part goes through the standard library, where that
-// has code for the cipher. For other ciphers, for ciphertext that must leave
-// piece by piece, for tags shorter than 96 bits and for tags kept apart from the
-// ciphertext there is gcmStream.
+// A message of AES that comes in one part goes through the standard library, which is
+// faster with short ones, or through package vaes, where the processor has what that
+// needs. For other ciphers, for ciphertext that must leave piece by piece, and for what
+// the standard library lacks, tags shorter than 96 bits and tags kept apart from the
+// ciphertext, there is gcmStream.
 
 // gcm is GCM, with the message-based functions.
 func (c *blockCipher) gcm(t ck.MechanismType, answers ...known) *Mechanism {
@@ -59,9 +62,10 @@ const gcmMaxLen = 1<<36 - 32
 
 // gcmKey is a key made ready for GCM.
 type gcmKey struct {
-	block cipher.Block
-	aead  cipher.AEAD // for IVs of 96 bits and tags of 128, or nil
-	hash  *ghash.Key
+	block   cipher.Block
+	vectors *vaes.Key   // or nil
+	aead    cipher.AEAD // for IVs of 96 bits and tags of 128, or nil
+	hash    *ghash.Key
 }
 
 func (c *blockCipher) gcmKey(k *Key) (*gcmKey, error) {
@@ -74,15 +78,35 @@ func (c *blockCipher) gcmKey(k *Key) (*gcmKey, error) {
 			return nil, err
 		}
 		if !c.ownGCM {
-			return &gcmKey{block, nil, ghash.NewKey(block, nil)}, nil
+			return &gcmKey{block: block, hash: ghash.NewKey(block, nil)}, nil
 		}
 		aead, err := cipher.NewGCM(block)
 		if err != nil {
 			return nil, ck.CKR_MECHANISM_INVALID
 		}
-		return &gcmKey{block, aead, ghash.NewKey(block, aead)}, nil
+		if vectorGCM() {
+			v := vaes.NewKey(k.Value())
+			return &gcmKey{block, v, aead, ghash.NewVectorKey(v)}, nil
+		}
+		return &gcmKey{block, nil, aead, ghash.NewKey(block, aead)}, nil
 	})
 }
+
+// vectorGCM reports whether AES is ours where the processor has vectors for it. Where
+// Go's FIPS mode is on, it is its module's.
+func vectorGCM() bool { return vaes.Supported() && !fips140.Enabled() }
+
+// vectorsFor returns package vaes's GCM if it is of use for these lengths, or nil.
+func (k *gcmKey) vectorsFor(ivLen, tagLen, n int) *vaes.Key {
+	if n < vectorsFrom && ivLen == 12 && tagLen == 16 {
+		return nil
+	}
+	return k.vectors
+}
+
+// vectorsFrom is the length of messages from which on package vaes is faster than
+// what the standard library keeps with the key.
+const vectorsFrom = 512
 
 // aeadFor returns the standard library's GCM for these lengths, or nil.
 func (k *gcmKey) aeadFor(ivLen, tagLen int) cipher.AEAD {
@@ -203,6 +227,10 @@ func (o *gcmEncrypt) Finish(dst, src []byte) (int, error) {
 // seal encrypts the last bytes, and puts the tag behind them.
 func (o *gcmEncrypt) seal(dst, src []byte) error {
 	if o.stream == nil && uint64(len(src)) <= gcmMaxLen {
+		if v := o.key.vectorsFor(len(o.iv), o.tagLen, len(src)+len(o.aad)); v != nil {
+			v.Seal(dst, o.iv, src, o.aad)
+			return nil
+		}
 		if aead := o.key.aeadFor(len(o.iv), o.tagLen); aead != nil {
 			aead.Seal(dst[:0], o.iv, src, o.aad)
 			return nil
@@ -262,17 +290,31 @@ func (o *gcmDecrypt) Finish(dst, src []byte) (int, error) {
 	if o.ownIV > 0 {
 		src, o.iv = src[:n+o.tagLen], bytes.Clone(src[n+o.tagLen:])
 	}
-	if aead := o.key.aeadFor(len(o.iv), o.tagLen); aead != nil {
-		if _, err := aead.Open(dst[:0:n], o.iv, src, o.aad); err != nil {
-			return 0, ck.CKR_ENCRYPTED_DATA_INVALID
-		}
-		return n, nil
-	}
-	stream := newGCMStream(o.key, o.iv, o.aad)
-	if !stream.open(dst, src[:n], src[n:]) {
+	if !o.key.open(dst[:n], o.iv, src, o.aad) {
 		return 0, ck.CKR_ENCRYPTED_DATA_INVALID
 	}
 	return n, nil
+}
+
+// open decrypts a whole message, with the tag behind it, to dst, if the tag is right.
+func (k *gcmKey) open(dst, iv, src, aad []byte) bool {
+	n := len(dst)
+	if v := k.vectorsFor(len(iv), len(src)-n, len(src)+len(aad)); v != nil {
+		return v.Open(dst, iv, src[:n], src[n:], aad)
+	}
+	if aead := k.aeadFor(len(iv), len(src)-n); aead != nil {
+		_, err := aead.Open(dst[:0:n], iv, src, aad)
+		return err == nil
+	}
+	return k.openApart(dst, iv, src[:n], src[n:], aad)
+}
+
+// openApart does so with the tag in another place.
+func (k *gcmKey) openApart(dst, iv, src, tag, aad []byte) bool {
+	if v := k.vectors; v != nil {
+		return v.Open(dst, iv, src, tag, aad)
+	}
+	return newGCMStream(k, iv, aad).open(dst, src, tag)
 }
 
 // gcmStream is GCM in parts.
@@ -289,7 +331,7 @@ func newGCMStream(k *gcmKey, iv, aad []byte) *gcmStream {
 	j0 := gcmJ0(k.hash, iv)
 	k.block.Encrypt(s.mask[:], j0[:])
 	binary.BigEndian.PutUint32(j0[12:], binary.BigEndian.Uint32(j0[12:])+1)
-	s.ctr = gctr{block: k.block, next: j0}
+	s.ctr = k.gctr(j0)
 	s.hash.Write(aad)
 	s.hash.Pad()
 	return s
@@ -348,6 +390,14 @@ type gctr struct {
 	next   [16]byte // where the next stream begins
 	stream cipher.Stream
 	left   uint64 // bytes of stream until the counter comes round to 0
+}
+
+// gctr begins a stream with that counter.
+func (k *gcmKey) gctr(next [16]byte) gctr {
+	if k.vectors != nil { // its streams wrap as GCM wants
+		return gctr{stream: k.vectors.NewStream(&next), left: math.MaxUint64}
+	}
+	return gctr{block: k.block, next: next}
 }
 
 func (c *gctr) xor(dst, src []byte) {

@@ -276,7 +276,7 @@ func (o *gcmMessageDecrypt) Finish(dst, src []byte) (int, error) {
 	if uint64(len(src)) > gcmMaxLen {
 		return 0, ck.CKR_ENCRYPTED_DATA_LEN_RANGE
 	}
-	if !newGCMStream(o.key, o.iv, o.aad).open(dst, src, o.p.Tag[:o.p.TagBits/8]) {
+	if !o.key.openApart(dst, o.iv, src, o.p.Tag[:o.p.TagBits/8], o.aad) {
 		return 0, ck.CKR_AEAD_DECRYPT_FAILED
 	}
 	return len(src), nil

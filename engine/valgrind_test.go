@@ -15,6 +15,7 @@ import (
 	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/engine/internal/ct"
 	"github.com/perilune/perilune/engine/internal/drbg"
+	"github.com/perilune/perilune/engine/internal/vaes"
 )
 
 // leaks reports whether memcheck finds something in f.
@@ -160,6 +161,31 @@ func TestGenerator(t *testing.T) {
 }
 
 var lookedUp = [256]byte{1, 2, 3}
+
+// TestVectors runs what is done by the vectors of the processor with their kernels in
+// Go, on secret keys and messages.
+func TestVectors(t *testing.T) {
+	constantTime(t, "AES-GCM", func(t *testing.T) {
+		for _, n := range []int{5, 300} {
+			key, plain := pattern(32), pattern(n)
+			ct.Secret(key)
+			ct.Secret(plain)
+			k := vaes.NewKey(key)
+			for _, ivLen := range []int{12, 16} {
+				sealed, out := make([]byte, n+16), make([]byte, n)
+				k.Seal(sealed, pattern(ivLen), plain, pattern(20))
+				if !k.Open(out, pattern(ivLen), sealed[:n], sealed[n:], pattern(20)) {
+					t.Error("not opened")
+				}
+				sealed[n] ^= 1
+				if k.Open(out, pattern(ivLen), sealed[:n], sealed[n:], pattern(20)) {
+					t.Error("a forgery is opened")
+				}
+			}
+			k.NewStream(new([16]byte)).XORKeyStream(plain, plain)
+		}
+	})
+}
 
 // TestLeaks is of what memcheck must find. It is not run with the others.
 func TestLeaks(t *testing.T) {

@@ -120,6 +120,7 @@ func busyOperations(t testing.TB, m p11.Module, session ck.SessionHandle) []busy
 	buffer := func() []byte { return make([]byte, 256) }
 	list := []busy{
 		{name: "AES-GCM encrypt", begin: "C_EncryptInit", run: "C_Encrypt", mechanism: ck.CKM_AES_GCM, param: gcm, key: aes, in: message, out: buffer(), produces: true},
+		{name: "AES-GCM encrypt, long", begin: "C_EncryptInit", run: "C_Encrypt", mechanism: ck.CKM_AES_GCM, param: gcm, key: aes, in: make([]byte, 4096), out: make([]byte, 4112), produces: true},
 		{name: "AES-CBC encrypt", begin: "C_EncryptInit", run: "C_Encrypt", mechanism: ck.CKM_AES_CBC, param: iv, key: aes, in: message, out: buffer(), produces: true},
 		{name: "AES-CBC decrypt", begin: "C_DecryptInit", run: "C_Decrypt", mechanism: ck.CKM_AES_CBC, param: iv, key: aes, in: message, out: buffer(), produces: true},
 		{name: "AES-CBC-PAD encrypt", begin: "C_EncryptInit", run: "C_Encrypt", mechanism: ck.CKM_AES_CBC_PAD, param: iv, key: aes, in: message, out: buffer(), produces: true},
@@ -161,6 +162,7 @@ func busyOperations(t testing.TB, m p11.Module, session ck.SessionHandle) []busy
 	}
 	return append(list,
 		busy{name: "AES-GCM decrypt", begin: "C_DecryptInit", run: "C_Decrypt", mechanism: ck.CKM_AES_GCM, param: gcm, key: aes, in: made("AES-GCM encrypt"), out: buffer(), produces: true},
+		busy{name: "AES-GCM decrypt, long", begin: "C_DecryptInit", run: "C_Decrypt", mechanism: ck.CKM_AES_GCM, param: gcm, key: aes, in: made("AES-GCM encrypt, long"), out: make([]byte, 4096), produces: true},
 		busy{name: "AES-CBC-PAD decrypt", begin: "C_DecryptInit", run: "C_Decrypt", mechanism: ck.CKM_AES_CBC_PAD, param: iv, key: aes, in: made("AES-CBC-PAD encrypt"), out: buffer(), produces: true},
 		busy{name: "HMAC verify", begin: "C_VerifyInit", run: "C_Verify", mechanism: ck.CKM_SHA256_HMAC, key: mac, in: message, sig: made("HMAC sign"), checks: true},
 		busy{name: "RSA verify", begin: "C_VerifyInit", run: "C_Verify", mechanism: ck.CKM_RSA_PKCS, key: rsa.Public, in: message[:51], sig: made("RSA sign"), checks: true,

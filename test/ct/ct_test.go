@@ -86,7 +86,7 @@ func TestLeaksAreFound(t *testing.T) {
 
 // TestConstantTime is of the mechanisms that leak nothing.
 func TestConstantTime(t *testing.T) {
-	out, err := valgrind(t, "^(TestMechanisms|TestGenerator)$")
+	out, err := valgrind(t, "^(TestMechanisms|TestGenerator|TestVectors)$")
 	if err != nil || failed(out) {
 		t.Errorf("%v\n%s", err, tail(out))
 	}

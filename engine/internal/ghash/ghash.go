@@ -8,7 +8,8 @@
 //
 // That is slow beside the instructions for it that the standard library uses,
 // whose GCM hands out no GHASH, but tags. Of the tag of a long piece of data
-// one can find its hash, though, because GHASH is linear: see [Key.chunk].
+// one can find its hash, though, because GHASH is linear: see [Key.chunk]. Where
+// package vaes serves the cipher, it hashes.
 package ghash
 
 import (
@@ -16,6 +17,8 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"sync"
+
+	"github.com/perilune/perilune/engine/internal/vaes"
 )
 
 // BlockSize is the size of a block in bytes.
@@ -39,6 +42,8 @@ func newFactor(h element) factor {
 
 // Key is a hash key, prepared.
 type Key struct {
+	vectors *vaes.Key // or nil, and what follows
+
 	h    factor
 	gcm  cipher.AEAD
 	mask element // what covers the tag for the IV of zeros
@@ -57,6 +62,9 @@ func NewKey(block cipher.Block, gcm cipher.AEAD) *Key {
 	block.Encrypt(mask[:], mask[:])
 	return &Key{h: newFactor(load(h[:])), gcm: gcm, mask: load(mask[:])}
 }
+
+// NewVectorKey is the hash key of a key of AES.
+func NewVectorKey(k *vaes.Key) *Key { return &Key{vectors: k} }
 
 // chunkSize is the length of the pieces that go through the standard library:
 // long enough to be worth it, short enough for messages to have them.
@@ -98,8 +106,8 @@ type Hash struct {
 	key *Key
 	y   element
 	buf [BlockSize]byte
-	n   int // bytes in buf
-	tag [BlockSize]byte
+	n   int             // bytes in buf
+	tag [BlockSize]byte // of a chunk; or, with vectors, y
 }
 
 // New returns a fresh computation.
@@ -114,47 +122,56 @@ func (s *Hash) Write(b []byte) {
 		if s.n < BlockSize {
 			return
 		}
-		s.block(s.buf[:])
+		s.blocks(s.buf[:])
 		s.n = 0
+	}
+	whole := len(b) &^ (BlockSize - 1)
+	s.blocks(b[:whole])
+	s.n = copy(s.buf[:], b[whole:])
+}
+
+// blocks takes whole blocks.
+func (s *Hash) blocks(b []byte) {
+	if v := s.key.vectors; v != nil {
+		v.Hash(&s.tag, b)
+		return
 	}
 	for s.key.gcm != nil && len(b) >= chunkSize {
 		s.y = s.key.chunk(s.y, b[:chunkSize], s.tag[:])
 		b = b[chunkSize:]
 	}
-	for len(b) >= BlockSize {
-		s.block(b[:BlockSize])
+	for len(b) > 0 {
+		x := load(b)
+		s.y = s.key.h.mul(element{s.y.hi ^ x.hi, s.y.lo ^ x.lo})
 		b = b[BlockSize:]
 	}
-	s.n = copy(s.buf[:], b)
 }
 
 // Pad fills up the block under way with zeros.
 func (s *Hash) Pad() {
 	if s.n > 0 {
 		clear(s.buf[s.n:])
-		s.block(s.buf[:])
+		s.blocks(s.buf[:])
 		s.n = 0
 	}
 }
 
-// Lengths takes the closing block: two lengths in bytes, hashed as bits.
+// Lengths takes the closing block, after whole ones: two lengths in bytes, hashed as
+// bits.
 func (s *Hash) Lengths(a, c uint64) {
-	s.y.hi ^= a * 8
-	s.y.lo ^= c * 8
-	s.y = s.key.h.mul(s.y)
+	binary.BigEndian.PutUint64(s.buf[:8], 8*a)
+	binary.BigEndian.PutUint64(s.buf[8:], 8*c)
+	s.blocks(s.buf[:])
 }
 
 // Sum writes the hash of the whole blocks so far to out.
 func (s *Hash) Sum(out *[BlockSize]byte) {
+	if s.key.vectors != nil {
+		*out = s.tag
+		return
+	}
 	binary.BigEndian.PutUint64(out[:8], s.y.hi)
 	binary.BigEndian.PutUint64(out[8:], s.y.lo)
-}
-
-func (s *Hash) block(b []byte) {
-	x := load(b)
-	s.y.hi ^= x.hi
-	s.y.lo ^= x.lo
-	s.y = s.key.h.mul(s.y)
 }
 
 func load(b []byte) element {
