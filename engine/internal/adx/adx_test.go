@@ -205,7 +205,7 @@ func TestNothingStays(t *testing.T) {
 	for name, b := range map[string][]uint64{
 		"x": w.x, "y": w.y, "table": w.table, "scratch": w.powers.t, "a/q": w.first, "c": w.c, "m": w.m, "back": w.back, "base": w.base, "t": w.t,
 		"public x": s.x, "public z": s.z, "public base": s.base, "public t": s.t,
-		"prime": p.m, "R": p.r, "R^2": p.rr, "-1": p.minus, "power": p.x, "powers": p.table,
+		"prime": p.m, "inverse": {p.k0}, "R": p.r, "R^2": p.rr, "-1": p.minus, "power": p.x, "powers": p.table,
 	} {
 		if isZero(b) != 1 {
 			t.Errorf("%s was not wiped", name)

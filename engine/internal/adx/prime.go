@@ -33,6 +33,7 @@ func (t *tester) clear() {
 	}
 	clear(t.exponent)
 	clear(t.base)
+	t.k0 = 0
 }
 
 // MillerRabin makes so many rounds of the test of Miller and Rabin (FIPS 186-5,
