@@ -11,7 +11,8 @@ import (
 )
 
 // blockCipher is a block cipher, from which the modes in block_*.go make
-// mechanisms. A family of mechanisms registers itself so:
+// mechanisms. A family of mechanisms registers itself so, in a function that is
+// given to later:
 //
 //	c := &blockCipher{
 //		keys: []ck.KeyType{ck.CKK_SEED}, size: 16, new: seed.New,

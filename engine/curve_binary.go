@@ -16,20 +16,18 @@ import (
 // The curves over binary fields that package ec2m computes with.
 
 // binaryCurves are the named ones among the curves.
-var binaryCurves []binaryCurve
+var binaryCurves = sync.OnceValue(func() (list []binaryCurve) {
+	for _, d := range ec2m.Curves {
+		c := &curve{key: ck.CKK_EC, names: d.Names, oids: d.OIDs, bits: d.M, size: (d.M + 7) / 8}
+		c.group = sync.OnceValue(func() group { return binaryGroup{d.Curve()} })
+		list = append(list, binaryCurve{c, d.Curve})
+	}
+	return list
+})
 
 type binaryCurve struct {
 	*curve
 	arithmetic func() *ec2m.Curve
-}
-
-func init() {
-	for _, d := range ec2m.Curves {
-		c := &curve{key: ck.CKK_EC, names: d.Names, oids: d.OIDs, bits: d.M, size: (d.M + 7) / 8}
-		c.group = sync.OnceValue(func() group { return binaryGroup{d.Curve()} })
-		curves = append(curves, c)
-		binaryCurves = append(binaryCurves, binaryCurve{c, d.Curve})
-	}
 }
 
 // binaryGroup is the arithmetic of one curve as the engine wants it.
@@ -120,7 +118,7 @@ func readBinaryField(field cryptobyte.String, params *ec2m.Params) error {
 // binaryCurveOf finds or makes the curve with the parameters that somebody
 // gives. As with prime curves, a known equation comes with its own base only.
 func binaryCurveOf(params *ec2m.Params) (*curve, error) {
-	for _, c := range binaryCurves {
+	for _, c := range binaryCurves() {
 		if !c.sameEquation(params) {
 			continue
 		}

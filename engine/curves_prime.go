@@ -19,18 +19,21 @@ import (
 //go:embed curves_prime.txt
 var primeCurvesText string
 
-func init() {
+// primeCurves are those of the file. The ones of the standard library get what it
+// does not give.
+func primeCurves() (list []*curve) {
 	for section := range strings.SplitSeq(primeCurvesText, "\n[") {
 		if names, lines, ok := strings.Cut(section, "]\n"); ok && section[0] != '#' {
-			curves = append(curves, namedPrimeCurve(strings.Fields(names), lines))
+			list = append(list, namedPrimeCurve(strings.Fields(names), lines))
 		}
 	}
-	for _, c := range curves {
+	for _, c := range plainCurves {
 		if c.nist != nil {
 			c.prime = sync.OnceValue(func() *weierstrass.Params { return nistParams(c.nist.Params()) })
 			c.group = sync.OnceValue(func() group { return mustPrimeGroup(c.prime()) })
 		}
 	}
+	return list
 }
 
 // namedPrimeCurve makes a curve of its lines "name = value". The numbers are
@@ -88,7 +91,7 @@ func nistParams(p *elliptic.CurveParams) *weierstrass.Params {
 // primeCurveOf finds or makes the curve with the parameters that somebody
 // gives.
 func primeCurveOf(params *weierstrass.Params) (*curve, error) {
-	for _, c := range curves {
+	for _, c := range curves() {
 		if c.prime == nil || !sameEquation(c.prime(), params) {
 			continue
 		}

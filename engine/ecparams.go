@@ -9,6 +9,7 @@ import (
 	"math/big"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/crypto/cryptobyte"
 	tag "golang.org/x/crypto/cryptobyte/asn1"
@@ -22,7 +23,17 @@ import (
 // understood.
 
 // curves lists the curves that have a name.
-var curves = []*curve{
+var curves = sync.OnceValue(func() (list []*curve) {
+	list = append(list, plainCurves...)
+	for _, c := range binaryCurves() {
+		list = append(list, c.curve)
+	}
+	return append(list, primeCurves()...)
+})
+
+// plainCurves are those of the standard library, and those that have no other
+// form than one string.
+var plainCurves = []*curve{
 	{key: ck.CKK_EC, names: []string{"secp224r1", "P-224", "wap-wsg-idm-ecid-wtls12"},
 		oids: []string{"1.3.132.0.33"}, bits: 224, size: 28, nist: elliptic.P224()},
 	{key: ck.CKK_EC, names: []string{"secp256r1", "prime256v1", "P-256"},
@@ -114,7 +125,7 @@ func curveByOID(s cryptobyte.String) (*curve, error) {
 	if !readOID(&s, &oid) {
 		return nil, errECParams
 	}
-	for _, c := range curves {
+	for _, c := range curves() {
 		if slices.Contains(c.oids, oid) {
 			return c, nil
 		}
@@ -123,7 +134,7 @@ func curveByOID(s cryptobyte.String) (*curve, error) {
 }
 
 func curveByName(name string) (*curve, error) {
-	for _, c := range curves {
+	for _, c := range curves() {
 		for _, n := range c.names {
 			if strings.EqualFold(n, name) {
 				return c, nil

@@ -332,15 +332,29 @@ func lookup[T any](k *Key) (v T, ok bool) {
 }
 
 var (
-	mechanisms []*Mechanism // sorted by Type when they are first listed
-	byType     = make(map[ck.MechanismType]*Mechanism, 600)
+	pending    []func() // make rows that nobody asked for yet
+	mechanisms []*Mechanism
+	byType     map[ck.MechanismType]*Mechanism
 	keyTypes   []*KeyType
-	byKeyType  = make(map[ck.KeyType]*KeyType, 100) // aliases too
-	sortOnce   sync.Once
+	byKeyType  map[ck.KeyType]*KeyType // aliases too
 )
 
-// register adds rows; called from the init functions of mech_*.go. A mechanism
-// that nothing tests is none.
+// later notes a function that registers rows; called from the init functions of
+// mech_*.go and keytype_*.go. A program that loads the library and looks around
+// shall not wait for hundreds of rows.
+func later(rows func()) { pending = append(pending, rows) }
+
+// makeRows comes before every look at rows.
+var makeRows = sync.OnceFunc(func() {
+	byType, byKeyType = make(map[ck.MechanismType]*Mechanism, 600), make(map[ck.KeyType]*KeyType, 100)
+	for _, rows := range pending {
+		rows()
+	}
+	pending = nil
+	sortRows()
+})
+
+// register adds rows. A mechanism that nothing tests is none.
 func register(rows ...*Mechanism) {
 	for _, m := range rows {
 		if m.SelfTest == nil {
@@ -358,7 +372,7 @@ func register(rows ...*Mechanism) {
 	}
 }
 
-// registerKeyType adds rows; called from the init functions of keytype_*.go.
+// registerKeyType adds rows.
 func registerKeyType(rows ...*KeyType) {
 	keyTypes = append(keyTypes, rows...)
 	for _, k := range rows {
@@ -380,15 +394,21 @@ func sortRows() {
 // Mechanisms returns all rows in the order of their numbers. The slice is
 // shared and must not be changed.
 func Mechanisms() []*Mechanism {
-	sortOnce.Do(sortRows)
+	makeRows()
 	return mechanisms
 }
 
 // Find returns the row of a mechanism, or nil.
-func Find(t ck.MechanismType) *Mechanism { return byType[t] }
+func Find(t ck.MechanismType) *Mechanism {
+	makeRows()
+	return byType[t]
+}
 
 // FindKeyType returns the row of a key type, or nil.
-func FindKeyType(t ck.KeyType) *KeyType { return byKeyType[t] }
+func FindKeyType(t ck.KeyType) *KeyType {
+	makeRows()
+	return byKeyType[t]
+}
 
 // StandardKeyType is the standard's number for an older number of a key type;
 // other numbers it leaves alone.
@@ -400,7 +420,10 @@ func StandardKeyType(t ck.KeyType) ck.KeyType {
 }
 
 // KeyTypes returns the rows of all key types.
-func KeyTypes() []*KeyType { return keyTypes }
+func KeyTypes() []*KeyType {
+	makeRows()
+	return keyTypes
+}
 
 // Info is what C_GetMechanismInfo answers for the row.
 func (m *Mechanism) Info() ck.MechanismInfo {

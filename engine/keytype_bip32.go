@@ -19,7 +19,9 @@ import (
 // have a chain code and know their place in the tree. For other mechanisms they
 // are elliptic curve keys like others; PKCS #8 has no form for them.
 
-func init() {
+func init() { later(bip32KeyTypes) }
+
+func bip32KeyTypes() {
 	registerKeyType(&KeyType{
 		Type:       ck.CKK_BIP32,
 		Size:       ecSize,

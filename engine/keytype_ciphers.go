@@ -9,7 +9,9 @@ import (
 // and, for those that it counts as historical, sections 2.6 to 2.10 of PKCS#11
 // Historical Mechanisms).
 
-func init() {
+func init() { later(ciphersKeyTypes) }
+
+func ciphersKeyTypes() {
 	registerKeyType(
 		secretType(ck.CKK_ARIA, checkValueBlock, 16, 24, 32),
 		alsoCalled(secretType(ck.CKK_SEED, checkValueBlock, 16), ck.CKK_SEED_OLD),

@@ -71,7 +71,9 @@ var (
 	}
 )
 
-func init() {
+func init() { later(dlKeyTypes) }
+
+func dlKeyTypes() {
 	for _, t := range []*dlType{dsaType, dhType, x942Type, kcdsaType} {
 		registerKeyType(&KeyType{
 			Type:           t.key,

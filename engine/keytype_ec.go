@@ -12,7 +12,9 @@ import (
 	"github.com/perilune/perilune/engine/internal/ct"
 )
 
-func init() {
+func init() { later(ecKeyTypes) }
+
+func ecKeyTypes() {
 	registerKeyType(
 		ecKeyType(ck.CKK_EC, oidECPublicKey, oidECDH, oidECMQV),
 		alsoCalled(ecKeyType(ck.CKK_EC_EDWARDS, oidEd25519, oidEd25519Old, oidEd448), ck.CKK_EC_EDWARDS_OLD),

@@ -13,7 +13,9 @@ import (
 	"github.com/perilune/perilune/engine/internal/rsacore"
 )
 
-func init() {
+func init() { later(rsaKeyTypes) }
+
+func rsaKeyTypes() {
 	registerKeyType(&KeyType{
 		Type:           ck.CKK_RSA,
 		Size:           rsaSize,

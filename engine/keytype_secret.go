@@ -11,7 +11,9 @@ import (
 // Secret keys: AES (PKCS#11 v3.1 section 6.10.2; for XTS section 6.12.2), DES (6.18.2 and 6.19.2), generic secrets (section
 // 6.8.2), the types for one HMAC each, and HKDF.
 
-func init() {
+func init() { later(secretKeyTypes) }
+
+func secretKeyTypes() {
 	registerKeyType(secretType(ck.CKK_AES, checkValueBlock, 16, 24, 32))
 	registerKeyType(secretType(ck.CKK_AES_XTS, checkValueXTS, 32, 64))
 	// Keys with wrong parity are taken as they are: the standard would refuse

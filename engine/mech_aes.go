@@ -24,7 +24,9 @@ var aesXTS = &blockCipher{
 	row: Mechanism{Min: 32, Max: 64, FIPS: true},
 }
 
-func init() {
+func init() { later(aesMechanisms) }
+
+func aesMechanisms() {
 	c := aesFamily
 	registerBlockCipher(c,
 		proven("NIST FIPS 197 C; NIST CAVP", c.keyGen(ck.CKM_AES_KEY_GEN, ck.CKK_AES, known{

@@ -11,7 +11,9 @@ import (
 // The mechanisms CKM_ARIA_L_* of devices are left out: no document at hand says
 // what ARIA-L is, which they only decrypt, unwrap and verify with.
 
-func init() {
+func init() { later(ariaMechanisms) }
+
+func ariaMechanisms() {
 	c := &blockCipher{
 		keys: []ck.KeyType{ck.CKK_ARIA}, size: 16, new: aria.NewCipher,
 		row: Mechanism{Min: 16, Max: 32, Vectors: "RFC 5794, appendix A; KISA's ARIA test vectors; Wycheproof"},

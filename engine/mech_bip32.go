@@ -15,7 +15,9 @@ import (
 // descendants. The parameter holds the templates of both halves and takes their
 // handles; what C_DeriveKey takes besides is not used.
 
-func init() {
+func init() { later(bip32Mechanisms) }
+
+func bip32Mechanisms() {
 	register(
 		&Mechanism{
 			Type: ck.CKM_BIP32_MASTER_DERIVE, Param: (*BIP32MasterDeriveParams)(nil),

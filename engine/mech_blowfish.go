@@ -14,7 +14,9 @@ import (
 // Blowfish and Twofish (PKCS#11 v3.1 sections 6.45 and 6.46), which the standard
 // has in CBC only.
 
-func init() {
+func init() { later(blowfishMechanisms) }
+
+func blowfishMechanisms() {
 	b := &blockCipher{
 		keys: []ck.KeyType{ck.CKK_BLOWFISH}, size: blowfish.BlockSize,
 		new: func(key []byte) (cipher.Block, error) { return blowfish.NewCipher(key) },

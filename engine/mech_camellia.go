@@ -7,7 +7,9 @@ import (
 
 // Camellia (RFC 3713; PKCS#11 v3.1 sections 6.47 and 6.48), in constant time.
 
-func init() {
+func init() { later(camelliaMechanisms) }
+
+func camelliaMechanisms() {
 	c := &blockCipher{
 		keys: []ck.KeyType{ck.CKK_CAMELLIA}, size: 16, new: camellia.NewCipher,
 		row: Mechanism{Min: 16, Max: 32, Vectors: "RFC 3713, appendix A; RFC 5528; OpenSSL; draft-kato-ipsec-camellia-gcm; Wycheproof"},

@@ -8,7 +8,9 @@ import (
 // CAST-128, also known as CAST5 (RFC 2144; PKCS#11 Historical Mechanisms v3.1
 // section 2.9). Its predecessors CAST and CAST3 were never published.
 
-func init() {
+func init() { later(cast5Mechanisms) }
+
+func cast5Mechanisms() {
 	c := &blockCipher{
 		keys: []ck.KeyType{ck.CKK_CAST128}, size: cast5.BlockSize, new: cast5.NewCipher,
 		row: Mechanism{

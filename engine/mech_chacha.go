@@ -15,7 +15,9 @@ import (
 
 // ChaCha20 and Poly1305 (RFC 8439; PKCS#11 v3.1 sections 6.58 and 6.60).
 
-func init() {
+func init() { later(chachaMechanisms) }
+
+func chachaMechanisms() {
 	register(
 		chachaKeyGen(ck.CKM_CHACHA20_KEY_GEN, ck.CKK_CHACHA20),
 		chachaKeyGen(ck.CKM_POLY1305_KEY_GEN, ck.CKK_POLY1305),

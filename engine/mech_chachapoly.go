@@ -21,7 +21,9 @@ import (
 // ciphertext that must leave piece by piece, for tags kept apart from it and for
 // the original variant there is chachaPoly.
 
-func init() {
+func init() { later(chachapolyMechanisms) }
+
+func chachapolyMechanisms() {
 	register(
 		chachaPolyRow(ck.CKM_CHACHA20_POLY1305, []int{8, 12, 24}, slices.Concat(chachaPolyAnswers, xchachaPolyAnswers)),
 		// What a nonce of 192 bits makes of it, under a name of its own.

@@ -33,7 +33,9 @@ var (
 	}
 )
 
-func init() {
+func init() { later(desMechanisms) }
+
+func desMechanisms() {
 	d, t := desFamily, des3Family
 	registerBlockCipher(d,
 		proven("NBS FIPS 81", d.keyGen(ck.CKM_DES_KEY_GEN, ck.CKK_DES, desECBAnswer)),

@@ -20,7 +20,9 @@ const (
 	dhMaxOwnBits = 1536
 )
 
-func init() {
+func init() { later(dhMechanisms) }
+
+func dhMechanisms() {
 	row := func(m *Mechanism) *Mechanism {
 		m.Min, m.Max = dhMinBits, dlMaxKeyBits
 		return m

@@ -125,7 +125,9 @@ var hashFamilies = [...]hashFamily{
 			"7d87c5392aab792dc252d5de4533cc9518d38aa8dbf1925ab92386edd4009923"},
 }
 
-func init() {
+func init() { later(digestMechanisms) }
+
+func digestMechanisms() {
 	for _, f := range hashFamilies {
 		h, ended := findHash(f.digest), new(recycler[digestOp])
 		register(&Mechanism{

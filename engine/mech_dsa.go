@@ -32,7 +32,9 @@ type DSAParameterGenParams struct {
 
 var dsaKeys = []ck.KeyType{ck.CKK_DSA}
 
-func init() {
+func init() { later(dsaMechanisms) }
+
+func dsaMechanisms() {
 	generate := func(t ck.MechanismType, proto any, f func(any, []ck.Attribute) ([]ck.Attribute, error), vectors string, test func() error) *Mechanism {
 		return dsaRow(&Mechanism{
 			Type: t, Param: proto, Makes: ck.CKK_DSA, Vectors: vectors,

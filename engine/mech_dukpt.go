@@ -16,7 +16,9 @@ import (
 // bytes. The result is a key of type CKK_DES2, without its parity adjusted, as
 // the standard has it.
 
-func init() {
+func init() { later(dukptMechanisms) }
+
+func dukptMechanisms() {
 	for _, v := range []struct {
 		t       ck.MechanismType
 		variant dukptVariant

@@ -13,7 +13,9 @@ import (
 // that it is deterministic; by which method is not published. Here it is that of
 // RFC 6979 with SHA-256 and nothing added. To verify makes no difference.
 
-func init() {
+func init() { later(ecGbcsMechanisms) }
+
+func ecGbcsMechanisms() {
 	m := notApproved(ecRow(&Mechanism{
 		Type:    ck.CKM_ECDSA_GBCS_SHA256,
 		Vectors: "RFC 6979 A.2.5",

@@ -19,7 +19,9 @@ import (
 // public one, is the inverse of d, and d that of CKA_VALUE. Before the message
 // goes the start of the point, as much as a block of the hash function.
 
-func init() {
+func init() { later(ecKcdsaMechanisms) }
+
+func ecKcdsaMechanisms() {
 	for t, h := range map[ck.MechanismType]ck.MechanismType{
 		ck.CKM_EC_KCDSA_SHA224: ck.CKM_SHA224,
 		ck.CKM_EC_KCDSA_SHA256: ck.CKM_SHA256,

@@ -24,7 +24,9 @@ type ECMQVDeriveParams struct {
 	PublicKey      ck.ObjectHandle
 }
 
-func init() {
+func init() { later(ecMqvMechanisms) }
+
+func ecMqvMechanisms() {
 	row := ecRow(&Mechanism{
 		Type:     ck.CKM_ECMQV_DERIVE,
 		Param:    (*ECMQVDeriveParams)(nil),

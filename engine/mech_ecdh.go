@@ -17,7 +17,9 @@ type ECDH1DeriveParams struct {
 	PublicData []byte `c:"len,ptr"`
 }
 
-func init() {
+func init() { later(ecdhMechanisms) }
+
+func ecdhMechanisms() {
 	register(
 		agreement((*ecdhKey).agree).row(ck.CKM_ECDH1_DERIVE, ck.CKK_EC, ck.CKK_EC_MONTGOMERY, ck.CKK_BIP32),
 		agreement((*ecdhKey).agreeWithCofactor).row(ck.CKM_ECDH1_COFACTOR_DERIVE, ck.CKK_EC, ck.CKK_BIP32),

@@ -23,7 +23,9 @@ type ECDHAESKeyWrapParams struct {
 	SharedData []byte `c:"len,ptr"`
 }
 
-func init() {
+func init() { later(ecdhAeskwMechanisms) }
+
+func ecdhAeskwMechanisms() {
 	plain := ecdhAESWrap{agree: (*ecdhKey).agree}
 	montgomery := plain.row(ck.CKM_ECDH_X_AES_KEY_WRAP, ck.CKK_EC_MONTGOMERY)
 	montgomery.Min, montgomery.Max, montgomery.Flags = 255, 448, edwardsFlags

@@ -37,7 +37,9 @@ var (
 	ecdsaKeys = []ck.KeyType{ck.CKK_EC, ck.CKK_BIP32}
 )
 
-func init() {
+func init() { later(ecdsaMechanisms) }
+
+func ecdsaMechanisms() {
 	register(
 		ecRow(&Mechanism{
 			Type:         ck.CKM_EC_KEY_PAIR_GEN,

@@ -19,7 +19,9 @@ import (
 // 5.1; IEEE 1363a and ISO/IEC 18033-2 without DHAES mode): an ephemeral point,
 // what is encrypted, and an authentication code of it.
 
-func init() {
+func init() { later(eciesMechanisms) }
+
+func eciesMechanisms() {
 	register(&Mechanism{
 		Type: ck.CKM_ECIES, Param: (*ECIESParams)(nil),
 		Keys: []ck.KeyType{ck.CKK_EC, ck.CKK_EC_MONTGOMERY, ck.CKK_BIP32},

@@ -29,7 +29,9 @@ const edwardsFlags = ck.CKF_EC_F_P | ck.CKF_EC_OID | ck.CKF_EC_CURVENAME
 
 var edwardsKeys = []ck.KeyType{ck.CKK_EC_EDWARDS}
 
-func init() {
+func init() { later(eddsaMechanisms) }
+
+func eddsaMechanisms() {
 	const vectors = "RFC 8032, section 7; Wycheproof"
 	register(&Mechanism{
 		Type:    ck.CKM_EC_EDWARDS_KEY_PAIR_GEN,

@@ -12,7 +12,9 @@ import (
 // Generic secret keys (PKCS#11 v3.1 section 6.8) and simple derivations
 // (section 6.43).
 
-func init() {
+func init() { later(genericMechanisms) }
+
+func genericMechanisms() {
 	register(
 		&Mechanism{
 			// The one mechanism for secret keys whose sizes are in bits

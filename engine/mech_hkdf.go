@@ -10,7 +10,9 @@ import (
 
 // HKDF (PKCS#11 v3.1 section 6.62; RFC 5869).
 
-func init() {
+func init() { later(hkdfMechanisms) }
+
+func hkdfMechanisms() {
 	row := func(t ck.MechanismType) *Mechanism {
 		return &Mechanism{
 			Type: t, Param: (*HKDFParams)(nil), Keys: []ck.KeyType{ck.CKK_HKDF, ck.CKK_GENERIC_SECRET},

@@ -21,7 +21,9 @@ const (
 	hmacLegacyMin = 80 / 8
 )
 
-func init() {
+func init() { later(hmacMechanisms) }
+
+func hmacMechanisms() {
 	for i := range hashFamilies {
 		registerHMAC(&hashFamilies[i], familyMAC(i))
 	}

@@ -14,7 +14,9 @@ import (
 // twice, which a token whose files can be copied, and put back from a backup,
 // cannot promise.
 
-func init() {
+func init() { later(hssMechanisms) }
+
+func hssMechanisms() {
 	registerKeyType(&KeyType{
 		Type: ck.CKK_HSS, Size: valueSize, Complete: completeHSS,
 		PublicInfo: rawPublicInfo("1.2.840.113549.1.9.16.3.17"), // RFC 9802

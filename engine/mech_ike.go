@@ -11,7 +11,9 @@ import (
 // Key derivation of IKE, versions 1 and 2 (PKCS#11 v3.1 section 6.64; RFC 2409,
 // RFC 7296).
 
-func init() {
+func init() { later(ikeMechanisms) }
+
+func ikeMechanisms() {
 	const nist = "NIST CAVP IKE vectors (SP 800-135), and NSS's"
 	row := func(m *Mechanism) *Mechanism {
 		m.Keys, m.Min, m.Max, m.Vectors = anySecretKey, 1, maxSecret, nist

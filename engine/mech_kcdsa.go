@@ -31,7 +31,9 @@ const (
 
 var kcdsaKeys = []ck.KeyType{ck.CKK_KCDSA}
 
-func init() {
+func init() { later(kcdsaMechanisms) }
+
+func kcdsaMechanisms() {
 	row := func(m *Mechanism) *Mechanism {
 		m.Korean, m.Min, m.Max = true, kcdsaMinBits, kcdsaMaxBits
 		return m

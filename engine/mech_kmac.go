@@ -11,7 +11,9 @@ import (
 // KMAC128 and KMAC256 (NIST SP 800-185, section 4), by numbers and a parameter
 // of our own.
 
-func init() {
+func init() { later(kmacMechanisms) }
+
+func kmacMechanisms() {
 	row := func(t ck.MechanismType, f *kmacFunction, code string) *Mechanism {
 		begin := func(k *Key, p any) (mac, error) { return newKMAC(f, k, p) }
 		return &Mechanism{

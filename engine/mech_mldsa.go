@@ -42,7 +42,9 @@ var mldsaFamily = &pqcFamily{key: ck.CKK_ML_DSA, sets: []*pqcSet{
 	mldsaSet(ck.CKP_ML_DSA_87, "2.16.840.1.101.3.4.3.19"),
 }}
 
-func init() {
+func init() { later(mldsaMechanisms) }
+
+func mldsaMechanisms() {
 	registerKeyType(mldsaFamily.row())
 	min, max := mldsaFamily.sizes()
 	keys := []ck.KeyType{ck.CKK_ML_DSA}

@@ -28,7 +28,9 @@ var mlkemFamily = &pqcFamily{key: ck.CKK_ML_KEM, sets: []*pqcSet{
 	mlkemSet(ck.CKP_ML_KEM_1024, "2.16.840.1.101.3.4.4.3"),
 }}
 
-func init() {
+func init() { later(mlkemMechanisms) }
+
+func mlkemMechanisms() {
 	registerKeyType(mlkemFamily.row())
 	min, max := mlkemFamily.sizes()
 	register(

@@ -85,7 +85,9 @@ var pbes = []pbe{
 		vectors: vectorsPKCS12},
 }
 
-func init() {
+func init() { later(pbeMechanisms) }
+
+func pbeMechanisms() {
 	for _, b := range pbes {
 		leaks := ""
 		if b.hash == ck.CKM_MD2 {

@@ -10,7 +10,9 @@ import (
 
 // PBKDF2 (PKCS#11 v3.1 section 6.37; RFC 8018).
 
-func init() {
+func init() { later(pbkdf2Mechanisms) }
+
+func pbkdf2Mechanisms() {
 	register(&Mechanism{
 		// The template's CKA_KEY_TYPE says what it makes.
 		Type: ck.CKM_PKCS5_PBKD2, Param: (*PBKDF2Params)(nil), Makes: AnySecret, Min: 1, Max: maxSecret,

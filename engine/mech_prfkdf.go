@@ -13,7 +13,9 @@ import (
 // SP 800-108, section 4.1): CKM_NIST_PRF_KDF with those that NIST approves, and
 // CKM_PRF_KDF with more.
 
-func init() {
+func init() { later(prfkdfMechanisms) }
+
+func prfkdfMechanisms() {
 	row := func(t ck.MechanismType, nist bool) *Mechanism {
 		m := &Mechanism{
 			Type: t, Param: (*KDFPRFParams)(nil), Keys: anySecretKey, Min: 1, Max: maxSecret,

@@ -10,7 +10,9 @@ import (
 // The public key of a private key (new in PKCS#11 v3.2), for programs that find only
 // half of a pair in a token.
 
-func init() {
+func init() { later(publickeyMechanisms) }
+
+func publickeyMechanisms() {
 	register(&Mechanism{
 		Type: ck.CKM_PUB_KEY_FROM_PRIV_KEY,
 		Keys: []ck.KeyType{

@@ -23,7 +23,9 @@ type RC2MACGeneralParams struct {
 	MACLen        uint64
 }
 
-func init() {
+func init() { later(rc2Mechanisms) }
+
+func rc2Mechanisms() {
 	c := &blockCipher{
 		keys: []ck.KeyType{ck.CKK_RC2}, size: rc2.BlockSize, open: openRC2,
 		row: Mechanism{

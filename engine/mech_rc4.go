@@ -8,7 +8,9 @@ import (
 
 // RC4 (PKCS#11 Historical Mechanisms v3.1 section 2.4). Sizes are in bits.
 
-func init() {
+func init() { later(rc4Mechanisms) }
+
+func rc4Mechanisms() {
 	register(
 		&Mechanism{
 			Type: ck.CKM_RC4_KEY_GEN, Makes: ck.CKK_RC4, Min: 8, Max: 2048, Vectors: formOnly,

@@ -29,7 +29,9 @@ type RC5MACGeneralParams struct {
 	MACLen           uint64
 }
 
-func init() {
+func init() { later(rc5Mechanisms) }
+
+func rc5Mechanisms() {
 	c := &blockCipher{
 		keys: []ck.KeyType{ck.CKK_RC5}, size: 16, open: openRC5,
 		row: Mechanism{Min: 1, Max: 255, Vectors: "RFC 2040, section 9; Rivest's paper; draft-krovetz-rc6-rc5-vectors"},

@@ -20,7 +20,9 @@ const (
 
 var rsaKeys = []ck.KeyType{ck.CKK_RSA}
 
-func init() {
+func init() { later(rsaMechanisms) }
+
+func rsaMechanisms() {
 	register(&Mechanism{
 		Type: ck.CKM_RSA_X_509, RawRSA: true,
 		Keys: rsaKeys, Min: rsaMinBits, Max: rsaMaxBits,

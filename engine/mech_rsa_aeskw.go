@@ -19,7 +19,9 @@ type RSAAESKeyWrapParams struct {
 	OAEP       *OAEPParams `c:"ptr"`
 }
 
-func init() {
+func init() { later(rsaAeskwMechanisms) }
+
+func rsaAeskwMechanisms() {
 	register(approvedRSA(&Mechanism{
 		Type:  ck.CKM_RSA_AES_KEY_WRAP,
 		Param: (*RSAAESKeyWrapParams)(nil),

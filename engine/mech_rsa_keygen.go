@@ -16,7 +16,9 @@ const rsaKeygenLeaks = "the time of a generation: how many candidates there were
 
 const rsaKeygenVectors = "Wycheproof primality; NIST CAVP KeyGen RSA (X9.31)"
 
-func init() {
+func init() { later(rsaKeygenMechanisms) }
+
+func rsaKeygenMechanisms() {
 	register(
 		// FIPS mode has the two below in its place, which restrict the exponent.
 		&Mechanism{

@@ -19,7 +19,9 @@ type OAEPParams struct {
 	SourceData []byte `c:"ptr,len"`
 }
 
-func init() {
+func init() { later(rsaOaepMechanisms) }
+
+func rsaOaepMechanisms() {
 	register(approvedRSA(encapsulating(&Mechanism{
 		Type:  ck.CKM_RSA_PKCS_OAEP,
 		Param: (*OAEPParams)(nil),

@@ -17,7 +17,9 @@ import (
 // RSA with the paddings of PKCS #1 version 1.5 (RFC 8017, sections 7.2 and
 // 8.2; PKCS#11 v3.1, section 6.1).
 
-func init() {
+func init() { later(rsaPkcs1Mechanisms) }
+
+func rsaPkcs1Mechanisms() {
 	register(approvedRSA(encapsulating(&Mechanism{
 		Type: ck.CKM_RSA_PKCS, RSAPKCS: true,
 		Keys: rsaKeys, Min: rsaMinBits, Max: rsaMaxBits,

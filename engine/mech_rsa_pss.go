@@ -17,7 +17,9 @@ type PSSParams struct {
 	SaltLen uint64
 }
 
-func init() {
+func init() { later(rsaPssMechanisms) }
+
+func rsaPssMechanisms() {
 	register(approvedRSA(&Mechanism{
 		Type:  ck.CKM_RSA_PKCS_PSS,
 		Param: (*PSSParams)(nil),

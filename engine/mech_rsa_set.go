@@ -40,7 +40,9 @@ type KeyWrapSETOAEPParams struct {
 	X  []byte `c:"ptr,len,inout"`
 }
 
-func init() {
+func init() { later(rsaSetMechanisms) }
+
+func rsaSetMechanisms() {
 	register(&Mechanism{
 		Type:  ck.CKM_KEY_WRAP_SET_OAEP,
 		Param: (*KeyWrapSETOAEPParams)(nil),

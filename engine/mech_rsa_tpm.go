@@ -18,7 +18,9 @@ var tpmOAEP = &OAEPParams{
 	Source: ck.CKZ_DATA_SPECIFIED, SourceData: []byte("TCPA"),
 }
 
-func init() {
+func init() { later(rsaTpmMechanisms) }
+
+func rsaTpmMechanisms() {
 	register(
 		tpmRow(ck.CKM_RSA_PKCS_TPM_1_1, nil, pkcs1Encrypt, pkcs1Decrypt),
 		tpmRow(ck.CKM_RSA_PKCS_OAEP_TPM_1_1, tpmOAEP, oaepEncrypt, oaepDecrypt),

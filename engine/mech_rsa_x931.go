@@ -34,7 +34,9 @@ var x931Hashes = []struct {
 	{ck.CKM_SHA512, 0x35, ck.CKM_SHA512_RSA_X9_31, ck.CKM_SHA512_RSA_X9_31_NON_FIPS},
 }
 
-func init() {
+func init() { later(rsaX931Mechanisms) }
+
+func rsaX931Mechanisms() {
 	for _, x := range x931Hashes {
 		register(
 			approvedRSA(x931HashRow(x.strict, x931{h: findHash(x.hash), id: x.id, strict: true}), x.hash),

@@ -15,7 +15,9 @@ import (
 // left out: the standard does not say how it puts the two together with
 // associated data, and nobody published an answer for that.
 
-func init() {
+func init() { later(salsaMechanisms) }
+
+func salsaMechanisms() {
 	register(
 		chachaKeyGen(ck.CKM_SALSA20_KEY_GEN, ck.CKK_SALSA20),
 		wrappingToo(&Mechanism{

@@ -9,7 +9,9 @@ import (
 // Devices had it before the standard, with numbers of their own for the
 // mechanisms and for the key type.
 
-func init() {
+func init() { later(seedMechanisms) }
+
+func seedMechanisms() {
 	c := &blockCipher{
 		keys: []ck.KeyType{ck.CKK_SEED}, size: 16, new: seed.NewCipher,
 		row: Mechanism{Korean: true, Min: 16, Max: 16, Vectors: "RFC 4269, appendix B; RFC 4196; pyca/cryptography; Wycheproof"},

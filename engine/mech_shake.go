@@ -29,7 +29,9 @@ var shakes = []shake{
 			"d5a15bef186a5386c75744c0527e1faa9f8726e462a12a4feb06bd8801e751e4"},
 }
 
-func init() {
+func init() { later(shakeMechanisms) }
+
+func shakeMechanisms() {
 	for _, s := range shakes {
 		register(
 			&Mechanism{

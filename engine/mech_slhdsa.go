@@ -37,7 +37,9 @@ var slhdsaFamily = &pqcFamily{key: ck.CKK_SLH_DSA, sets: []*pqcSet{
 	slhdsaSet(ck.CKP_SLH_DSA_SHAKE_256F, "2.16.840.1.101.3.4.3.31"),
 }}
 
-func init() {
+func init() { later(slhdsaMechanisms) }
+
+func slhdsaMechanisms() {
 	registerKeyType(slhdsaFamily.row())
 	min, max := slhdsaFamily.sizes()
 	keys := []ck.KeyType{ck.CKK_SLH_DSA}

@@ -21,7 +21,9 @@ import (
 
 const sm2Vectors = "GB/T 32918.5-2017 (GM/T 0003.5-2012) annexes A to C"
 
-func init() {
+func init() { later(sm2Mechanisms) }
+
+func sm2Mechanisms() {
 	register(
 		sm2Row(&Mechanism{
 			Type: ck.CKM_SM2,

@@ -13,7 +13,9 @@ import (
 // Key derivation by pseudorandom functions: NIST SP 800-108, in counter,
 // feedback and double-pipeline mode (PKCS#11 v3.1 section 6.42).
 
-func init() {
+func init() { later(sp800108Mechanisms) }
+
+func sp800108Mechanisms() {
 	row := func(t ck.MechanismType, param any, test func() error) *Mechanism {
 		return &Mechanism{
 			Type: t, Param: param, Keys: anySecretKey, Min: 1, Max: maxSecret, FIPS: true, FIPSMin: hmacFIPSMin, Approve: approvePRFKey,

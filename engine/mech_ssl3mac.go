@@ -11,7 +11,9 @@ import (
 // 6101, section 5.2.3.1): the forerunner of HMAC, whose pads are appended
 // to the key where HMAC adds them to it.
 
-func init() {
+func init() { later(ssl3macMechanisms) }
+
+func ssl3macMechanisms() {
 	row := func(t, digest ck.MechanismType, pads int, key, code string) *Mechanism {
 		h := findHash(digest)
 		begin := func(k *Key, p any) (mac, error) {

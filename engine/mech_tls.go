@@ -23,7 +23,9 @@ const (
 	finishedLen  = 12
 )
 
-func init() {
+func init() { later(tlsMechanisms) }
+
+func tlsMechanisms() {
 	const (
 		jdk  = "test data of OpenJDK's TLS key material"
 		nist = "NIST SP 800-135 vectors"

@@ -9,7 +9,9 @@ import (
 // X25519 and X448 (RFC 7748) are further curves of CKM_ECDH1_DERIVE; only the
 // making of keys has a mechanism of its own (PKCS#11 v3.1, section 6.3).
 
-func init() {
+func init() { later(x25519Mechanisms) }
+
+func x25519Mechanisms() {
 	register(&Mechanism{
 		Type:    ck.CKM_EC_MONTGOMERY_KEY_PAIR_GEN,
 		Aliases: []ck.MechanismType{ck.CKM_EC_MONTGOMERY_KEY_PAIR_GEN_OLD},

@@ -44,7 +44,9 @@ type X942MQVParams struct {
 	PublicKey      ck.ObjectHandle
 }
 
-func init() {
+func init() { later(x942Mechanisms) }
+
+func x942Mechanisms() {
 	row := func(m *Mechanism) *Mechanism {
 		m.Min, m.Max = x942MinBits, dlMaxKeyBits
 		m.FIPS, m.FIPSMin, m.Approve = true, 2048, approveKDF

@@ -12,7 +12,9 @@ import (
 // are not marked as approved, since SP 800-208 approves some of the parameter
 // sets only.
 
-func init() {
+func init() { later(xmssMechanisms) }
+
+func xmssMechanisms() {
 	registerKeyType(
 		&KeyType{Type: ck.CKK_XMSS, Size: valueSize, Complete: completeXMSS, PublicInfo: rawPublicInfo("1.3.6.1.5.5.7.6.34")}, // RFC 9802
 		&KeyType{Type: ck.CKK_XMSSMT, Size: valueSize, Complete: completeXMSS, PublicInfo: rawPublicInfo("1.3.6.1.5.5.7.6.35")},

@@ -13,7 +13,9 @@ import (
 // X9.63, and what comes out is added to the message. As a derivation it is
 // CKM_XOR_BASE_AND_DATA, followed by the function.
 
-func init() {
+func init() { later(xorkdfMechanisms) }
+
+func xorkdfMechanisms() {
 	register(&Mechanism{
 		Type: ck.CKM_XOR_BASE_AND_DATA_W_KDF, Param: (*XORBaseDataKDFParams)(nil), Keys: anySecretKey,
 		Min: 1, Max: maxSecret, Inherits: true,

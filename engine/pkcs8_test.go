@@ -134,7 +134,7 @@ func TestRSAPublishedPKCS8(t *testing.T) {
 func TestX509Agrees(t *testing.T) {
 	_, priv := published(t)
 	keys := []*Key{priv}
-	for _, c := range curves {
+	for _, c := range curves() {
 		if c.bits == 224 || c.bits == 448 || c.group != nil && c.nist == nil {
 			continue // crypto/x509 reads P-224, but has no ECDH; the others it does not know
 		}
@@ -291,7 +291,7 @@ func TestMarshalIncomplete(t *testing.T) {
 	if info, err := rsaPublicInfo(plain); info != nil || err != nil {
 		t.Errorf("public information of a key without exponent: %x, %v", info, err)
 	}
-	for _, c := range curves {
+	for _, c := range curves() {
 		if _, err := marshalEC(&Key{Type: c.key, Attrs: []ck.Attribute{ck.NewBytes(ck.CKA_EC_PARAMS, c.params())}}); err == nil {
 			t.Errorf("%s: a key without value is written", c.names[0])
 		}
@@ -340,7 +340,7 @@ func FuzzPKCS8(f *testing.F) {
 	f.Add(unbase64(f, `MHICAQEwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC
 oB8wHQYKKoZIhvcNAQkJFDEPDA1DdXJkbGUgQ2hhaXJzgSEAGb9ECWmEzf6FQbrB
 Z9w7lshQhqowtrbLDFw4rXAxZuE=`))
-	for _, c := range curves {
+	for _, c := range curves() {
 		value, _, err := c.generate()
 		if err != nil {
 			f.Fatal(err)
@@ -425,7 +425,7 @@ func TestCompleteRSA(t *testing.T) {
 }
 
 func TestCompleteEC(t *testing.T) {
-	for _, c := range curves {
+	for _, c := range curves() {
 		value, point, err := c.generate()
 		if err != nil {
 			t.Fatal(err)

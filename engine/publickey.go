@@ -37,7 +37,7 @@ func UnmarshalPublicKey(der []byte) (ck.KeyType, []ck.Attribute, error) {
 		return 0, nil, errPublicKeyInfo
 	}
 	info.params, info.key = algorithm, bits[1:]
-	for _, t := range keyTypes {
+	for _, t := range KeyTypes() {
 		if t.unmarshalPublic != nil && slices.Contains(t.OIDs, info.oid) {
 			attrs, err := t.unmarshalPublic(&info)
 			return t.Type, attrs, err

@@ -93,7 +93,7 @@ func makeSampleKeys(t ck.KeyType) (list []*sampleKeys) {
 		return []*sampleKeys{{name: "RSA", private: k, public: public, set: []ck.AttributeType{ck.CKA_PRIVATE_EXPONENT,
 			ck.CKA_PRIME_1, ck.CKA_PRIME_2, ck.CKA_EXPONENT_1, ck.CKA_EXPONENT_2, ck.CKA_COEFFICIENT}}}
 	case ck.CKK_EC, ck.CKK_EC_EDWARDS, ck.CKK_EC_MONTGOMERY:
-		for _, c := range curves {
+		for _, c := range curves() {
 			if c.key != t || t == ck.CKK_EC && !slices.Contains(sampleCurves, c.names[0]) {
 				continue
 			}
