@@ -3,6 +3,7 @@ package ifma
 import (
 	"runtime"
 	"sync"
+	"syscall"
 )
 
 // scheduler shares the processor's cores between private operations. Who finds
@@ -14,6 +15,7 @@ type scheduler struct {
 	free  int // cores; above 0 only if nobody waits
 	queue []*request
 	run   func([]*Job)
+	yield func() // lets other threads have the core
 }
 
 // request is a job, and how to wait for it.
@@ -29,7 +31,9 @@ var requests = sync.Pool{New: func() any {
 	return r
 }}
 
-var cores = scheduler{free: runtime.NumCPU(), run: runJobs}
+var cores = scheduler{free: runtime.NumCPU(), run: runJobs, yield: yield}
+
+func yield() { syscall.RawSyscall(syscall.SYS_SCHED_YIELD, 0, 0, 0) }
 
 // Private sets dst to src^d mod n. src is less than n; both have its length. It
 // returns ErrRange if src is not, and ErrFault if the result did not stand its check;
@@ -82,6 +86,25 @@ func (s *scheduler) work() {
 			return
 		}
 		s.serve(list[:n])
+		if n >= worthwhile {
+			s.gather()
+		}
+	}
+}
+
+// gather gives those whose operations have just ended the time of the core to come
+// back with their next ones: they would find it free and compute alone, or
+// find less than a pass can take.
+func (s *scheduler) gather() {
+	const yields = 4 // more bring no more
+	for range yields {
+		s.mu.Lock()
+		n := len(s.queue)
+		s.mu.Unlock()
+		if n >= Batch {
+			return
+		}
+		s.yield()
 	}
 }
 

@@ -17,7 +17,7 @@ type bench struct {
 
 func newBench(cores int) *bench {
 	b := &bench{began: make(chan []*Job), end: make(chan struct{})}
-	b.scheduler = &scheduler{free: cores, run: func(jobs []*Job) {
+	b.scheduler = &scheduler{free: cores, yield: func() {}, run: func(jobs []*Job) {
 		b.began <- slices.Clone(jobs)
 		<-b.end
 		for _, j := range jobs {
@@ -42,6 +42,18 @@ func (b *bench) waiting(n int) {
 	for {
 		b.mu.Lock()
 		have := len(b.queue)
+		b.mu.Unlock()
+		if have == n {
+			return
+		}
+	}
+}
+
+// idle returns when so many cores are free.
+func (b *bench) idle(n int) {
+	for {
+		b.mu.Lock()
+		have := b.free
 		b.mu.Unlock()
 		if have == n {
 			return
@@ -107,10 +119,37 @@ func TestTwoCores(t *testing.T) {
 	b.end <- struct{}{}
 	b.end <- struct{}{}
 	b.wg.Wait()
-	if b.mu.Lock(); b.free != 2 && len(b.queue) != 0 {
-		t.Errorf("%d cores free", b.free)
+	b.idle(2)
+}
+
+// TestGather: who comes back while the core is offered to others shares the next
+// pass, although nobody waited when the one before ended.
+func TestGather(t *testing.T) {
+	b := newBench(1)
+	k := keyLike(&classes[0], 65537)
+	b.call(t, k, 1)
+	<-b.began
+	for i := range Batch {
+		b.call(t, k, byte(10+i))
+		b.waiting(i + 1)
 	}
-	b.mu.Unlock()
+	back := 0
+	b.yield = func() {
+		if back < Batch {
+			b.call(t, k, byte(20+back))
+			back++
+			b.waiting(back)
+		}
+	}
+	b.end <- struct{}{}
+	<-b.began
+	b.end <- struct{}{}
+	if got := numbers(<-b.began); !slices.Equal(got, []byte{20, 21, 22, 23}) {
+		t.Errorf("%v together", got)
+	}
+	b.end <- struct{}{}
+	b.wg.Wait()
+	b.idle(1)
 }
 
 // TestPanic: whoever waits gets an answer even if the computation panics, and the
@@ -134,11 +173,8 @@ func TestPanic(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for b.mu.Lock(); b.free == 0; b.mu.Lock() {
-		b.mu.Unlock()
-	}
+	b.idle(1)
 	b.run = usual
-	b.mu.Unlock()
 	b.call(t, k, 2)
 	<-b.began
 	b.end <- struct{}{}
