@@ -24,14 +24,11 @@ func addProducts(low, high *uint64, x, y uint64) {
 	*high += hi<<(64-digitBits) | lo>>digitBits
 }
 
-func row(t, x, y *uint64, n int, fresh uint64) {
+func product(t, x, y *uint64, n int) {
 	d := 10 * n
-	tt, xx, yy := words(t, d+10), words(x, 10), words(y, d)
-	clear(tt[lanes*d:])
-	if fresh == 1 {
-		clear(tt)
-	}
-	for i := range 10 {
+	tt, xx, yy := words(t, 2*d), words(x, d), words(y, d)
+	clear(tt)
+	for i := range d {
 		for j := range d {
 			for l := range lanes {
 				addProducts(&tt[lanes*(i+j)+l], &tt[lanes*(i+j+1)+l], xx[lanes*i+l], yy[lanes*j+l])
@@ -40,28 +37,7 @@ func row(t, x, y *uint64, n int, fresh uint64) {
 	}
 }
 
-func squares(t, x *uint64, n int) {
-	tt, xx := words(t, 20*n), words(x, 10*n)
-	clear(tt[:lanes*10])
-	clear(tt[len(tt)-lanes*10:])
-	for b := 0; b < 10*n; b += 10 {
-		for i := range 10 {
-			for j := range i {
-				for l := range lanes {
-					addProducts(&tt[lanes*(2*b+i+j)+l], &tt[lanes*(2*b+i+j+1)+l], xx[lanes*(b+i)+l], xx[lanes*(b+j)+l])
-				}
-			}
-		}
-	}
-	for i := range tt {
-		tt[i] *= 2
-	}
-	for i := range 10 * n {
-		for l := range lanes {
-			addProducts(&tt[lanes*2*i+l], &tt[lanes*(2*i+1)+l], xx[lanes*i+l], xx[lanes*i+l])
-		}
-	}
-}
+func square(t, x *uint64, n int) { product(t, x, x, n) }
 
 func reduce(z, t, m, k0 *uint64, n int) {
 	d := 10 * n

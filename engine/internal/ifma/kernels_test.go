@@ -66,7 +66,7 @@ func TestConstantFlow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	known := regexp.MustCompile(`^(V[A-Z0-9]+(\.Z)?|K(MOV|XOR|XNOR)[BQ]|(MOV|ADD|SUB|CMP|LEA|SHL)Q|(ADD|AND|XOR)L|J(NE|Z|NZ|EQ|MP)|RET)$`)
+	known := regexp.MustCompile(`^(V[A-Z0-9]+(\.Z)?|K(MOV|XOR|XNOR)[BQ]|(MOV|ADD|SUB|CMP|LEA|SHL)Q|(ADD|AND|XOR)[LQ]|J(E|NE|Z|NZ|HI|MP)|RET)$`)
 	var f *flow
 	lines, functions := 0, 0
 	for line := range strings.Lines(string(text)) {

@@ -8,9 +8,6 @@ type group struct {
 	t     []uint64 // for products
 }
 
-// tileWords is the size of a tile of ten digits.
-const tileWords = 10 * lanes
-
 func newGroup(tiles int) *group {
 	return &group{tiles: tiles, m: vectors(10 * tiles), k0: vectors(1), t: vectors(20 * tiles)}
 }
@@ -36,26 +33,14 @@ func (g *group) setModulus(l int, m *modulus) {
 
 // mul makes z = x*y/R mod m.
 func (g *group) mul(z, x, y []uint64) {
-	for i := range g.tiles {
-		row(&g.t[i*tileWords], &x[i*tileWords], &y[0], g.tiles, first(i))
-	}
+	product(&g.t[0], &x[0], &y[0], g.tiles)
 	reduce(&z[0], &g.t[0], &g.m[0], &g.k0[0], g.tiles)
 }
 
 // square makes z = x*x/R mod m.
 func (g *group) square(z, x []uint64) {
-	for i := range g.tiles - 1 {
-		row(&g.t[(2*i+1)*tileWords], &x[i*tileWords], &x[(i+1)*tileWords], g.tiles-1-i, first(i))
-	}
-	squares(&g.t[0], &x[0], g.tiles)
+	square(&g.t[0], &x[0], g.tiles)
 	reduce(&z[0], &g.t[0], &g.m[0], &g.k0[0], g.tiles)
-}
-
-func first(i int) uint64 {
-	if i == 0 {
-		return 1
-	}
-	return 0
 }
 
 // add makes x += y.

@@ -4,21 +4,20 @@
 
 package ifma
 
-// row adds the product of x, which is one tile, and y, which is n tiles, to t. The
-// last ten digits of the sum are taken for zero before, and if fresh is 1, all.
+// product makes t, of 2n tiles, the product of x and y, of n tiles. What its digits
+// have above 52 bits is not carried.
 //
 //go:noescape
-func row(t *uint64, x *uint64, y *uint64, n int, fresh uint64)
+func product(t *uint64, x *uint64, y *uint64, n int)
 
-// squares completes a square: t holds the products of different tiles of x, which
-// count twice, and gets those within each of the n tiles. The first and the last ten
-// digits of t are taken for zero before.
+// square makes t, of 2n tiles, the square of x, of n tiles. What its digits have
+// above 52 bits is not carried.
 //
 //go:noescape
-func squares(t *uint64, x *uint64, n int)
+func square(t *uint64, x *uint64, n int)
 
-// reduce makes z = t/2^(520n) mod m, below 2m, from t of 2n tiles, which it
-// destroys. k0 is -1/m mod 2^52.
+// reduce makes z = t/2^(520n) mod m, below 2m, from t of 2n tiles, of which it
+// destroys the first n. k0 is -1/m mod 2^52.
 //
 //go:noescape
 func reduce(z *uint64, t *uint64, m *uint64, k0 *uint64, n int)

@@ -23,21 +23,25 @@ func at(base Register, i int) Mem { return Mem{Base: base, Disp: i * vector} }
 func argument(name string) Register { return Load(Param(name), GP64()) }
 
 // lanes writes the kernels that work on eight numbers at once, each in a lane.
+//
+// They go from column to column, ten at a time: z0 to z19 are the ten that are to
+// be completed and the ten after them. All products of two tiles that begin in
+// the ten are added up before they are stored, so that nothing is loaded again.
 func lanes() {
-	row()
-	squares()
+	product()
+	square()
 	reduce()
 }
 
-// load fetches ten digits.
+// load fetches digits.
 func load(p Register, to []VecPhysical) {
-	for i := range tile {
+	for i := range to {
 		VMOVDQU64(at(p, i), to[i])
 	}
 }
 
 // products adds the product of ten digits in memory and ten in z20 to z29 to the
-// columns z0 to z19.
+// columns.
 func products(px Register) {
 	x, y := z[30], z[20:30]
 	for i := range tile {
@@ -51,90 +55,99 @@ func products(px Register) {
 	}
 }
 
-// nextTile stores the ten columns that are complete, makes the next ten the
-// first, and advances t. Those after them come from memory, or are zero where
-// the mask K1 is.
-func nextTile(t Register) {
-	for i := range tile {
-		VMOVDQU64(z[i], at(t, i))
+// tilePairs adds the products of count tiles from x upwards with as many from y downwards.
+func tilePairs(label string, x, y, count Register) {
+	px, py, left := GP64(), GP64(), GP64()
+	MOVQ(x, px)
+	MOVQ(y, py)
+	MOVQ(count, left)
+	CMPQ(left, Imm(0))
+	JE(LabelRef(label + "_end"))
+	Label(label)
+	load(py, z[20:30])
+	products(px)
+	ADDQ(U32(step), px)
+	SUBQ(U32(step), py)
+	SUBQ(Imm(1), left)
+	JNZ(LabelRef(label))
+	Label(label + "_end")
+}
+
+func clearColumns(from, to int) {
+	for i := from; i < to; i++ {
+		VPXORQ(z[i], z[i], z[i])
 	}
-	ADDQ(U32(step), t)
+}
+
+// slide makes the upper ten columns the lower ones.
+func slide() {
 	for i := range tile {
 		VMOVDQA64(z[tile+i], z[i])
 	}
-	for i := range tile {
-		VMOVDQU64_Z(at(t, tile+i), K1, z[tile+i])
-	}
+	clearColumns(tile, 2*tile)
 }
 
-func storeColumns(t Register) {
-	for i := range 2 * tile {
+func product() {
+	TEXT("product", NOSPLIT, "func(t, x, y *uint64, n int)")
+	Pragma("noescape")
+	Doc("product makes t, of 2n tiles, the product of x and y, of n tiles. What its digits",
+		"have above 52 bits is not carried.")
+	t, x, y, n := argument("t"), argument("x"), argument("y"), argument("n")
+	count, left := GP64(), GP64()
+	MOVQ(U32(1), count)
+	LEAQ(Mem{Base: n, Index: n, Scale: 1}, left)
+	clearColumns(0, 2*tile)
+	Label("columns")
+	tilePairs("pairs", x, y, count)
+	for i := range tile {
 		VMOVDQU64(z[i], at(t, i))
 	}
-}
-
-func row() {
-	TEXT("row", NOSPLIT, "func(t, x, y *uint64, n int, fresh uint64)")
-	Pragma("noescape")
-	Doc("row adds the product of x, which is one tile, and y, which is n tiles, to t. The",
-		"last ten digits of the sum are taken for zero before, and if fresh is 1, all.")
-	t, x, y, n, fresh := argument("t"), argument("x"), argument("y"), argument("n"), argument("fresh")
-	mask := GP64()
-	MOVQ(fresh, mask)
-	SUBQ(Imm(1), mask) // 0 if fresh, else all ones
-	KMOVB(mask.As32(), K1)
-	for i := range tile {
-		VMOVDQU64_Z(at(t, i), K1, z[i])
-	}
-	// Whether the columns that the next tile adds have been there before.
-	last := func(label string) {
-		CMPQ(n, Imm(1))
-		JNE(LabelRef(label))
-		KXORQ(K1, K1, K1)
-		Label(label)
-	}
-	last("first")
-	for i := range tile {
-		VMOVDQU64_Z(at(t, tile+i), K1, z[tile+i])
-	}
-	Label("tiles")
-	load(y, z[20:])
-	products(x)
-	ADDQ(U32(step), y)
-	SUBQ(Imm(1), n)
+	slide()
+	ADDQ(U32(step), t)
+	SUBQ(Imm(1), left)
 	JZ(LabelRef("done"))
-	last("next")
-	nextTile(t)
-	JMP(LabelRef("tiles"))
+	CMPQ(left, n)
+	JHI(LabelRef("more"))
+	ADDQ(U32(step), x)
+	SUBQ(Imm(1), count)
+	JMP(LabelRef("columns"))
+	Label("more")
+	ADDQ(U32(step), y)
+	ADDQ(Imm(1), count)
+	JMP(LabelRef("columns"))
 	Label("done")
-	storeColumns(t)
 	VZEROUPPER()
 	RET()
 }
 
-func squares() {
-	TEXT("squares", NOSPLIT, "func(t, x *uint64, n int)")
+func square() {
+	TEXT("square", NOSPLIT, "func(t, x *uint64, n int)")
 	Pragma("noescape")
-	Doc("squares completes a square: t holds the products of different tiles of x, which",
-		"count twice, and gets those within each of the n tiles. The first and the last ten",
-		"digits of t are taken for zero before.")
+	Doc("square makes t, of 2n tiles, the square of x, of n tiles. What its digits have",
+		"above 52 bits is not carried.")
 	t, x, n := argument("t"), argument("x"), argument("n")
-	KXORQ(K1, K1, K1)  // for the first columns
-	KXNORQ(K2, K2, K2) // for the last
-	Label("tiles")
-	CMPQ(n, Imm(1))
-	JNE(LabelRef("more"))
-	KXORQ(K2, K2, K2)
-	Label("more")
-	for i := range tile {
-		VMOVDQU64_Z(at(t, i), K1, z[i])
-	}
-	for i := range tile {
-		VMOVDQU64_Z(at(t, tile+i), K2, z[tile+i])
-	}
-	KXNORQ(K1, K1, K1)
+	first, last, px, py, single, left := GP64(), GP64(), GP64(), GP64(), GP64(), GP64()
+	MOVQ(x, first)
+	MOVQ(x, last)
+	MOVQ(x, single)
+	LEAQ(Mem{Base: n, Index: n, Scale: 1}, left)
 	d := z[20:30]
-	load(x, d)
+	clearColumns(0, 2*tile)
+
+	// Products of different digits, once; they count twice.
+	Label("columns")
+	MOVQ(first, px)
+	MOVQ(last, py)
+	Label("pairs")
+	CMPQ(px, py)
+	JHI(LabelRef("store"))
+	load(py, d)
+	JE(LabelRef("same"))
+	products(px)
+	ADDQ(U32(step), px)
+	SUBQ(U32(step), py)
+	JMP(LabelRef("pairs"))
+	Label("same")
 	for i := range tile - 1 {
 		for j := i + 1; j < tile; j++ {
 			VPMADD52LUQ(d[i], d[j], z[i+j])
@@ -143,18 +156,31 @@ func squares() {
 			VPMADD52HUQ(d[i], d[j], z[i+j+1])
 		}
 	}
-	for i := range 2 * tile {
-		VPADDQ(z[i], z[i], z[i])
-	}
+	// The squares of digits are in every other column.
+	Label("store")
+	load(single, d[:tile/2])
 	for i := range tile {
-		VPMADD52LUQ(d[i], d[i], z[2*i])
-		VPMADD52HUQ(d[i], d[i], z[2*i+1])
+		VPADDQ(z[i], z[i], z[i])
+		if i%2 == 0 {
+			VPMADD52LUQ(d[i/2], d[i/2], z[i])
+		} else {
+			VPMADD52HUQ(d[i/2], d[i/2], z[i])
+		}
+		VMOVDQU64(z[i], at(t, i))
 	}
-	storeColumns(t)
-	ADDQ(U32(2*step), t)
-	ADDQ(U32(step), x)
-	SUBQ(Imm(1), n)
-	JNZ(LabelRef("tiles"))
+	slide()
+	ADDQ(U32(step), t)
+	ADDQ(U32(step/2), single)
+	SUBQ(Imm(1), left)
+	JZ(LabelRef("done"))
+	CMPQ(left, n)
+	JHI(LabelRef("more"))
+	ADDQ(U32(step), first)
+	JMP(LabelRef("columns"))
+	Label("more")
+	ADDQ(U32(step), last)
+	JMP(LabelRef("columns"))
+	Label("done")
 	VZEROUPPER()
 	RET()
 }
@@ -162,20 +188,27 @@ func squares() {
 func reduce() {
 	TEXT("reduce", NOSPLIT, "func(z, t, m, k0 *uint64, n int)")
 	Pragma("noescape")
-	Doc("reduce makes z = t/2^(520n) mod m, below 2m, from t of 2n tiles, which it",
-		"destroys. k0 is -1/m mod 2^52.")
+	Doc("reduce makes z = t/2^(520n) mod m, below 2m, from t of 2n tiles, of which it",
+		"destroys the first n. k0 is -1/m mod 2^52.")
 	out, t, m, k0, n := argument("z"), argument("t"), argument("m"), argument("k0"), argument("n")
-	rows, y, quotients, inner := GP64(), GP64(), GP64(), GP64()
+	quotients, y, count := GP64(), GP64(), GP64()
 	d, q, tmp := z[20:30], z[30], z[31]
-	MOVQ(n, rows)
-
-	Label("rows")
-	for i := range 2 * tile {
-		VMOVDQU64(at(t, i), z[i])
+	MOVQ(t, quotients)
+	MOVQ(m, y)
+	XORQ(count, count)
+	clearColumns(0, 2*tile)
+	addT := func() {
+		for i := range tile {
+			VPADDQ(at(t, i), z[i], z[i])
+		}
 	}
+
+	// The lower half is cleared by multiples of m. Each digit of the quotient clears
+	// a column; what that carries goes to the next. The digits take the place of t.
+	Label("lower")
+	addT()
+	tilePairs("below", quotients, y, count)
 	load(m, d)
-	// Each digit of the quotient clears a column; what that carries goes to the
-	// next. The digits take the place of the columns in memory.
 	for i := range tile {
 		VPXORQ(q, q, q)
 		VPMADD52LUQ(at(k0, 0), z[i], q)
@@ -192,51 +225,35 @@ func reduce() {
 			VPMADD52HUQ(d[j], q, z[i+j+1])
 		}
 	}
-	MOVQ(t, quotients)
-	MOVQ(m, y)
-	MOVQ(n, inner)
-	Label("tiles")
+	slide()
 	ADDQ(U32(step), t)
-	for i := range tile {
-		VMOVDQA64(z[tile+i], z[i])
-	}
-	SUBQ(Imm(1), inner)
-	JZ(LabelRef("stored"))
-	for i := range tile {
-		VMOVDQU64(at(t, tile+i), z[tile+i])
-	}
 	ADDQ(U32(step), y)
-	load(y, d)
-	products(quotients)
-	for i := range tile {
-		VMOVDQU64(z[i], at(t, i))
-	}
-	JMP(LabelRef("tiles"))
-	Label("stored")
-	for i := range tile {
-		VMOVDQU64(z[i], at(t, i))
-	}
-	// The next row begins a tile after this one did.
-	LEAQ(Mem{Base: quotients, Disp: step}, t)
-	SUBQ(Imm(1), rows)
-	JNZ(LabelRef("rows"))
+	ADDQ(Imm(1), count)
+	CMPQ(count, n)
+	JNE(LabelRef("lower"))
 
-	// The upper half with its carries.
-	mask := z[30]
-	MOVQ(U64(1<<52-1), inner)
-	VPBROADCASTQ(inner, mask)
-	VPXORQ(tmp, tmp, tmp)
-	Label("carries")
+	// The upper half, with its carries.
+	carry, mask, bits := z[31], z[30], GP64()
+	VPXORQ(carry, carry, carry)
+	SUBQ(U32(step), y)
+	Label("upper")
+	SUBQ(Imm(1), count)
+	ADDQ(U32(step), quotients)
+	addT()
+	tilePairs("above", quotients, y, count)
+	MOVQ(U64(1<<52-1), bits)
+	VPBROADCASTQ(bits, mask)
 	for i := range tile {
-		VPADDQ(at(t, i), tmp, z[0])
-		VPSRLQ(Imm(52), z[0], tmp)
-		VPANDQ(mask, z[0], z[0])
-		VMOVDQU64(z[0], at(out, i))
+		VPADDQ(carry, z[i], z[i])
+		VPSRLQ(Imm(52), z[i], carry)
+		VPANDQ(mask, z[i], z[i])
+		VMOVDQU64(z[i], at(out, i))
 	}
+	slide()
 	ADDQ(U32(step), t)
 	ADDQ(U32(step), out)
-	SUBQ(Imm(1), n)
-	JNZ(LabelRef("carries"))
+	CMPQ(count, Imm(0))
+	JNE(LabelRef("upper"))
 	VZEROUPPER()
 	RET()
 }
