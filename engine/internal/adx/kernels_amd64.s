@@ -855,7 +855,6 @@ squares:
 	MOVQ  (SI), DX
 	MULXQ DX, AX, BX
 	ADDQ  CX, AX
-	ADCQ  BP, BX
 	XORL  CX, CX
 	MOVQ  (DI), R8
 	ADCXQ R8, R8

@@ -32,9 +32,10 @@ func rotated(k int) (a []GPPhysical) {
 	return append(append(a, acc[k:]...), acc[:k]...)
 }
 
-// rows is the product of two blocks: t and acc, of which t is less significant by
-// a block, become t + acc + x*y, which always fits. Low and high halves of the
-// products are added in two chains of carries; the limb of t begins the second one.
+// rows adds the product of two blocks to t and acc, which are of the same
+// significance: of x*y + t + acc, which always fits two blocks, t becomes the lower
+// one and acc the upper one. Low and high halves of the products of limbs are added
+// in two chains of carries; the limb of t begins the second one.
 func rows() {
 	TEXT("rows", NOSPLIT, "func()")
 	Doc("rows is for the routines beside it only: its arguments are in registers.")
@@ -371,8 +372,7 @@ func doubleAndSquares() {
 		MOVQ(limb(rx, i), RDX)
 		MULXQ(RDX, lo, hi)
 		if i == 0 {
-			ADDQ(ry, lo)
-			ADCQ(zero, hi)
+			ADDQ(ry, lo)               // this never carries: a square is 0 or 1 modulo 4
 			XORL(ry.As32(), ry.As32()) // no carries
 		}
 		for j, half := range []GPPhysical{lo, hi} {
