@@ -197,7 +197,9 @@ func TestNothingStays(t *testing.T) {
 	s := &spare{[]uint64{1}, []uint64{2}, []uint64{3}, []uint64{4}}
 	s.clear()
 	p := newTester(2)
-	p.prepare(bytes.Repeat([]byte{0xff}, 128), 1024)
+	p.set(bytes.Repeat([]byte{0xff}, 128), p.t)
+	p.fermat(1024)
+	p.prepare(1024)
 	if _, err := p.round(128, 1024, 1, crand.Reader); err != nil {
 		t.Fatal(err)
 	}
@@ -328,11 +330,12 @@ func TestPrimes(t *testing.T) {
 	check(new(big.Int).Add(power2(512), one), false)                                  // Fermat's
 }
 
-// TestPseudoprimes are composite numbers that other tests take for primes: a
-// product of p and 2p-1, which is a strong pseudoprime to a quarter of all bases.
+// TestPseudoprimes are composite numbers that other tests take for primes: a product
+// of p and 2p-1, with p = 5 mod 8, passes Fermat's test with base 2, and the one of
+// Miller and Rabin with 3/16 of all bases.
 func TestPseudoprimes(t *testing.T) {
 	p := new(big.Int).Lsh(one, 300)
-	for p.Add(p, big.NewInt(3)); ; p.Add(p, big.NewInt(4)) {
+	for p.Add(p, big.NewInt(5)); ; p.Add(p, big.NewInt(8)) {
 		q := new(big.Int).Add(p, p)
 		if p.ProbablyPrime(0) && q.Sub(q, one).ProbablyPrime(0) {
 			w := new(big.Int).Mul(p, q)
@@ -356,7 +359,7 @@ func TestPseudoprimes(t *testing.T) {
 }
 
 func TestNoRandom(t *testing.T) {
-	w := bytes.Repeat([]byte{0xff}, 128)
+	w := below(1024, 105).Bytes()
 	if prime, err := MillerRabin(w, 1024, 5, strings.NewReader("short")); prime || err == nil {
 		t.Error(prime, err)
 	}
@@ -374,6 +377,15 @@ func TestBases(t *testing.T) {
 	random := bytes.NewReader(b)
 	if prime, err := MillerRabin(p.Bytes(), 512, 1, random); !prime || err != nil || random.Len() != 0 {
 		t.Errorf("%v, %v, %d bytes were left", prime, err, random.Len())
+	}
+}
+
+func BenchmarkComposite(b *testing.B) {
+	w := bytes.Repeat([]byte{0xff}, 128)
+	for b.Loop() {
+		if prime, _ := MillerRabin(w, 1024, 1, nil); prime {
+			b.Fatal("2^1024-1 is no prime")
+		}
 	}
 }
 

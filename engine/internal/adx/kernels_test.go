@@ -171,6 +171,23 @@ func TestReduce(t *testing.T) {
 	})
 }
 
+// TestShift is of all shifts.
+func TestShift(t *testing.T) {
+	forModuli(t, func(r *rand.Rand, m *modulus, value *big.Int, bits int) {
+		for i, x := range operands(r, value, bits) {
+			for by := i % 3; by < 64; by += 3 {
+				z := fromBig(x, len(m.m))
+				m.shift(z, uint64(by))
+				want := new(big.Int).Lsh(x, uint(by))
+				got := new(big.Int).Lsh(toBig(z), 64)
+				if want.Sub(want, got).Mod(want, value).Sign() != 0 {
+					t.Fatalf("%x * 2^(%d-64) modulo %x: %x", x, by, value, z)
+				}
+			}
+		}
+	})
+}
+
 // TestConstants are what is known of a modulus.
 func TestConstants(t *testing.T) {
 	forModuli(t, func(r *rand.Rand, m *modulus, value *big.Int, bits int) {

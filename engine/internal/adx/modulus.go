@@ -2,6 +2,7 @@ package adx
 
 import (
 	"errors"
+	"math/bits"
 
 	"github.com/perilune/perilune/engine/internal/ct"
 )
@@ -92,6 +93,26 @@ func (m *modulus) plain(x, t []uint64) {
 
 // reduce makes z = t/R mod m, and destroys t.
 func (m *modulus) reduce(z, t []uint64) { reduce(z, t, m.m, m.k0) }
+
+// shift makes x = x * 2^by / 2^64 mod m, for by below 64: a reduction by one limb.
+func (m *modulus) shift(x []uint64, by uint64) {
+	by &= 63
+	q := x[0] << by * m.k0
+	var below, carry, c uint64
+	for i, v := range x {
+		hi, lo := bits.Mul64(q, m.m[i])
+		lo, c = bits.Add64(lo, v<<by|below, 0)
+		hi += c
+		lo, c = bits.Add64(lo, carry, 0)
+		carry = hi + c
+		below = v >> 1 >> (63 - by)
+		if i > 0 {
+			x[i-1] = lo
+		}
+	}
+	x[len(x)-1], c = bits.Add64(carry, below, 0)
+	sub(x, m.m, -c)
+}
 
 // powers is the memory of an exponentiation.
 type powers struct {
