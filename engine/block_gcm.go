@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 
 	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/engine/internal/ct"
@@ -62,9 +63,14 @@ const gcmMaxLen = 1<<36 - 32
 
 // gcmKey is a key made ready for GCM.
 type gcmKey struct {
-	block   cipher.Block
-	vectors *vaes.Key   // or nil
-	aead    cipher.AEAD // for IVs of 96 bits and tags of 128, or nil
+	block cipher.Block
+	aead  cipher.AEAD     // for IVs of 96 bits and tags of 128, or nil
+	more  func() *gcmMore // made when it is first asked for
+}
+
+// gcmMore is what short messages in one part do without.
+type gcmMore struct {
+	vectors *vaes.Key // or nil
 	hash    *ghash.Key
 }
 
@@ -77,18 +83,19 @@ func (c *blockCipher) gcmKey(k *Key) (*gcmKey, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !c.ownGCM {
-			return &gcmKey{block: block, hash: ghash.NewKey(block, nil)}, nil
+		var aead cipher.AEAD
+		if c.ownGCM {
+			if aead, err = cipher.NewGCM(block); err != nil {
+				return nil, ck.CKR_MECHANISM_INVALID
+			}
 		}
-		aead, err := cipher.NewGCM(block)
-		if err != nil {
-			return nil, ck.CKR_MECHANISM_INVALID
-		}
-		if vectorGCM() {
-			v := vaes.NewKey(k.Value())
-			return &gcmKey{block, v, aead, ghash.NewVectorKey(v)}, nil
-		}
-		return &gcmKey{block, nil, aead, ghash.NewKey(block, aead)}, nil
+		return &gcmKey{block, aead, sync.OnceValue(func() *gcmMore {
+			if c.ownGCM && vectorGCM() {
+				v := vaes.NewKey(k.Value())
+				return &gcmMore{v, ghash.NewVectorKey(v)}
+			}
+			return &gcmMore{nil, ghash.NewKey(block, aead)}
+		})}, nil
 	})
 }
 
@@ -101,7 +108,7 @@ func (k *gcmKey) vectorsFor(ivLen, tagLen, n int) *vaes.Key {
 	if n < vectorsFrom && ivLen == 12 && tagLen == 16 {
 		return nil
 	}
-	return k.vectors
+	return k.more().vectors
 }
 
 // vectorsFrom is the length of messages from which on package vaes is faster than
@@ -311,7 +318,7 @@ func (k *gcmKey) open(dst, iv, src, aad []byte) bool {
 
 // openApart does so with the tag in another place.
 func (k *gcmKey) openApart(dst, iv, src, tag, aad []byte) bool {
-	if v := k.vectors; v != nil {
+	if v := k.more().vectors; v != nil {
 		return v.Open(dst, iv, src, tag, aad)
 	}
 	return newGCMStream(k, iv, aad).open(dst, src, tag)
@@ -327,8 +334,8 @@ type gcmStream struct {
 }
 
 func newGCMStream(k *gcmKey, iv, aad []byte) *gcmStream {
-	s := &gcmStream{hash: ghash.New(k.hash), aad: uint64(len(aad))}
-	j0 := gcmJ0(k.hash, iv)
+	s := &gcmStream{hash: ghash.New(k.more().hash), aad: uint64(len(aad))}
+	j0 := gcmJ0(k.more().hash, iv)
 	k.block.Encrypt(s.mask[:], j0[:])
 	binary.BigEndian.PutUint32(j0[12:], binary.BigEndian.Uint32(j0[12:])+1)
 	s.ctr = k.gctr(j0)
@@ -394,8 +401,8 @@ type gctr struct {
 
 // gctr begins a stream with that counter.
 func (k *gcmKey) gctr(next [16]byte) gctr {
-	if k.vectors != nil { // its streams wrap as GCM wants
-		return gctr{stream: k.vectors.NewStream(&next), left: math.MaxUint64}
+	if v := k.more().vectors; v != nil { // its streams wrap as GCM wants
+		return gctr{stream: v.NewStream(&next), left: math.MaxUint64}
 	}
 	return gctr{block: k.block, next: next}
 }
@@ -448,7 +455,7 @@ func (c *blockCipher) newGMAC(k *Key, param any) (mac, error) {
 	if err := g.makeIV(); err != nil {
 		return nil, err
 	}
-	g.hash = ghash.New(g.key.hash)
+	g.hash = ghash.New(g.key.more().hash)
 	return g, nil
 }
 
@@ -494,7 +501,7 @@ func (g *gmac) size() int { return g.tagLen + g.ownIV }
 
 func (g *gmac) sum(dst []byte) []byte {
 	var tag, mask [16]byte
-	j0 := gcmJ0(g.key.hash, g.iv)
+	j0 := gcmJ0(g.key.more().hash, g.iv)
 	g.key.block.Encrypt(mask[:], j0[:])
 	g.hash.Pad()
 	g.hash.Lengths(g.n, 0)

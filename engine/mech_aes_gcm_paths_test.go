@@ -46,19 +46,20 @@ func gcmPaths(t *testing.T, key []byte, tagLen int) map[string]gcmPath {
 	}
 	aead := must(cipher.NewGCM(block))
 	list := map[string]gcmPath{
-		"stream":           gcmStreamPath(&gcmKey{block: block, aead: aead, hash: ghash.NewKey(block, aead)}),
-		"portable stream":  gcmStreamPath(&gcmKey{block: block, hash: ghash.NewKey(block, nil)}),
-		"standard library": gcmStandardPath(&gcmKey{block: block, aead: aead}, tagLen),
+		"stream":           gcmStreamPath(block, nil, ghash.NewKey(block, aead)),
+		"portable stream":  gcmStreamPath(block, nil, ghash.NewKey(block, nil)),
+		"standard library": gcmStandardPath(block, aead, tagLen),
 	}
 	if vaes.Supported() {
 		v := vaes.NewKey(key)
 		list["vectors"] = gcmPath{v.Seal, v.Open}
-		list["stream of vectors"] = gcmStreamPath(&gcmKey{block: block, vectors: v, hash: ghash.NewVectorKey(v)})
+		list["stream of vectors"] = gcmStreamPath(block, v, ghash.NewVectorKey(v))
 	}
 	return list
 }
 
-func gcmStreamPath(k *gcmKey) gcmPath {
+func gcmStreamPath(block cipher.Block, v *vaes.Key, hash *ghash.Key) gcmPath {
+	k := &gcmKey{block: block, more: func() *gcmMore { return &gcmMore{v, hash} }}
 	return gcmPath{
 		func(dst, iv, src, aad []byte) {
 			s := newGCMStream(k, iv, aad)
@@ -74,14 +75,15 @@ func gcmStreamPath(k *gcmKey) gcmPath {
 }
 
 // gcmStandardPath is another where the standard library lacks the lengths.
-func gcmStandardPath(k *gcmKey, tagLen int) gcmPath {
+func gcmStandardPath(block cipher.Block, aead cipher.AEAD, tagLen int) gcmPath {
+	k := &gcmKey{block: block, aead: aead}
 	return gcmPath{
 		func(dst, iv, src, aad []byte) {
 			if aead := k.aeadFor(len(iv), tagLen); aead != nil {
 				aead.Seal(dst[:0], iv, src, aad)
 				return
 			}
-			full := must(cipher.NewGCMWithNonceSize(k.block, len(iv))).Seal(nil, iv, src, aad)
+			full := must(cipher.NewGCMWithNonceSize(block, len(iv))).Seal(nil, iv, src, aad)
 			copy(dst, full)
 		},
 		func(dst, iv, src, tag, aad []byte) bool {
@@ -89,7 +91,7 @@ func gcmStandardPath(k *gcmKey, tagLen int) gcmPath {
 				_, err := aead.Open(dst[:0:len(src)], iv, append(bytes.Clone(src), tag...), aad)
 				return err == nil
 			}
-			return gcmStreamPath(&gcmKey{block: k.block, hash: ghash.NewKey(k.block, nil)}).open(dst, iv, src, tag, aad)
+			return gcmStreamPath(block, nil, ghash.NewKey(block, nil)).open(dst, iv, src, tag, aad)
 		},
 	}
 }

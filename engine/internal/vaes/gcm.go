@@ -36,20 +36,16 @@ func (k *Key) Seal(dst, iv, src, aad []byte) {
 		m.add(dst[:n])
 	} else {
 		m.short(nil)
-		// Pieces that stay in the nearest cache until they are hashed.
-		for i := 0; i < n; i += piece {
-			end := min(i+piece, n)
-			k.CTR(dst[i:end], src[i:end], &m.counter)
-			m.add(dst[i:end])
-		}
+		m.flush()
+		long := n &^ (together - 1)
+		k.seal(dst[:long], src[:long], &m.counter, &m.hash)
+		k.CTR(dst[long:], src[long:], &m.counter)
+		m.add(dst[long:n])
 	}
 	m.end(uint64(len(aad)), uint64(n))
 	copy(dst[n:], m.hash[:])
 	m.wipe()
 }
-
-// piece is how much is encrypted before it is hashed.
-const piece = 4096
 
 // Open decrypts src to dst if tag is the tag of it and of aad. Otherwise it leaves dst
 // as it is.

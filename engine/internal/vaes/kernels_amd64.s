@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-DATA reverse<>+0(SB)/8, $0x08090a0b0c0d0e0f
-DATA reverse<>+8(SB)/8, $0x0001020304050607
-GLOBL reverse<>(SB), RODATA|NOPTR, $16
+DATA turn<>+0(SB)/8, $0x08090a0b0c0d0e0f
+DATA turn<>+8(SB)/8, $0x0001020304050607
+GLOBL turn<>(SB), RODATA|NOPTR, $16
 
 DATA counts<>+0(SB)/8, $0x0000000000000000
 DATA counts<>+8(SB)/8, $0x0000000000000000
@@ -25,6 +25,9 @@ DATA counts<>+104(SB)/8, $0x0000000000000000
 DATA counts<>+112(SB)/8, $0x0000000000000004
 DATA counts<>+120(SB)/8, $0x0000000000000000
 GLOBL counts<>(SB), RODATA|NOPTR, $128
+
+DATA polynomial<>+0(SB)/8, $0xc200000000000000
+GLOBL polynomial<>(SB), RODATA|NOPTR, $8
 
 // func ctr(dst []byte, src []byte, counter *[16]byte, round *[15][16]byte, rounds int)
 // Requires: AVX, AVX512BW, AVX512F, BMI2, CMOV, VAES
@@ -52,7 +55,7 @@ TEXT ·ctr(SB), NOSPLIT, $0-72
 	MOVQ            DI, R8
 	SHLQ            $0x04, R8
 	VBROADCASTI32X4 (SI)(R8*1), Z30
-	VBROADCASTI32X4 reverse<>+0(SB), Z10
+	VBROADCASTI32X4 turn<>+0(SB), Z10
 	VBROADCASTI32X4 (BX), Z8
 	VPSHUFB         Z10, Z8, Z8
 	VPADDD          counts<>+0(SB), Z8, Z8
@@ -370,9 +373,8 @@ TEXT ·ghash(SB), NOSPLIT, $0-40
 	MOVQ            src_base+8(FP), CX
 	MOVQ            src_len+16(FP), DX
 	MOVQ            powers+32(FP), BX
-	VBROADCASTI32X4 reverse<>+0(SB), Z4
-	MOVQ            $0xc200000000000000, SI
-	VPBROADCASTQ    SI, Z3
+	VBROADCASTI32X4 turn<>+0(SB), Z4
+	VPBROADCASTQ    polynomial<>+0(SB), Z3
 	SHRQ            $0x04, DX
 	LEAQ            -1(DX), SI
 	ANDQ            $0x03, SI
@@ -409,7 +411,6 @@ groups:
 	VPXORQ          Z5, Z5, Z5
 	VPXORQ          Z6, Z6, Z6
 	VPXORQ          Z7, Z7, Z7
-	VPXORQ          Z8, Z8, Z8
 	JMP             next
 
 vectors:
@@ -422,7 +423,7 @@ vectors:
 	VPCLMULQDQ      $0x01, Z1, Z0, Z2
 	VPXORQ          Z2, Z7, Z7
 	VPCLMULQDQ      $0x10, Z1, Z0, Z2
-	VPXORQ          Z2, Z8, Z8
+	VPXORQ          Z2, Z7, Z7
 
 next:
 	VMOVDQU64  (CX), Z0
@@ -438,10 +439,9 @@ next:
 	VPCLMULQDQ $0x01, Z11, Z10, Z2
 	VPXORQ     Z2, Z7, Z7
 	VPCLMULQDQ $0x10, Z11, Z10, Z2
-	VPXORQ     Z2, Z8, Z8
-	VPXORQ     Z7, Z8, Z2
-	VPSLLDQ    $0x08, Z2, Z9
-	VPSRLDQ    $0x08, Z2, Z2
+	VPXORQ     Z2, Z7, Z7
+	VPSLLDQ    $0x08, Z7, Z9
+	VPSRLDQ    $0x08, Z7, Z2
 	VPXORQ     Z9, Z5, Z5
 	VPXORQ     Z2, Z6, Z6
 	VPCLMULQDQ $0x00, Z3, Z5, Z2
@@ -460,7 +460,6 @@ together:
 	VPXORQ        Z5, Z5, Z5
 	VPXORQ        Z6, Z6, Z6
 	VPXORQ        Z7, Z7, Z7
-	VPXORQ        Z8, Z8, Z8
 	VPCLMULQDQ    $0x00, Z1, Z0, Z2
 	VPXORQ        Z2, Z5, Z5
 	VPCLMULQDQ    $0x11, Z1, Z0, Z2
@@ -468,10 +467,9 @@ together:
 	VPCLMULQDQ    $0x01, Z1, Z0, Z2
 	VPXORQ        Z2, Z7, Z7
 	VPCLMULQDQ    $0x10, Z1, Z0, Z2
-	VPXORQ        Z2, Z8, Z8
-	VPXORQ        Z7, Z8, Z2
-	VPSLLDQ       $0x08, Z2, Z0
-	VPSRLDQ       $0x08, Z2, Z2
+	VPXORQ        Z2, Z7, Z7
+	VPSLLDQ       $0x08, Z7, Z0
+	VPSRLDQ       $0x08, Z7, Z2
 	VPXORQ        Z0, Z5, Z5
 	VPXORQ        Z2, Z6, Z6
 	VPCLMULQDQ    $0x00, Z3, Z5, Z2
@@ -487,6 +485,606 @@ together:
 	VPXORQ        X2, X0, X0
 	VPSHUFB       X4, X0, X0
 	VMOVDQU       X0, (AX)
+	VZEROUPPER
+	RET
+
+// func seal(dst []byte, src []byte, counter *[16]byte, round *[15][16]byte, rounds int, hash *[16]byte, powers *[20][16]byte)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, VAES, VPCLMULQDQ
+TEXT ·seal(SB), NOSPLIT, $0-88
+	MOVQ            dst_base+0(FP), AX
+	MOVQ            src_base+24(FP), CX
+	MOVQ            src_len+32(FP), DX
+	MOVQ            counter+48(FP), BX
+	MOVQ            round+56(FP), SI
+	MOVQ            rounds+64(FP), DI
+	VBROADCASTI32X4 (SI), Z16
+	VBROADCASTI32X4 16(SI), Z17
+	VBROADCASTI32X4 32(SI), Z18
+	VBROADCASTI32X4 48(SI), Z19
+	VBROADCASTI32X4 64(SI), Z20
+	VBROADCASTI32X4 80(SI), Z21
+	VBROADCASTI32X4 96(SI), Z22
+	VBROADCASTI32X4 112(SI), Z23
+	VBROADCASTI32X4 128(SI), Z24
+	VBROADCASTI32X4 144(SI), Z25
+	VBROADCASTI32X4 160(SI), Z26
+	VBROADCASTI32X4 176(SI), Z27
+	VBROADCASTI32X4 192(SI), Z28
+	VBROADCASTI32X4 208(SI), Z29
+	MOVQ            DI, R8
+	SHLQ            $0x04, R8
+	VBROADCASTI32X4 (SI)(R8*1), Z30
+	VBROADCASTI32X4 turn<>+0(SB), Z10
+	VBROADCASTI32X4 (BX), Z8
+	VPSHUFB         Z10, Z8, Z8
+	VPADDD          counts<>+0(SB), Z8, Z8
+	VMOVDQU64       counts<>+64(SB), Z9
+	LEAQ            15(DX), SI
+	SHRQ            $0x04, SI
+	MOVL            12(BX), R8
+	BSWAPL          R8
+	ADDL            SI, R8
+	BSWAPL          R8
+	MOVL            R8, 12(BX)
+	MOVQ            hash+72(FP), BX
+	MOVQ            powers+80(FP), SI
+	VPSHUFB         Z10, Z8, Z0
+	VPADDD          Z9, Z8, Z8
+	VPXORQ          Z16, Z0, Z0
+	VPSHUFB         Z10, Z8, Z1
+	VPADDD          Z9, Z8, Z8
+	VPXORQ          Z16, Z1, Z1
+	VPSHUFB         Z10, Z8, Z2
+	VPADDD          Z9, Z8, Z8
+	VPXORQ          Z16, Z2, Z2
+	VPSHUFB         Z10, Z8, Z3
+	VPADDD          Z9, Z8, Z8
+	VPXORQ          Z16, Z3, Z3
+	VPSHUFB         Z10, Z8, Z4
+	VPADDD          Z9, Z8, Z8
+	VPXORQ          Z16, Z4, Z4
+	VPSHUFB         Z10, Z8, Z5
+	VPADDD          Z9, Z8, Z8
+	VPXORQ          Z16, Z5, Z5
+	VPSHUFB         Z10, Z8, Z6
+	VPADDD          Z9, Z8, Z8
+	VPXORQ          Z16, Z6, Z6
+	VPSHUFB         Z10, Z8, Z7
+	VPADDD          Z9, Z8, Z8
+	VPXORQ          Z16, Z7, Z7
+	VAESENC         Z17, Z0, Z0
+	VAESENC         Z17, Z1, Z1
+	VAESENC         Z17, Z2, Z2
+	VAESENC         Z17, Z3, Z3
+	VAESENC         Z17, Z4, Z4
+	VAESENC         Z17, Z5, Z5
+	VAESENC         Z17, Z6, Z6
+	VAESENC         Z17, Z7, Z7
+	VAESENC         Z18, Z0, Z0
+	VAESENC         Z18, Z1, Z1
+	VAESENC         Z18, Z2, Z2
+	VAESENC         Z18, Z3, Z3
+	VAESENC         Z18, Z4, Z4
+	VAESENC         Z18, Z5, Z5
+	VAESENC         Z18, Z6, Z6
+	VAESENC         Z18, Z7, Z7
+	VAESENC         Z19, Z0, Z0
+	VAESENC         Z19, Z1, Z1
+	VAESENC         Z19, Z2, Z2
+	VAESENC         Z19, Z3, Z3
+	VAESENC         Z19, Z4, Z4
+	VAESENC         Z19, Z5, Z5
+	VAESENC         Z19, Z6, Z6
+	VAESENC         Z19, Z7, Z7
+	VAESENC         Z20, Z0, Z0
+	VAESENC         Z20, Z1, Z1
+	VAESENC         Z20, Z2, Z2
+	VAESENC         Z20, Z3, Z3
+	VAESENC         Z20, Z4, Z4
+	VAESENC         Z20, Z5, Z5
+	VAESENC         Z20, Z6, Z6
+	VAESENC         Z20, Z7, Z7
+	VAESENC         Z21, Z0, Z0
+	VAESENC         Z21, Z1, Z1
+	VAESENC         Z21, Z2, Z2
+	VAESENC         Z21, Z3, Z3
+	VAESENC         Z21, Z4, Z4
+	VAESENC         Z21, Z5, Z5
+	VAESENC         Z21, Z6, Z6
+	VAESENC         Z21, Z7, Z7
+	VAESENC         Z22, Z0, Z0
+	VAESENC         Z22, Z1, Z1
+	VAESENC         Z22, Z2, Z2
+	VAESENC         Z22, Z3, Z3
+	VAESENC         Z22, Z4, Z4
+	VAESENC         Z22, Z5, Z5
+	VAESENC         Z22, Z6, Z6
+	VAESENC         Z22, Z7, Z7
+	VAESENC         Z23, Z0, Z0
+	VAESENC         Z23, Z1, Z1
+	VAESENC         Z23, Z2, Z2
+	VAESENC         Z23, Z3, Z3
+	VAESENC         Z23, Z4, Z4
+	VAESENC         Z23, Z5, Z5
+	VAESENC         Z23, Z6, Z6
+	VAESENC         Z23, Z7, Z7
+	VAESENC         Z24, Z0, Z0
+	VAESENC         Z24, Z1, Z1
+	VAESENC         Z24, Z2, Z2
+	VAESENC         Z24, Z3, Z3
+	VAESENC         Z24, Z4, Z4
+	VAESENC         Z24, Z5, Z5
+	VAESENC         Z24, Z6, Z6
+	VAESENC         Z24, Z7, Z7
+	VAESENC         Z25, Z0, Z0
+	VAESENC         Z25, Z1, Z1
+	VAESENC         Z25, Z2, Z2
+	VAESENC         Z25, Z3, Z3
+	VAESENC         Z25, Z4, Z4
+	VAESENC         Z25, Z5, Z5
+	VAESENC         Z25, Z6, Z6
+	VAESENC         Z25, Z7, Z7
+	CMPQ            DI, $0x0c
+	JB              last1
+	VAESENC         Z26, Z0, Z0
+	VAESENC         Z26, Z1, Z1
+	VAESENC         Z26, Z2, Z2
+	VAESENC         Z26, Z3, Z3
+	VAESENC         Z26, Z4, Z4
+	VAESENC         Z26, Z5, Z5
+	VAESENC         Z26, Z6, Z6
+	VAESENC         Z26, Z7, Z7
+	VAESENC         Z27, Z0, Z0
+	VAESENC         Z27, Z1, Z1
+	VAESENC         Z27, Z2, Z2
+	VAESENC         Z27, Z3, Z3
+	VAESENC         Z27, Z4, Z4
+	VAESENC         Z27, Z5, Z5
+	VAESENC         Z27, Z6, Z6
+	VAESENC         Z27, Z7, Z7
+	JE              last1
+	VAESENC         Z28, Z0, Z0
+	VAESENC         Z28, Z1, Z1
+	VAESENC         Z28, Z2, Z2
+	VAESENC         Z28, Z3, Z3
+	VAESENC         Z28, Z4, Z4
+	VAESENC         Z28, Z5, Z5
+	VAESENC         Z28, Z6, Z6
+	VAESENC         Z28, Z7, Z7
+	VAESENC         Z29, Z0, Z0
+	VAESENC         Z29, Z1, Z1
+	VAESENC         Z29, Z2, Z2
+	VAESENC         Z29, Z3, Z3
+	VAESENC         Z29, Z4, Z4
+	VAESENC         Z29, Z5, Z5
+	VAESENC         Z29, Z6, Z6
+	VAESENC         Z29, Z7, Z7
+
+last1:
+	VAESENCLAST     Z30, Z0, Z0
+	VAESENCLAST     Z30, Z1, Z1
+	VAESENCLAST     Z30, Z2, Z2
+	VAESENCLAST     Z30, Z3, Z3
+	VAESENCLAST     Z30, Z4, Z4
+	VAESENCLAST     Z30, Z5, Z5
+	VAESENCLAST     Z30, Z6, Z6
+	VAESENCLAST     Z30, Z7, Z7
+	VPXORQ          (CX), Z0, Z0
+	VMOVDQU64       Z0, (AX)
+	VPXORQ          64(CX), Z1, Z1
+	VMOVDQU64       Z1, 64(AX)
+	VPXORQ          128(CX), Z2, Z2
+	VMOVDQU64       Z2, 128(AX)
+	VPXORQ          192(CX), Z3, Z3
+	VMOVDQU64       Z3, 192(AX)
+	VPXORQ          256(CX), Z4, Z4
+	VMOVDQU64       Z4, 256(AX)
+	VPXORQ          320(CX), Z5, Z5
+	VMOVDQU64       Z5, 320(AX)
+	VPXORQ          384(CX), Z6, Z6
+	VMOVDQU64       Z6, 384(AX)
+	VPXORQ          448(CX), Z7, Z7
+	VMOVDQU64       Z7, 448(AX)
+	ADDQ            $0x00000200, CX
+	ADDQ            $0x00000200, AX
+	VBROADCASTI32X4 (BX), Z11
+	MOVL            $0x00000003, R8
+	KMOVB           R8, K1
+	VMOVDQU64.Z     Z11, K1, Z11
+	VPXORQ          Z0, Z11, Z11
+	VPSHUFB         Z10, Z11, Z11
+	SUBQ            $0x00000200, DX
+	JZ              last
+
+groups:
+	VPXORQ          Z14, Z14, Z14
+	VPXORQ          Z15, Z15, Z15
+	VPXORQ          Z31, Z31, Z31
+	VPSHUFB         Z10, Z8, Z0
+	VPADDD          Z9, Z8, Z8
+	VPXORQ          Z16, Z0, Z0
+	VPSHUFB         Z10, Z8, Z1
+	VPADDD          Z9, Z8, Z8
+	VPXORQ          Z16, Z1, Z1
+	VPSHUFB         Z10, Z8, Z2
+	VPADDD          Z9, Z8, Z8
+	VPXORQ          Z16, Z2, Z2
+	VPSHUFB         Z10, Z8, Z3
+	VPADDD          Z9, Z8, Z8
+	VPXORQ          Z16, Z3, Z3
+	VPSHUFB         Z10, Z8, Z4
+	VPADDD          Z9, Z8, Z8
+	VPXORQ          Z16, Z4, Z4
+	VPSHUFB         Z10, Z8, Z5
+	VPADDD          Z9, Z8, Z8
+	VPXORQ          Z16, Z5, Z5
+	VPSHUFB         Z10, Z8, Z6
+	VPADDD          Z9, Z8, Z8
+	VPXORQ          Z16, Z6, Z6
+	VPSHUFB         Z10, Z8, Z7
+	VPADDD          Z9, Z8, Z8
+	VPXORQ          Z16, Z7, Z7
+	VAESENC         Z17, Z0, Z0
+	VAESENC         Z17, Z1, Z1
+	VAESENC         Z17, Z2, Z2
+	VAESENC         Z17, Z3, Z3
+	VAESENC         Z17, Z4, Z4
+	VAESENC         Z17, Z5, Z5
+	VAESENC         Z17, Z6, Z6
+	VAESENC         Z17, Z7, Z7
+	VBROADCASTI32X4 176(SI), Z12
+	VPCLMULQDQ      $0x00, Z12, Z11, Z13
+	VPXORQ          Z13, Z14, Z14
+	VPCLMULQDQ      $0x11, Z12, Z11, Z13
+	VPXORQ          Z13, Z15, Z15
+	VPCLMULQDQ      $0x01, Z12, Z11, Z13
+	VPXORQ          Z13, Z31, Z31
+	VPCLMULQDQ      $0x10, Z12, Z11, Z13
+	VPXORQ          Z13, Z31, Z31
+	VAESENC         Z18, Z0, Z0
+	VAESENC         Z18, Z1, Z1
+	VAESENC         Z18, Z2, Z2
+	VAESENC         Z18, Z3, Z3
+	VAESENC         Z18, Z4, Z4
+	VAESENC         Z18, Z5, Z5
+	VAESENC         Z18, Z6, Z6
+	VAESENC         Z18, Z7, Z7
+	VMOVDQU64       -448(AX), Z11
+	VPSHUFB         Z10, Z11, Z11
+	VBROADCASTI32X4 160(SI), Z12
+	VPCLMULQDQ      $0x00, Z12, Z11, Z13
+	VPXORQ          Z13, Z14, Z14
+	VPCLMULQDQ      $0x11, Z12, Z11, Z13
+	VPXORQ          Z13, Z15, Z15
+	VPCLMULQDQ      $0x01, Z12, Z11, Z13
+	VPXORQ          Z13, Z31, Z31
+	VPCLMULQDQ      $0x10, Z12, Z11, Z13
+	VPXORQ          Z13, Z31, Z31
+	VAESENC         Z19, Z0, Z0
+	VAESENC         Z19, Z1, Z1
+	VAESENC         Z19, Z2, Z2
+	VAESENC         Z19, Z3, Z3
+	VAESENC         Z19, Z4, Z4
+	VAESENC         Z19, Z5, Z5
+	VAESENC         Z19, Z6, Z6
+	VAESENC         Z19, Z7, Z7
+	VMOVDQU64       -384(AX), Z11
+	VPSHUFB         Z10, Z11, Z11
+	VBROADCASTI32X4 144(SI), Z12
+	VPCLMULQDQ      $0x00, Z12, Z11, Z13
+	VPXORQ          Z13, Z14, Z14
+	VPCLMULQDQ      $0x11, Z12, Z11, Z13
+	VPXORQ          Z13, Z15, Z15
+	VPCLMULQDQ      $0x01, Z12, Z11, Z13
+	VPXORQ          Z13, Z31, Z31
+	VPCLMULQDQ      $0x10, Z12, Z11, Z13
+	VPXORQ          Z13, Z31, Z31
+	VAESENC         Z20, Z0, Z0
+	VAESENC         Z20, Z1, Z1
+	VAESENC         Z20, Z2, Z2
+	VAESENC         Z20, Z3, Z3
+	VAESENC         Z20, Z4, Z4
+	VAESENC         Z20, Z5, Z5
+	VAESENC         Z20, Z6, Z6
+	VAESENC         Z20, Z7, Z7
+	VMOVDQU64       -320(AX), Z11
+	VPSHUFB         Z10, Z11, Z11
+	VBROADCASTI32X4 128(SI), Z12
+	VPCLMULQDQ      $0x00, Z12, Z11, Z13
+	VPXORQ          Z13, Z14, Z14
+	VPCLMULQDQ      $0x11, Z12, Z11, Z13
+	VPXORQ          Z13, Z15, Z15
+	VPCLMULQDQ      $0x01, Z12, Z11, Z13
+	VPXORQ          Z13, Z31, Z31
+	VPCLMULQDQ      $0x10, Z12, Z11, Z13
+	VPXORQ          Z13, Z31, Z31
+	VAESENC         Z21, Z0, Z0
+	VAESENC         Z21, Z1, Z1
+	VAESENC         Z21, Z2, Z2
+	VAESENC         Z21, Z3, Z3
+	VAESENC         Z21, Z4, Z4
+	VAESENC         Z21, Z5, Z5
+	VAESENC         Z21, Z6, Z6
+	VAESENC         Z21, Z7, Z7
+	VMOVDQU64       -256(AX), Z11
+	VPSHUFB         Z10, Z11, Z11
+	VBROADCASTI32X4 112(SI), Z12
+	VPCLMULQDQ      $0x00, Z12, Z11, Z13
+	VPXORQ          Z13, Z14, Z14
+	VPCLMULQDQ      $0x11, Z12, Z11, Z13
+	VPXORQ          Z13, Z15, Z15
+	VPCLMULQDQ      $0x01, Z12, Z11, Z13
+	VPXORQ          Z13, Z31, Z31
+	VPCLMULQDQ      $0x10, Z12, Z11, Z13
+	VPXORQ          Z13, Z31, Z31
+	VAESENC         Z22, Z0, Z0
+	VAESENC         Z22, Z1, Z1
+	VAESENC         Z22, Z2, Z2
+	VAESENC         Z22, Z3, Z3
+	VAESENC         Z22, Z4, Z4
+	VAESENC         Z22, Z5, Z5
+	VAESENC         Z22, Z6, Z6
+	VAESENC         Z22, Z7, Z7
+	VMOVDQU64       -192(AX), Z11
+	VPSHUFB         Z10, Z11, Z11
+	VBROADCASTI32X4 96(SI), Z12
+	VPCLMULQDQ      $0x00, Z12, Z11, Z13
+	VPXORQ          Z13, Z14, Z14
+	VPCLMULQDQ      $0x11, Z12, Z11, Z13
+	VPXORQ          Z13, Z15, Z15
+	VPCLMULQDQ      $0x01, Z12, Z11, Z13
+	VPXORQ          Z13, Z31, Z31
+	VPCLMULQDQ      $0x10, Z12, Z11, Z13
+	VPXORQ          Z13, Z31, Z31
+	VAESENC         Z23, Z0, Z0
+	VAESENC         Z23, Z1, Z1
+	VAESENC         Z23, Z2, Z2
+	VAESENC         Z23, Z3, Z3
+	VAESENC         Z23, Z4, Z4
+	VAESENC         Z23, Z5, Z5
+	VAESENC         Z23, Z6, Z6
+	VAESENC         Z23, Z7, Z7
+	VMOVDQU64       -128(AX), Z11
+	VPSHUFB         Z10, Z11, Z11
+	VBROADCASTI32X4 80(SI), Z12
+	VPCLMULQDQ      $0x00, Z12, Z11, Z13
+	VPXORQ          Z13, Z14, Z14
+	VPCLMULQDQ      $0x11, Z12, Z11, Z13
+	VPXORQ          Z13, Z15, Z15
+	VPCLMULQDQ      $0x01, Z12, Z11, Z13
+	VPXORQ          Z13, Z31, Z31
+	VPCLMULQDQ      $0x10, Z12, Z11, Z13
+	VPXORQ          Z13, Z31, Z31
+	VAESENC         Z24, Z0, Z0
+	VAESENC         Z24, Z1, Z1
+	VAESENC         Z24, Z2, Z2
+	VAESENC         Z24, Z3, Z3
+	VAESENC         Z24, Z4, Z4
+	VAESENC         Z24, Z5, Z5
+	VAESENC         Z24, Z6, Z6
+	VAESENC         Z24, Z7, Z7
+	VMOVDQU64       -64(AX), Z11
+	VPSHUFB         Z10, Z11, Z11
+	VBROADCASTI32X4 64(SI), Z12
+	VPCLMULQDQ      $0x00, Z12, Z11, Z13
+	VPXORQ          Z13, Z14, Z14
+	VPCLMULQDQ      $0x11, Z12, Z11, Z13
+	VPXORQ          Z13, Z15, Z15
+	VPCLMULQDQ      $0x01, Z12, Z11, Z13
+	VPXORQ          Z13, Z31, Z31
+	VPCLMULQDQ      $0x10, Z12, Z11, Z13
+	VPXORQ          Z13, Z31, Z31
+	VAESENC         Z25, Z0, Z0
+	VAESENC         Z25, Z1, Z1
+	VAESENC         Z25, Z2, Z2
+	VAESENC         Z25, Z3, Z3
+	VAESENC         Z25, Z4, Z4
+	VAESENC         Z25, Z5, Z5
+	VAESENC         Z25, Z6, Z6
+	VAESENC         Z25, Z7, Z7
+	VPBROADCASTQ    polynomial<>+0(SB), Z12
+	VPSLLDQ         $0x08, Z31, Z11
+	VPSRLDQ         $0x08, Z31, Z13
+	VPXORQ          Z11, Z14, Z14
+	VPXORQ          Z13, Z15, Z15
+	VPCLMULQDQ      $0x00, Z12, Z14, Z13
+	VPSHUFD         $0x4e, Z14, Z14
+	VPXORQ          Z13, Z14, Z14
+	VPCLMULQDQ      $0x00, Z12, Z14, Z13
+	VPSHUFD         $0x4e, Z14, Z14
+	VPXORQ          Z13, Z14, Z14
+	VPXORQ          Z14, Z15, Z11
+	CMPQ            DI, $0x0c
+	JB              last2
+	VAESENC         Z26, Z0, Z0
+	VAESENC         Z26, Z1, Z1
+	VAESENC         Z26, Z2, Z2
+	VAESENC         Z26, Z3, Z3
+	VAESENC         Z26, Z4, Z4
+	VAESENC         Z26, Z5, Z5
+	VAESENC         Z26, Z6, Z6
+	VAESENC         Z26, Z7, Z7
+	VAESENC         Z27, Z0, Z0
+	VAESENC         Z27, Z1, Z1
+	VAESENC         Z27, Z2, Z2
+	VAESENC         Z27, Z3, Z3
+	VAESENC         Z27, Z4, Z4
+	VAESENC         Z27, Z5, Z5
+	VAESENC         Z27, Z6, Z6
+	VAESENC         Z27, Z7, Z7
+	JE              last2
+	VAESENC         Z28, Z0, Z0
+	VAESENC         Z28, Z1, Z1
+	VAESENC         Z28, Z2, Z2
+	VAESENC         Z28, Z3, Z3
+	VAESENC         Z28, Z4, Z4
+	VAESENC         Z28, Z5, Z5
+	VAESENC         Z28, Z6, Z6
+	VAESENC         Z28, Z7, Z7
+	VAESENC         Z29, Z0, Z0
+	VAESENC         Z29, Z1, Z1
+	VAESENC         Z29, Z2, Z2
+	VAESENC         Z29, Z3, Z3
+	VAESENC         Z29, Z4, Z4
+	VAESENC         Z29, Z5, Z5
+	VAESENC         Z29, Z6, Z6
+	VAESENC         Z29, Z7, Z7
+
+last2:
+	VAESENCLAST Z30, Z0, Z0
+	VAESENCLAST Z30, Z1, Z1
+	VAESENCLAST Z30, Z2, Z2
+	VAESENCLAST Z30, Z3, Z3
+	VAESENCLAST Z30, Z4, Z4
+	VAESENCLAST Z30, Z5, Z5
+	VAESENCLAST Z30, Z6, Z6
+	VAESENCLAST Z30, Z7, Z7
+	VPXORQ      (CX), Z0, Z0
+	VMOVDQU64   Z0, (AX)
+	VPXORQ      64(CX), Z1, Z1
+	VMOVDQU64   Z1, 64(AX)
+	VPXORQ      128(CX), Z2, Z2
+	VMOVDQU64   Z2, 128(AX)
+	VPXORQ      192(CX), Z3, Z3
+	VMOVDQU64   Z3, 192(AX)
+	VPXORQ      256(CX), Z4, Z4
+	VMOVDQU64   Z4, 256(AX)
+	VPXORQ      320(CX), Z5, Z5
+	VMOVDQU64   Z5, 320(AX)
+	VPXORQ      384(CX), Z6, Z6
+	VMOVDQU64   Z6, 384(AX)
+	VPXORQ      448(CX), Z7, Z7
+	VMOVDQU64   Z7, 448(AX)
+	ADDQ        $0x00000200, CX
+	ADDQ        $0x00000200, AX
+	VPSHUFB     Z10, Z0, Z13
+	VPXORQ      Z13, Z11, Z11
+	SUBQ        $0x00000200, DX
+	JNZ         groups
+
+last:
+	VPXORQ          Z14, Z14, Z14
+	VPXORQ          Z15, Z15, Z15
+	VPXORQ          Z31, Z31, Z31
+	VBROADCASTI32X4 160(SI), Z12
+	VPCLMULQDQ      $0x00, Z12, Z11, Z13
+	VPXORQ          Z13, Z14, Z14
+	VPCLMULQDQ      $0x11, Z12, Z11, Z13
+	VPXORQ          Z13, Z15, Z15
+	VPCLMULQDQ      $0x01, Z12, Z11, Z13
+	VPXORQ          Z13, Z31, Z31
+	VPCLMULQDQ      $0x10, Z12, Z11, Z13
+	VPXORQ          Z13, Z31, Z31
+	VMOVDQU64       -448(AX), Z11
+	VPSHUFB         Z10, Z11, Z11
+	VBROADCASTI32X4 144(SI), Z12
+	VPCLMULQDQ      $0x00, Z12, Z11, Z13
+	VPXORQ          Z13, Z14, Z14
+	VPCLMULQDQ      $0x11, Z12, Z11, Z13
+	VPXORQ          Z13, Z15, Z15
+	VPCLMULQDQ      $0x01, Z12, Z11, Z13
+	VPXORQ          Z13, Z31, Z31
+	VPCLMULQDQ      $0x10, Z12, Z11, Z13
+	VPXORQ          Z13, Z31, Z31
+	VMOVDQU64       -384(AX), Z11
+	VPSHUFB         Z10, Z11, Z11
+	VBROADCASTI32X4 128(SI), Z12
+	VPCLMULQDQ      $0x00, Z12, Z11, Z13
+	VPXORQ          Z13, Z14, Z14
+	VPCLMULQDQ      $0x11, Z12, Z11, Z13
+	VPXORQ          Z13, Z15, Z15
+	VPCLMULQDQ      $0x01, Z12, Z11, Z13
+	VPXORQ          Z13, Z31, Z31
+	VPCLMULQDQ      $0x10, Z12, Z11, Z13
+	VPXORQ          Z13, Z31, Z31
+	VMOVDQU64       -320(AX), Z11
+	VPSHUFB         Z10, Z11, Z11
+	VBROADCASTI32X4 112(SI), Z12
+	VPCLMULQDQ      $0x00, Z12, Z11, Z13
+	VPXORQ          Z13, Z14, Z14
+	VPCLMULQDQ      $0x11, Z12, Z11, Z13
+	VPXORQ          Z13, Z15, Z15
+	VPCLMULQDQ      $0x01, Z12, Z11, Z13
+	VPXORQ          Z13, Z31, Z31
+	VPCLMULQDQ      $0x10, Z12, Z11, Z13
+	VPXORQ          Z13, Z31, Z31
+	VMOVDQU64       -256(AX), Z11
+	VPSHUFB         Z10, Z11, Z11
+	VBROADCASTI32X4 96(SI), Z12
+	VPCLMULQDQ      $0x00, Z12, Z11, Z13
+	VPXORQ          Z13, Z14, Z14
+	VPCLMULQDQ      $0x11, Z12, Z11, Z13
+	VPXORQ          Z13, Z15, Z15
+	VPCLMULQDQ      $0x01, Z12, Z11, Z13
+	VPXORQ          Z13, Z31, Z31
+	VPCLMULQDQ      $0x10, Z12, Z11, Z13
+	VPXORQ          Z13, Z31, Z31
+	VMOVDQU64       -192(AX), Z11
+	VPSHUFB         Z10, Z11, Z11
+	VBROADCASTI32X4 80(SI), Z12
+	VPCLMULQDQ      $0x00, Z12, Z11, Z13
+	VPXORQ          Z13, Z14, Z14
+	VPCLMULQDQ      $0x11, Z12, Z11, Z13
+	VPXORQ          Z13, Z15, Z15
+	VPCLMULQDQ      $0x01, Z12, Z11, Z13
+	VPXORQ          Z13, Z31, Z31
+	VPCLMULQDQ      $0x10, Z12, Z11, Z13
+	VPXORQ          Z13, Z31, Z31
+	VMOVDQU64       -128(AX), Z11
+	VPSHUFB         Z10, Z11, Z11
+	VBROADCASTI32X4 64(SI), Z12
+	VPCLMULQDQ      $0x00, Z12, Z11, Z13
+	VPXORQ          Z13, Z14, Z14
+	VPCLMULQDQ      $0x11, Z12, Z11, Z13
+	VPXORQ          Z13, Z15, Z15
+	VPCLMULQDQ      $0x01, Z12, Z11, Z13
+	VPXORQ          Z13, Z31, Z31
+	VPCLMULQDQ      $0x10, Z12, Z11, Z13
+	VPXORQ          Z13, Z31, Z31
+	VPBROADCASTQ    polynomial<>+0(SB), Z0
+	VPSLLDQ         $0x08, Z31, Z11
+	VPSRLDQ         $0x08, Z31, Z13
+	VPXORQ          Z11, Z14, Z14
+	VPXORQ          Z13, Z15, Z15
+	VPCLMULQDQ      $0x00, Z0, Z14, Z13
+	VPSHUFD         $0x4e, Z14, Z14
+	VPXORQ          Z13, Z14, Z14
+	VPCLMULQDQ      $0x00, Z0, Z14, Z13
+	VPSHUFD         $0x4e, Z14, Z14
+	VPXORQ          Z13, Z14, Z14
+	VPXORQ          Z14, Z15, Z11
+	VMOVDQU64       -64(AX), Z13
+	VPSHUFB         Z10, Z13, Z13
+	VPXORQ          Z13, Z11, Z11
+	VMOVDQU64       (SI), Z12
+	VPXORQ          Z14, Z14, Z14
+	VPXORQ          Z15, Z15, Z15
+	VPXORQ          Z31, Z31, Z31
+	VPCLMULQDQ      $0x00, Z12, Z11, Z13
+	VPXORQ          Z13, Z14, Z14
+	VPCLMULQDQ      $0x11, Z12, Z11, Z13
+	VPXORQ          Z13, Z15, Z15
+	VPCLMULQDQ      $0x01, Z12, Z11, Z13
+	VPXORQ          Z13, Z31, Z31
+	VPCLMULQDQ      $0x10, Z12, Z11, Z13
+	VPXORQ          Z13, Z31, Z31
+	VPSLLDQ         $0x08, Z31, Z11
+	VPSRLDQ         $0x08, Z31, Z13
+	VPXORQ          Z11, Z14, Z14
+	VPXORQ          Z13, Z15, Z15
+	VPCLMULQDQ      $0x00, Z0, Z14, Z13
+	VPSHUFD         $0x4e, Z14, Z14
+	VPXORQ          Z13, Z14, Z14
+	VPCLMULQDQ      $0x00, Z0, Z14, Z13
+	VPSHUFD         $0x4e, Z14, Z14
+	VPXORQ          Z13, Z14, Z14
+	VPXORQ          Z14, Z15, Z11
+	VEXTRACTI64X4   $0x01, Z11, Y13
+	VPXORQ          Y13, Y11, Y11
+	VEXTRACTI128    $0x01, Y11, X13
+	VPXORQ          X13, X11, X11
+	VPSHUFB         X10, X11, X11
+	VMOVDQU         X11, (BX)
 	VZEROUPPER
 	RET
 

@@ -81,6 +81,11 @@ func subBytes(a uint64) uint64 {
 	return sum
 }
 
+func seal(dst, src []byte, counter *[BlockSize]byte, round *[15][BlockSize]byte, rounds int, hash *[BlockSize]byte, powers *powers) {
+	ctr(dst, src, counter, round, rounds)
+	ghash(hash, dst[:len(src)], powers)
+}
+
 func ghash(hash *[BlockSize]byte, src []byte, powers *powers) {
 	key := &powers[lanes-1]
 	for ; len(src) > 0; src = src[BlockSize:] {

@@ -15,5 +15,10 @@ func ctr(dst []byte, src []byte, counter *[16]byte, round *[15][16]byte, rounds 
 //go:noescape
 func ghash(hash *[16]byte, src []byte, powers *[20][16]byte)
 
+// seal is ctr and then ghash of dst, for a multiple of 512 bytes, at least one.
+//
+//go:noescape
+func seal(dst []byte, src []byte, counter *[16]byte, round *[15][16]byte, rounds int, hash *[16]byte, powers *[20][16]byte)
+
 // subWord applies the S-box of AES to each byte of w.
 func subWord(w uint32) uint32

@@ -2,10 +2,10 @@
 // vectors of 512 bits, with the AES instructions and the carry-less multiplication
 // of AVX-512, in constant time; and GCM of messages in one part.
 //
-// A vector holds four blocks. Two kernels do the work: ctr encrypts up to eight vectors
-// side by side; ghash hashes up to sixteen with one reduction. A long message is
-// encrypted a piece at a time, and hashed while it is in the nearest cache. To open one
-// is to hash it all first, so that nothing is decrypted before its tag is found right.
+// A vector holds four blocks. The kernel ctr encrypts up to eight vectors side by side,
+// and ghash hashes up to sixteen with one reduction; seal does both, and hashes eight
+// vectors while it encrypts the next. To open a message is to hash it all first, so that
+// nothing is decrypted before its tag is found right.
 package vaes
 
 import (
@@ -115,9 +115,8 @@ func (k *Key) times(x *[BlockSize]byte, n int) (y [BlockSize]byte) {
 
 // turn is y with the bytes of x in the other order.
 func turn(y, x *[BlockSize]byte) {
-	for i, b := range x {
-		y[BlockSize-1-i] = b
-	}
+	binary.LittleEndian.PutUint64(y[8:], binary.BigEndian.Uint64(x[:]))
+	binary.LittleEndian.PutUint64(y[:], binary.BigEndian.Uint64(x[8:]))
 }
 
 // CTR encrypts or decrypts src in counter mode. The counter is in the last 32 bits of
@@ -127,6 +126,17 @@ func (k *Key) CTR(dst, src []byte, counter *[BlockSize]byte) {
 	ctr(dst[:len(src)], src, counter, &k.round, k.rounds)
 	runtime.KeepAlive(k) // or it is wiped
 }
+
+// seal is CTR and then Hash of dst, for a multiple of so many bytes.
+func (k *Key) seal(dst, src []byte, counter, hash *[BlockSize]byte) {
+	if len(src) > 0 {
+		seal(dst, src, counter, &k.round, k.rounds, hash, &k.powers)
+		runtime.KeepAlive(k)
+	}
+}
+
+// together is how many bytes are encrypted while as many are hashed.
+const together = 512
 
 // Hash continues the hash y with the whole blocks of data.
 func (k *Key) Hash(y *[BlockSize]byte, data []byte) {

@@ -424,7 +424,7 @@ func TestConstantFlow(t *testing.T) {
 	for _, wrong := range r.Wrong {
 		t.Error(wrong)
 	}
-	if r.Functions != 3 || r.Instructions < 300 {
+	if r.Functions != 4 || r.Instructions < 900 {
 		t.Errorf("%d functions with %d instructions", r.Functions, r.Instructions)
 	}
 }

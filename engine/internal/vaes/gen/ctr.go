@@ -19,28 +19,28 @@ type cipher struct {
 	label          int
 }
 
-func ctr(turn, counts Mem) {
+// many is how many vectors are encrypted side by side.
+const many = 8
+
+func newCipher(rounds GPVirtual) *cipher {
+	return &cipher{keys: z[16:30], last: Z30, next: Z8, up: Z9, turn: Z10, rounds: rounds}
+}
+
+func ctr(k *constants) {
 	TEXT("ctr", NOSPLIT, "func(dst, src []byte, counter *[16]byte, round *[15][16]byte, rounds int)")
 	Pragma("noescape")
 	Doc("ctr encrypts or decrypts src in counter mode, and leaves the next counter in",
 		"counter. Of the round keys, the first rounds+1 count.")
 	dst, src, n, counter := pointer("dst"), pointer("src"), length("src"), argument("counter")
 	keys, rounds := argument("round"), argument("rounds")
-	c := &cipher{keys: z[16:30], last: Z30, next: Z8, up: Z9, turn: Z10, rounds: rounds}
-	c.load(keys, counter, turn, counts)
+	c := newCipher(rounds)
+	c.load(keys, counter, k)
 	advance(counter, n)
 
-	const many = 8
 	SUBQ(U32(many*vector), n)
 	JB(LabelRef("rest"))
 	Label("many")
-	c.stream(z[:many])
-	for i := range many {
-		VPXORQ(at(src, i), z[i], z[i])
-		VMOVDQU64(z[i], at(dst, i))
-	}
-	ADDQ(U32(many*vector), src)
-	ADDQ(U32(many*vector), dst)
+	c.encrypt(dst, src, nil)
 	SUBQ(U32(many*vector), n)
 	JAE(LabelRef("many"))
 
@@ -50,7 +50,7 @@ func ctr(turn, counts Mem) {
 	ADDQ(U32(many*vector), n)
 	JZ(LabelRef("done"))
 	Label("few")
-	c.stream(z[:few])
+	c.stream(z[:few], nil)
 	zero, full, part, mask := GP64(), GP64(), GP64(), GP64()
 	XORL(zero.As32(), zero.As32())
 	MOVQ(U32(vector), full)
@@ -77,19 +77,19 @@ func ctr(turn, counts Mem) {
 }
 
 // load fills the registers.
-func (c *cipher) load(keys, counter Register, turn, counts Mem) {
-	for i, k := range c.keys {
-		VBROADCASTI32X4(Mem{Base: keys, Disp: block * i}, k)
+func (c *cipher) load(keys, counter Register, k *constants) {
+	for i, key := range c.keys {
+		VBROADCASTI32X4(Mem{Base: keys, Disp: block * i}, key)
 	}
 	last := GP64()
 	MOVQ(c.rounds, last)
 	SHLQ(Imm(4), last)
 	VBROADCASTI32X4(Mem{Base: keys, Index: last, Scale: 1}, c.last)
-	VBROADCASTI32X4(turn, c.turn)
+	VBROADCASTI32X4(k.turn, c.turn)
 	VBROADCASTI32X4(Mem{Base: counter}, c.next)
 	VPSHUFB(c.turn, c.next, c.next)
-	VPADDD(counts, c.next, c.next)
-	VMOVDQU64(counts.Offset(vector), c.up)
+	VPADDD(k.counts, c.next, c.next)
+	VMOVDQU64(k.counts.Offset(vector), c.up)
 }
 
 // advance adds the blocks that n bytes begin to the last 32 bits of the counter.
@@ -104,8 +104,20 @@ func advance(counter, n Register) {
 	MOVL(next, Mem{Base: counter, Disp: 12})
 }
 
-// stream encrypts the next counters.
-func (c *cipher) stream(to []VecPhysical) {
+// encrypt encrypts many vectors from src to dst, and advances both.
+func (c *cipher) encrypt(dst, src GPVirtual, between func(round int)) {
+	c.stream(z[:many], between)
+	for i := range many {
+		VPXORQ(at(src, i), z[i], z[i])
+		VMOVDQU64(z[i], at(dst, i))
+	}
+	ADDQ(U32(many*vector), src)
+	ADDQ(U32(many*vector), dst)
+}
+
+// stream encrypts the next counters. After each round that all keys have, between may
+// do something else.
+func (c *cipher) stream(to []VecPhysical, between func(round int)) {
 	c.label++
 	last := fmt.Sprintf("last%d", c.label)
 	for _, v := range to {
@@ -123,6 +135,9 @@ func (c *cipher) stream(to []VecPhysical) {
 		}
 		for _, v := range to {
 			VAESENC(k, v, v)
+		}
+		if round := i + 1; round < 10 && between != nil {
+			between(round)
 		}
 	}
 	Label(last)

@@ -11,10 +11,10 @@ const strides = 16
 
 // product is a sum of products of blocks: the low and the high halves, and what lies
 // across both.
-type product struct{ low, high, across1, across2 VecPhysical }
+type product struct{ low, high, across VecPhysical }
 
 func (p *product) clear() {
-	for _, v := range []VecPhysical{p.low, p.high, p.across1, p.across2} {
+	for _, v := range []VecPhysical{p.low, p.high, p.across} {
 		VPXORQ(v, v, v)
 	}
 }
@@ -24,7 +24,7 @@ func (p *product) add(x, h, t VecPhysical) {
 	for _, half := range []struct {
 		which uint64
 		to    VecPhysical
-	}{{0x00, p.low}, {0x11, p.high}, {0x01, p.across1}, {0x10, p.across2}} {
+	}{{0x00, p.low}, {0x11, p.high}, {0x01, p.across}, {0x10, p.across}} {
 		VPCLMULQDQ(Imm(half.which), h, x, t)
 		VPXORQ(t, half.to, half.to)
 	}
@@ -33,9 +33,8 @@ func (p *product) add(x, h, t VecPhysical) {
 // reduce makes x the sum. Multiples of the polynomial clear the low half, in two
 // steps of 64 bits.
 func (p *product) reduce(polynomial, t, x VecPhysical) {
-	VPXORQ(p.across1, p.across2, t)
-	VPSLLDQ(Imm(8), t, x)
-	VPSRLDQ(Imm(8), t, t)
+	VPSLLDQ(Imm(8), p.across, x)
+	VPSRLDQ(Imm(8), p.across, t)
 	VPXORQ(x, p.low, p.low)
 	VPXORQ(t, p.high, p.high)
 	for range 2 {
@@ -49,19 +48,17 @@ func (p *product) reduce(polynomial, t, x VecPhysical) {
 // ghash hashes four blocks side by side: each lane of a vector is hashed on its own,
 // with the fourth power of the key, and at the end the lanes are put together. So
 // that the last block comes to the last lane, the first vector may begin with zeros.
-func ghash(turn Mem) {
+func ghash(k *constants) {
 	TEXT("ghash", NOSPLIT, "func(hash *[16]byte, src []byte, powers *[20][16]byte)")
 	Pragma("noescape")
 	Doc("ghash continues a hash with whole blocks, at least one.")
 	y, src, blocks, powers := argument("hash"), pointer("src"), length("src"), argument("powers")
 	x, h, t, polynomial, turned := Z0, Z1, Z2, Z3, Z4
-	sum := &product{Z5, Z6, Z7, Z8}
+	sum := &product{Z5, Z6, Z7}
 	hash, first, firstPower := Z9, Z10, Z11
 
-	VBROADCASTI32X4(turn, turned)
-	n := GP64()
-	MOVQ(U64(0xc200000000000000), n)
-	VPBROADCASTQ(n, polynomial)
+	VBROADCASTI32X4(k.turn, turned)
+	VPBROADCASTQ(k.polynomial, polynomial)
 	SHRQ(Imm(4), blocks)
 	begin(y, src, blocks, x, t)
 	VPSHUFB(turned, x, x)
@@ -107,14 +104,19 @@ func ghash(turn Mem) {
 	sum.clear()
 	sum.add(x, h, t)
 	sum.reduce(polynomial, t, x)
+	fold(x, t, turned, y)
+	VZEROUPPER()
+	RET()
+}
+
+// fold adds the lanes of x, and writes the sum to y.
+func fold(x, t, turned VecPhysical, y Register) {
 	VEXTRACTI64X4(Imm(1), x, t.AsY())
 	VPXORQ(t.AsY(), x.AsY(), x.AsY())
 	VEXTRACTI128(Imm(1), x.AsY(), t.AsX())
 	VPXORQ(t.AsX(), x.AsX(), x.AsX())
 	VPSHUFB(turned.AsX(), x.AsX(), x.AsX())
 	VMOVDQU(x.AsX(), Mem{Base: y})
-	VZEROUPPER()
-	RET()
 }
 
 // begin loads the blocks of the first vector, one to four, into its last lanes, adds

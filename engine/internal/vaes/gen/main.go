@@ -26,34 +26,34 @@ func argument(name string) GPVirtual { return Load(Param(name), GP64()).(GPVirtu
 func pointer(name string) GPVirtual { return Load(Param(name).Base(), GP64()).(GPVirtual) }
 func length(name string) GPVirtual  { return Load(Param(name).Len(), GP64()).(GPVirtual) }
 
-// reverse is what VPSHUFB needs to turn the bytes of each block round.
-func reverse() Mem {
-	m := GLOBL("reverse", RODATA|NOPTR)
-	DATA(0, U64(0x08090a0b0c0d0e0f))
-	DATA(8, U64(0x0001020304050607))
-	return m
+// constants are in memory.
+type constants struct {
+	turn       Mem // what VPSHUFB needs to turn the bytes of each block round
+	counts     Mem // 0 to 3 in the lowest 32 bits of the blocks; then 4 in all of them
+	polynomial Mem // the highest 64 bits, without the term x^128
 }
 
-// counts are the numbers that make four counters of one, and the next of those: in
-// the lowest 32 bits of each block.
-func counts() Mem {
-	m := GLOBL("counts", RODATA|NOPTR)
-	for i := range 4 {
-		DATA(block*i, U64(uint64(i)))
+func newConstants() *constants {
+	k := new(constants)
+	k.turn = GLOBL("turn", RODATA|NOPTR)
+	DATA(0, U64(0x08090a0b0c0d0e0f))
+	DATA(8, U64(0x0001020304050607))
+	k.counts = GLOBL("counts", RODATA|NOPTR)
+	for i, count := range []uint64{0, 1, 2, 3, 4, 4, 4, 4} {
+		DATA(block*i, U64(count))
 		DATA(block*i+8, U64(0))
 	}
-	for i := range 4 {
-		DATA(vector+block*i, U64(4))
-		DATA(vector+block*i+8, U64(0))
-	}
-	return m
+	k.polynomial = GLOBL("polynomial", RODATA|NOPTR)
+	DATA(0, U64(0xc200000000000000))
+	return k
 }
 
 func main() {
 	ConstraintExpr("amd64,!valgrind")
-	turn := reverse()
-	ctr(turn, counts())
-	ghash(turn)
+	k := newConstants()
+	ctr(k)
+	ghash(k)
+	seal(k)
 	subWord()
 	Generate()
 }
