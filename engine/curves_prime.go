@@ -19,21 +19,24 @@ import (
 //go:embed curves_prime.txt
 var primeCurvesText string
 
-// primeCurves are those of the file. The ones of the standard library get what it
-// does not give.
+// primeCurves are those of the file.
 func primeCurves() (list []*curve) {
 	for section := range strings.SplitSeq(primeCurvesText, "\n[") {
 		if names, lines, ok := strings.Cut(section, "]\n"); ok && section[0] != '#' {
 			list = append(list, namedPrimeCurve(strings.Fields(names), lines))
 		}
 	}
-	for _, c := range plainCurves {
+	return list
+}
+
+// completeNIST gives the curves of the standard library what it does not have.
+func completeNIST(list []*curve) {
+	for _, c := range list {
 		if c.nist != nil {
 			c.prime = sync.OnceValue(func() *weierstrass.Params { return nistParams(c.nist.Params()) })
 			c.group = sync.OnceValue(func() group { return mustPrimeGroup(c.prime()) })
 		}
 	}
-	return list
 }
 
 // namedPrimeCurve makes a curve of its lines "name = value". The numbers are

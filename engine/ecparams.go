@@ -24,7 +24,8 @@ import (
 
 // curves lists the curves that have a name.
 var curves = sync.OnceValue(func() (list []*curve) {
-	list = append(list, plainCurves...)
+	list = plainCurves()
+	completeNIST(list)
 	for _, c := range binaryCurves() {
 		list = append(list, c.curve)
 	}
@@ -33,21 +34,23 @@ var curves = sync.OnceValue(func() (list []*curve) {
 
 // plainCurves are those of the standard library, and those that have no other
 // form than one string.
-var plainCurves = []*curve{
-	{key: ck.CKK_EC, names: []string{"secp224r1", "P-224", "wap-wsg-idm-ecid-wtls12"},
-		oids: []string{"1.3.132.0.33"}, bits: 224, size: 28, nist: elliptic.P224()},
-	{key: ck.CKK_EC, names: []string{"secp256r1", "prime256v1", "P-256"},
-		oids: []string{"1.2.840.10045.3.1.7"}, bits: 256, size: 32, nist: elliptic.P256()},
-	{key: ck.CKK_EC, names: []string{"secp384r1", "P-384"},
-		oids: []string{"1.3.132.0.34"}, bits: 384, size: 48, nist: elliptic.P384()},
-	{key: ck.CKK_EC, names: []string{"secp521r1", "P-521"},
-		oids: []string{"1.3.132.0.35"}, bits: 521, size: 66, nist: elliptic.P521()},
-	{key: ck.CKK_EC_EDWARDS, names: []string{"edwards25519", "Ed25519"},
-		oids: []string{oidEd25519, oidEd25519Old}, bits: 255, size: 32},
-	{key: ck.CKK_EC_MONTGOMERY, names: []string{"curve25519", "X25519"},
-		oids: []string{oidX25519, oidX25519Old}, bits: 255, size: 32},
-	{key: ck.CKK_EC_EDWARDS, names: []string{"edwards448", "Ed448"}, oids: []string{oidEd448}, bits: 448, size: 57},
-	{key: ck.CKK_EC_MONTGOMERY, names: []string{"curve448", "X448"}, oids: []string{oidX448}, bits: 448, size: 56},
+func plainCurves() []*curve {
+	return []*curve{
+		{key: ck.CKK_EC, names: []string{"secp224r1", "P-224", "wap-wsg-idm-ecid-wtls12"},
+			oids: []string{"1.3.132.0.33"}, bits: 224, size: 28, nist: elliptic.P224()},
+		{key: ck.CKK_EC, names: []string{"secp256r1", "prime256v1", "P-256"},
+			oids: []string{"1.2.840.10045.3.1.7"}, bits: 256, size: 32, nist: elliptic.P256()},
+		{key: ck.CKK_EC, names: []string{"secp384r1", "P-384"},
+			oids: []string{"1.3.132.0.34"}, bits: 384, size: 48, nist: elliptic.P384()},
+		{key: ck.CKK_EC, names: []string{"secp521r1", "P-521"},
+			oids: []string{"1.3.132.0.35"}, bits: 521, size: 66, nist: elliptic.P521()},
+		{key: ck.CKK_EC_EDWARDS, names: []string{"edwards25519", "Ed25519"},
+			oids: []string{oidEd25519, oidEd25519Old}, bits: 255, size: 32},
+		{key: ck.CKK_EC_MONTGOMERY, names: []string{"curve25519", "X25519"},
+			oids: []string{oidX25519, oidX25519Old}, bits: 255, size: 32},
+		{key: ck.CKK_EC_EDWARDS, names: []string{"edwards448", "Ed448"}, oids: []string{oidEd448}, bits: 448, size: 57},
+		{key: ck.CKK_EC_MONTGOMERY, names: []string{"curve448", "X448"}, oids: []string{oidX448}, bits: 448, size: 56},
+	}
 }
 
 // Object identifiers of RFC 8410, and those in use before it.
