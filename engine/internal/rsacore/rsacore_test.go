@@ -9,6 +9,7 @@ import (
 	"math/big"
 	"os"
 	"os/exec"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -506,12 +507,17 @@ func TestOtherPaths(t *testing.T) {
 }
 
 func BenchmarkPrivate(b *testing.B) {
-	for _, x := range []struct {
-		name string
-		bits int
-	}{{"2048", 2048}, {"3072", 3072}, {"4096", 4096}} {
-		b.Run(x.name, func(b *testing.B) {
-			c, err := Generate(x.bits, []byte{1, 0, 1}, rand.Reader)
+	benchmark(b, func(k *PrivateKey, buf []byte) error { return k.Private(buf, buf) })
+}
+
+func BenchmarkPublic(b *testing.B) {
+	benchmark(b, func(k *PrivateKey, buf []byte) error { return k.Public(buf, buf) })
+}
+
+func benchmark(b *testing.B, f func(k *PrivateKey, buf []byte) error) {
+	for _, bits := range []int{2048, 3072, 4096} {
+		b.Run(strconv.Itoa(bits), func(b *testing.B) {
+			c, err := Generate(bits, []byte{1, 0, 1}, rand.Reader)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -522,7 +528,7 @@ func BenchmarkPrivate(b *testing.B) {
 			buf := make([]byte, k.Size())
 			buf[1] = 1
 			for b.Loop() {
-				if err := k.Private(buf, buf); err != nil {
+				if err := f(k, buf); err != nil {
 					b.Fatal(err)
 				}
 			}
