@@ -7,11 +7,11 @@ import (
 	"github.com/perilune/perilune/engine/internal/ct"
 )
 
-// Batch is how many private operations share a pass.
-const Batch = lanes / 2
+// batch is how many private operations share a pass.
+const batch = lanes / 2
 
-// Job is one private operation: what Private takes and returns.
-type Job struct {
+// job is one private operation: what Private takes and returns.
+type job struct {
 	Key      *Key
 	Dst, Src []byte
 	Err      error
@@ -25,7 +25,7 @@ type many struct {
 	*powers             // modulo the primes
 	n          *group   // modulo the modulus
 	base, back []uint64 // twice as long, for n
-	c, m       [Batch][]uint64
+	c, m       [batch][]uint64
 	u, v, w    []uint64
 }
 
@@ -38,7 +38,7 @@ func (c *class) newMany() *many {
 		base: vectors(2 * d), back: vectors(2 * d),
 		u: make([]uint64, d), v: make([]uint64, d), w: make([]uint64, d),
 	}
-	for i := range Batch {
+	for i := range batch {
 		w.c[i], w.m[i] = make([]uint64, 2*d), make([]uint64, 2*d)
 	}
 	return w
@@ -48,14 +48,14 @@ func (w *many) clear() {
 	for _, b := range [][]uint64{w.x, w.y, w.table, w.index, w.base, w.back, w.u, w.v, w.w, w.t, w.group.m, w.n.t} {
 		clear(b)
 	}
-	for i := range Batch {
+	for i := range batch {
 		clear(w.c[i])
 		clear(w.m[i])
 	}
 }
 
-// privates carries out up to Batch jobs, whose keys go together.
-func privates(jobs []*Job) {
+// privates carries out up to batch jobs, whose keys go together.
+func privates(jobs []*job) {
 	c := jobs[0].Key.class
 	pool := &manies[c.index]
 	w, ok := pool.Get().(*many)
@@ -64,7 +64,7 @@ func privates(jobs []*Job) {
 	}
 	defer pool.Put(w)
 	defer w.clear()
-	for i := range Batch {
+	for i := range batch {
 		split(w.c[i], jobs[i%len(jobs)].Src)
 		k := &keyOf(jobs, 2*i).batched
 		w.setModulus(2*i, k.p)
@@ -92,7 +92,7 @@ func privates(jobs []*Job) {
 }
 
 // prime is the modulus of a lane.
-func prime(jobs []*Job, l int) *modulus {
+func prime(jobs []*job, l int) *modulus {
 	if l%2 == 0 {
 		return keyOf(jobs, l).batched.p
 	}
@@ -100,12 +100,12 @@ func prime(jobs []*Job, l int) *modulus {
 }
 
 // keyOf is the key of a lane: lanes without one repeat others.
-func keyOf(jobs []*Job, l int) *Key {
+func keyOf(jobs []*job, l int) *Key {
 	return jobs[l/2%len(jobs)].Key
 }
 
 // bases raises what is to be decrypted to the exponents.
-func (w *many) bases(jobs []*Job) {
+func (w *many) bases(jobs []*job) {
 	g, d := w.group, len(w.u)
 	// The base is lo + R*hi; in Montgomery's form, R*lo + R^2*hi.
 	hi, r := w.table, w.table[lanes*d:]
@@ -131,7 +131,7 @@ func (w *many) bases(jobs []*Job) {
 }
 
 // combine leaves in m of each job the number that x is modulo its primes.
-func (w *many) combine(jobs []*Job) {
+func (w *many) combine(jobs []*job) {
 	g := w.group
 	clear(w.y)
 	for l := range lanes {
@@ -140,7 +140,7 @@ func (w *many) combine(jobs []*Job) {
 	g.mul(w.x, w.x, w.y)
 	one := w.table[:len(w.y)]
 	copy(one, w.y)
-	for i := range Batch {
+	for i := range batch {
 		k := keyOf(jobs, 2*i)
 		g.get(w.v, w.x, 2*i+1)
 		subtract(w.v, k.batched.q.m)
@@ -152,7 +152,7 @@ func (w *many) combine(jobs []*Job) {
 		g.set(w.y, 2*i+1, k.batched.qInv)
 	}
 	g.mul(w.x, w.x, w.y)
-	for i := range Batch {
+	for i := range batch {
 		k := &keyOf(jobs, 2*i).batched
 		g.get(w.u, w.x, 2*i)
 		g.get(w.v, w.x, 2*i+1)
@@ -160,7 +160,7 @@ func (w *many) combine(jobs []*Job) {
 		g.set(w.x, 2*i, w.w)
 	}
 	g.mul(w.x, w.x, one)
-	for i := range Batch {
+	for i := range batch {
 		k := &keyOf(jobs, 2*i).batched
 		g.get(w.u, w.x, 2*i)
 		subtract(w.u, k.p.m)
@@ -169,7 +169,7 @@ func (w *many) combine(jobs []*Job) {
 }
 
 // check raises the results to the public exponent again.
-func (w *many) check(jobs []*Job) {
+func (w *many) check(jobs []*job) {
 	n := w.n
 	for l := range lanes {
 		n.set(w.base, l, w.m[l/2])

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"math/bits"
 
-	"filippo.io/bigmod"
-
 	"github.com/perilune/perilune/engine/internal/ct"
 )
 
@@ -77,6 +75,16 @@ func equal(x, y []uint64) uint64 {
 	return 1 ^ (d|-d)>>63
 }
 
+// double makes x = 2x mod m.
+func double(x, m []uint64) {
+	var carry uint64
+	for i, d := range x {
+		d = d<<1 | carry
+		x[i], carry = d&digitMask, d>>digitBits
+	}
+	subtract(x, m)
+}
+
 // difference makes z = x - y + 2p, which must not be negative.
 func difference(z, x, y, p []uint64) {
 	var carry int64
@@ -118,27 +126,25 @@ func windows(b []byte, bits, width int) []byte {
 // modulus is an odd number and what is known of it, for a radix R of 2^52 to the
 // power of the number of digits.
 type modulus struct {
-	m, r, rr, rrr []uint64 // itself; R, R^2 and R^3 modulo it
-	k0            uint64   // -1/m mod 2^52
+	m, r    []uint64 // itself; R modulo it
+	rr, rrr []uint64 // R^2 and R^3 modulo it, where somebody needs them
+	k0      uint64   // -1/m mod 2^52
 }
 
 // newModulus takes an odd number without leading zeros. That it is odd, and its
 // length in bytes, show.
 func newModulus(b []byte, digits int) (*modulus, error) {
-	if len(b) == 0 || 8*len(b) > digitBits*digits-slack || ct.Reveal(b[len(b)-1]&1) == 0 {
+	if len(b) == 0 || 8*len(b) > digitBits*digits-slack || ct.Reveal(b[len(b)-1]&1) == 0 || ct.Reveal(b[0]) == 0 {
 		return nil, errModulus
 	}
-	n, err := bigmod.NewModulus(b)
-	if err != nil {
-		return nil, errModulus
-	}
-	two := bigmod.NewNat().SetUint(2).ExpandFor(n)
-	power := func(e int) []uint64 {
-		x := bigmod.NewNat().ExpShortVarTime(two, uint(e*digitBits*digits), n)
-		return digitsOf(x.Bytes(n), digits)
-	}
-	m := &modulus{m: digitsOf(b, digits), r: power(1), rr: power(2), rrr: power(3)}
+	m := &modulus{m: digitsOf(b, digits), r: make([]uint64, digits)}
 	m.k0 = negativeInverse(m.m[0])
+	// A power of two that is less than m, doubled until it is R.
+	below := 8*len(b) - 8
+	m.r[below/digitBits] = 1 << (below % digitBits)
+	for range digitBits*digits - below {
+		double(m.r, m.m)
+	}
 	return m, nil
 }
 

@@ -183,9 +183,9 @@ func TestPrivate(t *testing.T) {
 			if err := k.single(dst, src); err != nil || !bytes.Equal(dst, want) {
 				t.Errorf("%d bits, value %d alone: %v", bits, i, err)
 			}
-			var jobs []*Job
-			for range i%Batch + 1 {
-				jobs = append(jobs, &Job{Key: k, Dst: make([]byte, len(src)), Src: src})
+			var jobs []*job
+			for range i%batch + 1 {
+				jobs = append(jobs, &job{Key: k, Dst: make([]byte, len(src)), Src: src})
 			}
 			privates(jobs)
 			for _, j := range jobs {
@@ -231,7 +231,7 @@ func TestUnevenPrimes(t *testing.T) {
 		if err := k.single(dst, src); err != nil || !bytes.Equal(dst, want) {
 			t.Errorf("%v alone: %v", bits, err)
 		}
-		jobs := []*Job{{Key: k, Dst: make([]byte, len(src)), Src: src}}
+		jobs := []*job{{Key: k, Dst: make([]byte, len(src)), Src: src}}
 		privates(jobs)
 		if jobs[0].Err != nil || !bytes.Equal(jobs[0].Dst, want) {
 			t.Errorf("%v in a pass: %v", bits, jobs[0].Err)
@@ -241,9 +241,9 @@ func TestUnevenPrimes(t *testing.T) {
 
 // TestDifferentKeys has four keys share a pass, one of which cannot do its part.
 func TestDifferentKeys(t *testing.T) {
-	var jobs []*Job
+	var jobs []*job
 	var want [][]byte
-	for i := range Batch {
+	for i := range batch {
 		std, err := rsa.GenerateKey(crand.Reader, 2048)
 		if err != nil {
 			t.Fatal(err)
@@ -256,7 +256,7 @@ func TestDifferentKeys(t *testing.T) {
 		if i == 2 {
 			src = std.N.Bytes()
 		}
-		jobs = append(jobs, &Job{Key: k, Dst: make([]byte, 256), Src: src})
+		jobs = append(jobs, &job{Key: k, Dst: make([]byte, 256), Src: src})
 		want = append(want, new(big.Int).Exp(new(big.Int).SetBytes(src), std.D, std.N).FillBytes(make([]byte, 256)))
 	}
 	privates(jobs)
@@ -292,7 +292,7 @@ func TestFaults(t *testing.T) {
 			t.Errorf("%s alone: %v", name, err)
 		}
 		good, _ := testKey(t, 2048)
-		jobs := []*Job{{Key: good, Dst: make([]byte, 256), Src: src}, {Key: k, Dst: dst, Src: src}, {Key: good, Dst: make([]byte, 256), Src: src}}
+		jobs := []*job{{Key: good, Dst: make([]byte, 256), Src: src}, {Key: k, Dst: dst, Src: src}, {Key: good, Dst: make([]byte, 256), Src: src}}
 		privates(jobs)
 		if jobs[0].Err != nil || jobs[1].Err != ErrFault || jobs[2].Err != nil {
 			t.Errorf("%s in a pass: %v, %v, %v", name, jobs[0].Err, jobs[1].Err, jobs[2].Err)
@@ -312,9 +312,9 @@ func TestNothingStays(t *testing.T) {
 	k.combine(w)
 	w.clear()
 	m := k.newMany()
-	m.bases([]*Job{{Key: k}})
-	m.combine([]*Job{{Key: k}})
-	m.check([]*Job{{Key: k}})
+	m.bases([]*job{{Key: k}})
+	m.combine([]*job{{Key: k}})
+	m.check([]*job{{Key: k}})
 	m.clear()
 	public := &spare{}
 	for _, b := range []*[]uint64{&public.x, &public.z, &public.a, &public.b} {
@@ -441,9 +441,9 @@ func BenchmarkPrivate(b *testing.B) {
 				_ = k.single(src, src)
 			}
 		})
-		var jobs []*Job
-		for range Batch {
-			jobs = append(jobs, &Job{Key: k, Dst: make([]byte, len(src)), Src: src})
+		var jobs []*job
+		for range batch {
+			jobs = append(jobs, &job{Key: k, Dst: make([]byte, len(src)), Src: src})
 		}
 		b.Run(fmt.Sprint(bits, "/four"), func(b *testing.B) {
 			for b.Loop() {

@@ -30,3 +30,19 @@ func BenchmarkKernels(b *testing.B) {
 		run("pair", func() { c.pair(&z[0], &z[0], &z[0], &m[0], &k0[0], &shapes[2].first[0], 5) })
 	}
 }
+
+// BenchmarkNewKey is what the first use of a key takes.
+func BenchmarkNewKey(b *testing.B) {
+	for _, bits := range []int{2048, 3072, 4096} {
+		_, std := testKey(b, bits)
+		n := numbersOf(std)
+		b.Run(fmt.Sprint(bits), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := NewKey(n); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

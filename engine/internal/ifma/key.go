@@ -1,10 +1,6 @@
 package ifma
 
-import (
-	"errors"
-
-	"filippo.io/bigmod"
-)
+import "errors"
 
 // Errors of this package.
 var (
@@ -31,8 +27,7 @@ type Key struct {
 
 // pairKey is what a lone operation needs, laid out across the lanes.
 type pairKey struct {
-	two        layout
-	pq, pp     operands // modulo p and q; modulo p twice
+	pq, pp     residues
 	r, rr, rrr []uint64 // of p and q
 	dp, dq     []byte   // windows of the exponents
 	qInv       []uint64 // qInv*R^2 mod p, twice
@@ -52,9 +47,6 @@ const (
 	laneWindow = 4
 )
 
-// operands are those of a pair kernel that stay.
-type operands struct{ m, k0 []uint64 }
-
 // NewKey prepares a key.
 func NewKey(c *Numbers) (*Key, error) {
 	bits := 8 * max(len(c.P), len(c.Q))
@@ -68,17 +60,11 @@ func NewKey(c *Numbers) (*Key, error) {
 	if err := k.prepareLanes(c); err != nil {
 		return nil, err
 	}
-	var err error
-	if k.check, err = k.newPublic(c.N, c.E); err != nil {
-		return nil, err
-	}
-	return k, nil
+	return k, k.prepareCheck(c)
 }
 
 func (k *Key) preparePair(c *Numbers) error {
-	s := &k.alone
-	s.two = layout{&shapes[2], k.width}
-	digits := k.width * lanes / 2
+	s, digits := &k.alone, k.width*lanes/2
 	p, err := newModulus(c.P, digits)
 	if err != nil {
 		return err
@@ -88,12 +74,21 @@ func (k *Key) preparePair(c *Numbers) error {
 		return err
 	}
 	k.p, k.q = p.m, q.m
-	s.pq, s.pp = s.two.operands(p, q), s.two.operands(p, p)
-	s.r, s.rr, s.rrr = s.two.both(p.r, q.r), s.two.both(p.rr, q.rr), s.two.both(p.rrr, q.rrr)
+	s.pq, s.pp = k.residues(p, q), k.residues(p, p)
+	s.r = s.pq.lay(p.r, q.r)
+	s.rr, s.rrr = s.pq.twoTo(2*digitBits*digits, s.r), s.pq.twoTo(3*digitBits*digits, s.r)
 	s.dp, s.dq = windows(c.DP, k.bits, pairWindow), windows(c.DQ, k.bits, pairWindow)
-	qInv, err := timesRR(c.QInv, c.P, digits)
-	s.qInv = s.two.both(qInv, qInv)
-	return err
+	s.qInv = k.timesTwoTo(c.QInv, 2*digitBits*digits)
+	return nil
+}
+
+// timesTwoTo returns x*2^n mod p, twice.
+func (k *Key) timesTwoTo(x []byte, n int) []uint64 {
+	s, digits := &k.alone, len(k.p)
+	r := s.pq.number(digits, s.r, 0)
+	z, d := s.pp.twoTo(n+digitBits*digits, s.pp.lay(r, r)), digitsOf(x, digits)
+	s.pp.mul(z, z, s.pp.lay(d, d))
+	return z
 }
 
 func (k *Key) prepareLanes(c *Numbers) (err error) {
@@ -104,44 +99,25 @@ func (k *Key) prepareLanes(c *Numbers) (err error) {
 	if l.q, err = newModulus(c.Q, digits); err != nil {
 		return err
 	}
-	if l.n, err = newModulus(c.N, 2*digits); err != nil {
-		return err
+	two := &k.alone.pq
+	rr, rrr := two.twoTo(2*digitBits*digits, k.alone.r), two.twoTo(3*digitBits*digits, k.alone.r)
+	for g, m := range []*modulus{l.p, l.q} {
+		m.rr, m.rrr = two.number(digits, rr, g), two.number(digits, rrr, g)
 	}
 	l.dp, l.dq = windows(c.DP, k.bits, laneWindow), windows(c.DQ, k.bits, laneWindow)
-	l.qInv, err = timesRR(c.QInv, c.P, digits)
-	return err
+	l.qInv = two.number(digits, k.timesTwoTo(c.QInv, 2*digitBits*digits), 0)
+	return nil
 }
 
-// timesRR returns x*R^2 mod m.
-func timesRR(x, m []byte, digits int) ([]uint64, error) {
-	n, err := bigmod.NewModulus(m)
-	if err != nil {
-		return nil, err
+func (k *Key) prepareCheck(c *Numbers) (err error) {
+	if k.check, err = k.newPublic(c.N, c.E); err != nil {
+		return err
 	}
-	y, err := bigmod.NewNat().SetBytes(x, n)
-	if err != nil {
-		return nil, err
+	digits := 20 * k.tiles
+	if k.batched.n, err = newModulus(c.N, digits); err != nil {
+		return err
 	}
-	two := bigmod.NewNat().SetUint(2).ExpandFor(n)
-	rr := bigmod.NewNat().ExpShortVarTime(two, uint(2*digitBits*digits), n)
-	return digitsOf(y.Mul(rr, n).Bytes(n), digits), nil
-}
-
-// both lays two numbers out.
-func (s *layout) both(a, b []uint64) []uint64 {
-	z := vectors(s.width)
-	s.set(z, 0, a)
-	s.set(z, 1, b)
-	return z
-}
-
-func (s *layout) operands(a, b *modulus) operands {
-	o := operands{s.both(a.m, b.m), vectors(1)}
-	for l := range lanes {
-		o.k0[l] = a.k0
-		if l >= lanes/2 {
-			o.k0[l] = b.k0
-		}
-	}
-	return o
+	one := &k.check.one
+	k.batched.n.rr = one.number(digits, one.twoTo(2*digitBits*digits, one.lay(k.check.n.r)), 0)
+	return nil
 }

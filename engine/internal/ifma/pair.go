@@ -1,5 +1,7 @@
 package ifma
 
+import "math/bits"
+
 // shape says how numbers lie across the lanes; its layout is known to the
 // assembly.
 type shape struct {
@@ -71,4 +73,64 @@ func (s *layout) add(x, y []uint64) {
 			}
 		}
 	}
+}
+
+// residues are the numbers of a layout, each modulo its modulus.
+type residues struct {
+	layout
+	class *class
+	m, k0 []uint64
+}
+
+func (c *class) residues(moduli ...*modulus) residues {
+	s := residues{class: c, layout: layout{&shapes[len(moduli)], c.width}, k0: vectors(1)}
+	var m [2][]uint64
+	for g, n := range moduli {
+		m[g] = n.m
+		for l := range int(s.lanes) {
+			s.k0[g*int(s.lanes)+l] = n.k0
+		}
+	}
+	s.m = s.lay(m[:len(moduli)]...)
+	return s
+}
+
+// lay lays numbers out.
+func (s *layout) lay(numbers ...[]uint64) []uint64 {
+	z := vectors(s.width)
+	for g, d := range numbers {
+		s.set(z, g, d)
+	}
+	return z
+}
+
+// number returns the digits of number g.
+func (s *layout) number(digits int, z []uint64, g int) []uint64 {
+	d := make([]uint64, digits)
+	s.get(d, z, g)
+	return d
+}
+
+// mul makes z = x*y/R.
+func (s *residues) mul(z, x, y []uint64) {
+	s.class.pair(&z[0], &x[0], &y[0], &s.m[0], &s.k0[0], &s.first[0], 1)
+}
+
+// square makes x = x*x/R, n times.
+func (s *residues) square(x []uint64, n int) {
+	s.class.pair(&x[0], &x[0], &x[0], &s.m[0], &s.k0[0], &s.first[0], n)
+}
+
+// twoTo returns 2^k. r is R.
+func (s *residues) twoTo(k int, r []uint64) []uint64 {
+	x, one := vectors(s.width), []uint64{1}
+	copy(x, r)
+	for i := bits.Len(uint(k)) - 1; i >= 0; i-- {
+		s.square(x, 1)
+		if k>>i&1 == 1 {
+			s.add(x, x)
+		}
+	}
+	s.mul(x, x, s.lay([][]uint64{one, one}[:lanes/int(s.lanes)]...))
+	return x
 }

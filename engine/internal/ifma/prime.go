@@ -65,16 +65,6 @@ func (t *tester) setCandidate(l int, w []byte, bits int) {
 	}
 }
 
-// double makes x = 2x mod m.
-func double(x, m []uint64) {
-	var carry uint64
-	for i, d := range x {
-		d = d<<1 | carry
-		x[i], carry = d&digitMask, d>>digitBits
-	}
-	subtract(x, m)
-}
-
 // Fermat tells which of the odd numbers of so many bits, the highest of which is
 // 1, are composite for certain: those for which 2^(w-1) is not 1 modulo w.
 func Fermat(candidates *[Candidates][]byte, bits int) (composite [Candidates]bool) {
@@ -98,16 +88,13 @@ func Fermat(candidates *[Candidates][]byte, bits int) (composite [Candidates]boo
 	return composite
 }
 
-// Rounds is how many rounds MillerRabin makes at least.
-const Rounds = lanes
-
-// MillerRabin makes so many rounds or more, a multiple of Rounds, of the test of
+// MillerRabin makes so many rounds or more, a multiple of eight, of the test of
 // Miller and Rabin (FIPS 186-5, appendix B.3.1) for an odd number of so many bits,
 // the highest of which is 1, with random bases. It reports whether w passed all.
 func MillerRabin(w []byte, bits, rounds int, random io.Reader) (prime bool, err error) {
 	prime = true
 	withTester(bits, func(t *tester) {
-		for done := 0; done < rounds && prime && err == nil; done += Rounds {
+		for done := 0; done < rounds && prime && err == nil; done += lanes {
 			prime, err = t.round(w, bits, random)
 		}
 	})

@@ -9,12 +9,10 @@ import (
 
 // Public is a modulus with a public exponent, ready for use by many at once.
 type Public struct {
-	*class
-	one layout
+	one residues
 	n   *modulus
-	operands
-	rr []uint64
-	e  uint
+	rr  []uint64
+	e   uint
 }
 
 // NewPublic prepares a modulus of at most 4096 bits and an odd exponent of 3 or
@@ -31,19 +29,13 @@ func NewPublic(n []byte, e uint) (*Public, error) {
 // those of the key, which may be more than its modulus needs: primes need not be of
 // one length.
 func (c *class) newPublic(n []byte, e uint) (*Public, error) {
-	k := &Public{class: c, e: e}
-	k.one = layout{&shapes[1], k.width}
-	var err error
-	if k.n, err = newModulus(n, lanes*k.width); err != nil {
+	digits := lanes * c.width
+	m, err := newModulus(n, digits)
+	if err != nil {
 		return nil, err
 	}
-	k.operands = operands{vectors(k.width), vectors(1)}
-	k.one.set(k.m, 0, k.n.m)
-	for l := range lanes {
-		k.k0[l] = k.n.k0
-	}
-	k.rr = vectors(k.width)
-	k.one.set(k.rr, 0, k.n.rr)
+	k := &Public{one: c.residues(m), n: m, e: e}
+	k.rr = k.one.twoTo(2*digitBits*digits, k.one.lay(m.r))
 	return k, nil
 }
 
@@ -65,11 +57,11 @@ func (w *spare) clear() {
 // Power sets dst to src^e mod n. src is less than n, else ErrRange is returned and
 // dst unchanged; both have its length.
 func (k *Public) Power(dst, src []byte) error {
-	pool := &spares[k.class.index]
+	pool := &spares[k.one.class.index]
 	w, ok := pool.Get().(*spare)
 	if !ok {
-		n := lanes * k.width
-		w = &spare{make([]uint64, n), make([]uint64, n), vectors(k.width), vectors(k.width)}
+		n := lanes * k.one.width
+		w = &spare{make([]uint64, n), make([]uint64, n), vectors(k.one.width), vectors(k.one.width)}
 	}
 	defer pool.Put(w)
 	defer w.clear()
@@ -84,28 +76,26 @@ func (k *Public) Power(dst, src []byte) error {
 
 // power sets z to x^e mod n, in digits. a and b are scratch of width vectors.
 func (k *Public) power(z, x, a, b []uint64) {
-	mul := func(z, x, y []uint64, n int) {
-		k.pair(&z[0], &x[0], &y[0], &k.m[0], &k.k0[0], &k.one.first[0], n)
-	}
-	k.one.set(b, 0, x)
-	mul(a, b, k.rr, 1)
+	one := &k.one
+	one.set(b, 0, x)
+	one.mul(a, b, k.rr)
 	z = z[:len(x)]
 	top := bits.Len(k.e) - 1
 	if k.e != 65537 {
 		c := b // the base in Montgomery form stays
 		copy(c, a)
 		for i := top - 1; i > 0; i-- {
-			mul(a, a, a, 1)
+			one.square(a, 1)
 			if k.e>>i&1 == 1 {
-				mul(a, a, c, 1)
+				one.mul(a, a, c)
 			}
 		}
-		mul(a, a, a, 1)
-		k.one.set(b, 0, x)
+		one.square(a, 1)
+		one.set(b, 0, x)
 	} else {
-		mul(a, a, a, top)
+		one.square(a, top)
 	}
-	mul(a, a, b, 1) // by the base as it is: out of Montgomery's form
-	k.one.get(z, a, 0)
+	one.mul(a, a, b) // by the base as it is: out of Montgomery's form
+	one.get(z, a, 0)
 	subtract(z, k.n.m[:len(z)])
 }

@@ -14,20 +14,20 @@ type scheduler struct {
 	mu    sync.Mutex
 	free  int // cores; above 0 only if nobody waits
 	queue []*request
-	run   func([]*Job)
+	run   func([]*job)
 	yield func() // lets other threads have the core
 }
 
 // request is a job, and how to wait for it.
 type request struct {
-	Job
-	alone [1]*Job
+	job
+	alone [1]*job
 	done  chan struct{}
 }
 
 var requests = sync.Pool{New: func() any {
 	r := &request{done: make(chan struct{}, 1)}
-	r.alone[0] = &r.Job
+	r.alone[0] = &r.job
 	return r
 }}
 
@@ -43,8 +43,8 @@ func (k *Key) Private(dst, src []byte) error { return cores.do(k, dst, src) }
 func (s *scheduler) do(k *Key, dst, src []byte) error {
 	r := requests.Get().(*request)
 	defer requests.Put(r)
-	r.Job = Job{Key: k, Dst: dst, Src: src}
-	defer func() { r.Job = Job{} }()
+	r.job = job{Key: k, Dst: dst, Src: src}
+	defer func() { r.job = job{} }()
 	if s.enter(r) {
 		defer s.leave()
 		s.run(r.alone[:])
@@ -79,7 +79,7 @@ func (s *scheduler) leave() {
 
 // work serves those who wait until there are none.
 func (s *scheduler) work() {
-	var list [Batch]*request
+	var list [batch]*request
 	for {
 		n := s.next(&list)
 		if n == 0 {
@@ -101,7 +101,7 @@ func (s *scheduler) gather() {
 		s.mu.Lock()
 		n := len(s.queue)
 		s.mu.Unlock()
-		if n >= Batch {
+		if n >= batch {
 			return
 		}
 		s.yield()
@@ -110,12 +110,12 @@ func (s *scheduler) gather() {
 
 // next takes the oldest request and those that go together with it; with none, it
 // gives the core back.
-func (s *scheduler) next(list *[Batch]*request) (n int) {
+func (s *scheduler) next(list *[batch]*request) (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	rest := s.queue[:0]
 	for _, r := range s.queue {
-		if n == 0 || n < Batch && together(list[0].Key, r.Key) {
+		if n == 0 || n < batch && together(list[0].Key, r.Key) {
 			list[n] = r
 			n++
 		} else {
@@ -133,9 +133,9 @@ func (s *scheduler) next(list *[Batch]*request) (n int) {
 // serve carries out requests. Should that panic, none of them succeeded: nobody
 // above could report it.
 func (s *scheduler) serve(list []*request) {
-	var jobs [Batch]*Job
+	var jobs [batch]*job
 	for i, r := range list {
-		jobs[i] = &r.Job
+		jobs[i] = &r.job
 	}
 	defer func() {
 		failed := recover() != nil
@@ -152,7 +152,7 @@ func (s *scheduler) serve(list []*request) {
 // worthwhile is how many operations make a pass faster than one after the other.
 const worthwhile = 3
 
-func runJobs(jobs []*Job) {
+func runJobs(jobs []*job) {
 	if len(jobs) >= worthwhile {
 		privates(jobs)
 		return

@@ -10,14 +10,14 @@ import (
 // so: it tells what began, and each ends when the test lets it.
 type bench struct {
 	*scheduler
-	began chan []*Job
+	began chan []*job
 	end   chan struct{}
 	wg    sync.WaitGroup
 }
 
 func newBench(cores int) *bench {
-	b := &bench{began: make(chan []*Job), end: make(chan struct{})}
-	b.scheduler = &scheduler{free: cores, yield: func() {}, run: func(jobs []*Job) {
+	b := &bench{began: make(chan []*job), end: make(chan struct{})}
+	b.scheduler = &scheduler{free: cores, yield: func() {}, run: func(jobs []*job) {
 		b.began <- slices.Clone(jobs)
 		<-b.end
 		for _, j := range jobs {
@@ -61,7 +61,7 @@ func (b *bench) idle(n int) {
 	}
 }
 
-func numbers(jobs []*Job) (list []byte) {
+func numbers(jobs []*job) (list []byte) {
 	for _, j := range jobs {
 		list = append(list, j.Src[0])
 	}
@@ -113,7 +113,7 @@ func TestTwoCores(t *testing.T) {
 	}
 	b.end <- struct{}{}
 	b.end <- struct{}{}
-	if x, y := <-b.began, <-b.began; len(x) != Batch || len(y) != Batch {
+	if x, y := <-b.began, <-b.began; len(x) != batch || len(y) != batch {
 		t.Errorf("passes of %d and %d", len(x), len(y))
 	}
 	b.end <- struct{}{}
@@ -129,13 +129,13 @@ func TestGather(t *testing.T) {
 	k := keyLike(&classes[0], 65537)
 	b.call(t, k, 1)
 	<-b.began
-	for i := range Batch {
+	for i := range batch {
 		b.call(t, k, byte(10+i))
 		b.waiting(i + 1)
 	}
 	back := 0
 	b.yield = func() {
-		if back < Batch {
+		if back < batch {
 			b.call(t, k, byte(20+back))
 			back++
 			b.waiting(back)
@@ -160,7 +160,7 @@ func TestPanic(t *testing.T) {
 	b.call(t, k, 1)
 	<-b.began
 	usual := b.run
-	b.run = func([]*Job) { panic("a mistake of ours") }
+	b.run = func([]*job) { panic("a mistake of ours") }
 	var errs [3]error
 	for i := range errs {
 		b.wg.Go(func() { errs[i] = b.do(k, make([]byte, 1), []byte{5}) })

@@ -55,27 +55,23 @@ func (k *Key) single(dst, src []byte) error {
 	return nil
 }
 
-func (k *Key) mul(z, x, y []uint64, o *operands) {
-	k.pair(&z[0], &x[0], &y[0], &o.m[0], &o.k0[0], &k.alone.two.first[0], 1)
-}
-
 // power leaves the base to dp and dq in x.
 func (k *Key) power(w *lone) {
-	s, o := &k.alone, &k.alone.pq
+	s, two := &k.alone, &k.alone.pq
 	digits := len(w.u)
 	for g := range 2 {
-		s.two.set(w.lo, g, w.c[:digits])
-		s.two.set(w.hi, g, w.c[digits:])
+		two.set(w.lo, g, w.c[:digits])
+		two.set(w.hi, g, w.c[digits:])
 	}
 	// The base is lo + R*hi; in Montgomery's form, R*lo + R^2*hi.
-	k.mul(w.x, w.lo, s.rr, o)
-	k.mul(w.hi, w.hi, s.rrr, o)
-	s.two.add(w.x, w.hi)
+	two.mul(w.x, w.lo, s.rr)
+	two.mul(w.hi, w.hi, s.rrr)
+	two.add(w.x, w.hi)
 	entry := func(i int) []uint64 { return w.table[i*lanes*k.width:][:lanes*k.width] }
 	copy(entry(0), s.r)
 	copy(entry(1), w.x)
 	for i := 2; i < 1<<pairWindow; i++ {
-		k.mul(entry(i), entry(i-1), w.x, o)
+		two.mul(entry(i), entry(i-1), w.x)
 	}
 	for i := range s.dp {
 		for l := range lanes / 2 {
@@ -86,36 +82,36 @@ func (k *Key) power(w *lone) {
 			copy(w.x, w.lo)
 			continue
 		}
-		k.pair(&w.x[0], &w.x[0], &w.x[0], &o.m[0], &o.k0[0], &s.two.first[0], pairWindow)
-		k.mul(w.x, w.x, w.lo, o)
+		two.square(w.x, pairWindow)
+		two.mul(w.x, w.x, w.lo)
 	}
 }
 
 // combine leaves in m the number that is what x is modulo p and modulo q:
 // q * ((mp - mq) / q mod p) + mq.
 func (k *Key) combine(w *lone) {
-	s := &k.alone
+	s, two := &k.alone, &k.alone.pq
 	one := w.u
 	clear(one)
 	one[0] = 1
-	s.two.set(w.lo, 0, one)
-	s.two.set(w.lo, 1, one)
-	k.mul(w.x, w.x, w.lo, &s.pq)
-	s.two.get(w.u, w.x, 0)
-	s.two.get(w.v, w.x, 1)
+	two.set(w.lo, 0, one)
+	two.set(w.lo, 1, one)
+	two.mul(w.x, w.x, w.lo)
+	two.get(w.u, w.x, 0)
+	two.get(w.v, w.x, 1)
 	subtract(w.v, k.q)
 	clear(w.m)
 	copy(w.m, w.v)
 
-	s.two.set(w.x, 0, w.u)
-	s.two.set(w.x, 1, w.v)
-	k.mul(w.x, w.x, s.qInv, &s.pp)
-	s.two.get(w.u, w.x, 0)
-	s.two.get(w.v, w.x, 1)
+	two.set(w.x, 0, w.u)
+	two.set(w.x, 1, w.v)
+	s.pp.mul(w.x, w.x, s.qInv)
+	two.get(w.u, w.x, 0)
+	two.get(w.v, w.x, 1)
 	difference(w.w, w.u, w.v, k.p)
-	s.two.set(w.x, 0, w.w)
-	k.mul(w.x, w.x, w.lo, &s.pp)
-	s.two.get(w.u, w.x, 0)
+	two.set(w.x, 0, w.w)
+	s.pp.mul(w.x, w.x, w.lo)
+	two.get(w.u, w.x, 0)
 	subtract(w.u, k.p)
 	addProduct(w.m, w.u, k.q)
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"math/big"
 	"os"
 	"os/exec"
@@ -529,6 +530,23 @@ func benchmark(b *testing.B, f func(k *PrivateKey, buf []byte) error) {
 			buf[1] = 1
 			for b.Loop() {
 				if err := f(k, buf); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkNewPrivateKey is what the first use of a key takes.
+func BenchmarkNewPrivateKey(b *testing.B) {
+	for _, bits := range []int{2048, 4096} {
+		b.Run(fmt.Sprint(bits), func(b *testing.B) {
+			c, err := Generate(bits, []byte{1, 0, 1}, rand.Reader)
+			if err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				if _, err := NewPrivateKey(&c); err != nil {
 					b.Fatal(err)
 				}
 			}
