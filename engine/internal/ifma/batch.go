@@ -45,7 +45,7 @@ func (c *class) newMany() *many {
 }
 
 func (w *many) clear() {
-	for _, b := range [][]uint64{w.x, w.y, w.table, w.index, w.base, w.back, w.u, w.v, w.w, w.t, w.group.m, w.n.t} {
+	for _, b := range [][]uint64{w.x, w.y, w.table, w.index, w.base, w.back, w.u, w.v, w.w, w.t, w.group.m, w.group.k0, w.n.t} {
 		clear(b)
 	}
 	for i := range batch {

@@ -316,6 +316,12 @@ func TestNothingStays(t *testing.T) {
 	m.combine([]*job{{Key: k}})
 	m.check([]*job{{Key: k}})
 	m.clear()
+	p := &tester{powers: newPowers(k.tiles)}
+	for l := range lanes {
+		p.m[l], p.r[l], p.u[l] = make([]uint64, 20), make([]uint64, 20), make([]uint64, 20)
+		p.setCandidate(l, bytes.Repeat([]byte{0xff}, 128), 1024)
+	}
+	p.clear()
 	public := &spare{}
 	for _, b := range []*[]uint64{&public.x, &public.z, &public.a, &public.b} {
 		*b = []uint64{1, 2, 3}
@@ -323,7 +329,8 @@ func TestNothingStays(t *testing.T) {
 	public.clear()
 	for name, b := range map[string][]uint64{
 		"public x": public.x, "public z": public.z, "public a": public.a, "public b": public.b, "lo": w.lo, "hi": w.hi, "x": w.x, "table": w.table, "index": w.index, "c": w.c, "m": w.m, "back": w.back, "u": w.u, "v": w.v, "w": w.w,
-		"pass x": m.x, "pass y": m.y, "pass table": m.table, "pass index": m.index, "pass t": m.t, "pass primes": m.group.m,
+		"pass x": m.x, "pass y": m.y, "pass table": m.table, "pass index": m.index, "pass t": m.t, "pass primes": m.group.m, "pass k0": m.group.k0,
+		"candidates": p.group.m, "candidates' k0": p.group.k0, "a candidate": p.m[7], "its R": p.r[7],
 		"pass base": m.base, "pass back": m.back, "pass n t": m.n.t, "pass u": m.u, "pass v": m.v, "pass w": m.w, "pass c": m.c[0], "pass m": m.m[0],
 	} {
 		for _, v := range b {

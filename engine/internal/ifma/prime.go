@@ -38,7 +38,7 @@ func withTester(bits int, do func(*tester)) {
 }
 
 func (t *tester) clear() {
-	for _, b := range [][]uint64{t.x, t.y, t.table, t.index, t.group.m, t.t} {
+	for _, b := range [][]uint64{t.x, t.y, t.table, t.index, t.group.m, t.group.k0, t.t} {
 		clear(b)
 	}
 	for l := range lanes {
