@@ -3,11 +3,13 @@ package engine
 import (
 	"bytes"
 	"crypto/cipher"
+	"crypto/fips140"
 	"encoding/hex"
 	"fmt"
 	"slices"
 
 	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/engine/internal/vaes"
 )
 
 // blockCipher is a block cipher, from which the modes in block_*.go make
@@ -64,9 +66,9 @@ type blockCipher struct {
 	// fresh makes a usable key of random bytes: it sets what is not random,
 	// and returns false to have other bytes.
 	fresh func(key []byte) bool
-	// ownGCM says that cipher.NewGCM has code for just this cipher, which is
-	// faster than ours. Otherwise it would look up secrets in tables.
-	ownGCM bool
+	// isAES says that the cipher is AES, for which cipher.NewGCM and package vaes
+	// have code. For others, cipher.NewGCM would look up secrets in tables.
+	isAES bool
 	// row is where each row begins: Min, Max, the columns of FIPS mode, Leaks,
 	// Vectors.
 	row Mechanism
@@ -128,6 +130,16 @@ func (c *blockCipher) keyed(k *Key) (cipher.Block, error) {
 		}
 		return b, nil
 	})
+}
+
+// vectors is the key for package vaes, or nil: if the cipher is not AES, if the
+// processor has not what that needs, or if Go's FIPS mode wants AES of its module.
+func (c *blockCipher) vectors(k *Key) *vaes.Key {
+	if !c.isAES || !vaes.Supported() || fips140.Enabled() {
+		return nil
+	}
+	v, _ := Parsed(k, func(k *Key) (*vaes.Key, error) { return vaes.NewKey(k.Value()), nil })
+	return v
 }
 
 // mechanism begins a row.

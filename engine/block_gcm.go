@@ -3,7 +3,6 @@ package engine
 import (
 	"bytes"
 	"crypto/cipher"
-	"crypto/fips140"
 	"crypto/subtle"
 	"encoding/binary"
 	"fmt"
@@ -84,24 +83,19 @@ func (c *blockCipher) gcmKey(k *Key) (*gcmKey, error) {
 			return nil, err
 		}
 		var aead cipher.AEAD
-		if c.ownGCM {
+		if c.isAES {
 			if aead, err = cipher.NewGCM(block); err != nil {
 				return nil, ck.CKR_MECHANISM_INVALID
 			}
 		}
 		return &gcmKey{block, aead, sync.OnceValue(func() *gcmMore {
-			if c.ownGCM && vectorGCM() {
-				v := vaes.NewKey(k.Value())
+			if v := c.vectors(k); v != nil {
 				return &gcmMore{v, ghash.NewVectorKey(v)}
 			}
 			return &gcmMore{nil, ghash.NewKey(block, aead)}
 		})}, nil
 	})
 }
-
-// vectorGCM reports whether AES is ours where the processor has vectors for it. Where
-// Go's FIPS mode is on, it is its module's.
-func vectorGCM() bool { return vaes.Supported() && !fips140.Enabled() }
 
 // vectorsFor returns package vaes's GCM if it is of use for these lengths, or nil.
 func (k *gcmKey) vectorsFor(ivLen, tagLen, n int) *vaes.Key {

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/perilune/perilune/cryptoki/ck"
+	"github.com/perilune/perilune/engine/internal/vaes"
 )
 
 // Modes that make a stream of a block cipher: CTR, OFB and CFB (NIST SP
@@ -54,11 +55,12 @@ func (c *blockCipher) ctr(t ck.MechanismType, answers ...known) *Mechanism {
 // ctrOp is counter mode. The counter never passes the end of its bits, so that
 // a counter over the whole block does the same.
 type ctrOp struct {
-	block  cipher.Block
-	start  [16]byte // the first counter block, at its end
-	stream cipher.Stream
-	used   uint64 // bytes so far
-	left   uint64 // bytes until the counter is exhausted, or very many
+	block   cipher.Block
+	vectors *vaes.Key // or nil
+	start   [16]byte  // the first counter block, at its end
+	stream  cipher.Stream
+	used    uint64 // bytes so far
+	left    uint64 // bytes until the counter is exhausted, or very many
 }
 
 func (c *blockCipher) newCTR(k *Key, param any) (Op, error) {
@@ -77,9 +79,19 @@ func (c *blockCipher) newCTR(k *Key, param any) (Op, error) {
 	if len(cb) != size || width < 1 || width > uint64(size)*8 {
 		return nil, fmt.Errorf("ulCounterBits must be 1 to %d: %w", size*8, ck.CKR_MECHANISM_PARAM_INVALID)
 	}
-	o := &ctrOp{block: block, stream: cipher.NewCTR(block, cb), left: ctrBytes(cb, uint(width))}
+	o := &ctrOp{block: block, vectors: c.vectors(k), left: ctrBytes(cb, uint(width))}
 	copy(o.start[16-size:], cb)
+	o.begin(&o.start)
 	return o, nil
+}
+
+// begin begins the stream with a counter block.
+func (o *ctrOp) begin(cb *[16]byte) {
+	if o.vectors != nil {
+		o.stream = o.vectors.NewWideStream(cb)
+		return
+	}
+	o.stream = cipher.NewCTR(o.block, cb[16-o.block.BlockSize():])
 }
 
 // ctrBytes is how many bytes can be encrypted until the low width bits of the
@@ -132,7 +144,7 @@ func (o *ctrOp) Load(state []byte) error {
 	size := uint64(o.block.BlockSize())
 	cb := o.start
 	addCounter(&cb, used/size)
-	o.stream = cipher.NewCTR(o.block, cb[16-size:])
+	o.begin(&cb)
 	var skip [16]byte
 	o.stream.XORKeyStream(skip[:used%size], skip[:used%size])
 	o.used, o.left = used, o.left-used

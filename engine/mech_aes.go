@@ -14,7 +14,7 @@ import (
 
 // aesFamily is AES, in constant time by the processor's instructions for it.
 var aesFamily = &blockCipher{
-	keys: []ck.KeyType{ck.CKK_AES}, size: 16, new: aes.NewCipher, ownGCM: true,
+	keys: []ck.KeyType{ck.CKK_AES}, size: 16, new: aes.NewCipher, isAES: true,
 	row: Mechanism{Min: 16, Max: 32, FIPS: true},
 }
 

@@ -392,6 +392,38 @@ func TestStream(t *testing.T) {
 	}
 }
 
+// TestWideStream carries out of the last 32 bits, and of more.
+func TestWideStream(t *testing.T) {
+	r := newRandom(9)
+	for _, ones := range []int{4, 5, 8, 12, 15, 16} {
+		for _, before := range []byte{1, 2, 16, 33, 200} {
+			key, counter := r.bytes(16), [BlockSize]byte(r.bytes(BlockSize))
+			for i := BlockSize - ones; i < BlockSize; i++ {
+				counter[i] = 0xff
+			}
+			counter[15] = -before
+			block, err := aes.NewCipher(key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			src := r.bytes(5000)
+			want := make([]byte, len(src))
+			cipher.NewCTR(block, counter[:]).XORKeyStream(want, src)
+			for _, most := range []int{1, 17, 600, 10_000} {
+				s, got := NewKey(key).NewWideStream(&counter), bytes.Clone(src)
+				for rest := got; len(rest) > 0; {
+					n := min(len(rest), 1+r.below(most))
+					s.XORKeyStream(rest[:n], rest[:n])
+					rest = rest[n:]
+				}
+				if !bytes.Equal(got, want) {
+					t.Fatalf("counter %x, in parts of %d: wrong", counter, most)
+				}
+			}
+		}
+	}
+}
+
 // FuzzSeal compares with the standard library, and opens what was changed.
 func FuzzSeal(f *testing.F) {
 	f.Add(make([]byte, 16), make([]byte, 12), []byte("data"), make([]byte, 1000), uint16(3))
