@@ -22,6 +22,7 @@ import (
 	"github.com/perilune/perilune/engine/internal/aria"
 	"github.com/perilune/perilune/engine/internal/drbg"
 	"github.com/perilune/perilune/engine/internal/ghash"
+	"github.com/perilune/perilune/engine/internal/vaes"
 )
 
 var timingFor = flag.Duration("timing", 100*time.Millisecond, "how long BenchmarkTiming measures each operation")
@@ -223,6 +224,20 @@ func timings() (list []timing) {
 			h.Sum(&out)
 		}
 	})
+	if vaes.Supported() {
+		iv, message, sealed := pattern(12), pattern(1024), make([]byte, 1024+16)
+		addTiming(timing{
+			name:  "aes-gcm-vectors-1KiB/fixed-random-key",
+			input: func(class int, random *rand.Rand) []byte { return timingBytes(make([]byte, 32), class, random) },
+			run:   func(in []byte) { vaes.NewKey(in).Seal(sealed, iv, message, nil) },
+		})
+		k := vaes.NewKey(pattern(32))
+		addTiming(timing{
+			name:  "aes-gcm-vectors-1KiB/fixed-random-plaintext",
+			input: func(class int, random *rand.Rand) []byte { return timingBytes(make([]byte, 1024), class, random) },
+			run:   func(in []byte) { k.Seal(sealed, iv, in, nil) },
+		})
+	}
 	add("ctr-drbg/fixed-random-entropy", func(class int, random *rand.Rand) func() {
 		d := drbg.New(timingBytes(make([]byte, 32), class, random), pattern(16), nil)
 		out := make([]byte, 256)
