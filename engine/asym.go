@@ -3,7 +3,6 @@ package engine
 import (
 	"encoding"
 	"fmt"
-	"hash"
 
 	"github.com/perilune/perilune/cryptoki/ck"
 )
@@ -45,21 +44,39 @@ func (onceVerifier) Update([]byte) error { return ck.CKR_FUNCTION_NOT_SUPPORTED 
 
 func (v onceVerifier) Verify(src, sig []byte) error { return v(src, sig) }
 
+// signer makes signatures of messages or of their digests, verifier verifies them.
+// Both are kept with a key, or Releasers that end with the operation.
+type (
+	signer interface {
+		sign(dst, message []byte) (int, error)
+	}
+	verifier interface {
+		verify(message, sig []byte) error
+	}
+)
+
+// signFunc and verifyFunc are functions that do so.
+type (
+	signFunc   func(dst, message []byte) (int, error)
+	verifyFunc func(message, sig []byte) error
+)
+
+func (f signFunc) sign(dst, message []byte) (int, error) { return f(dst, message) }
+
+func (f verifyFunc) verify(message, sig []byte) error { return f(message, sig) }
+
 // hashed collects a message into its digest.
-type hashed struct {
-	h   hash.Hash
-	buf [64]byte // the longest digest
-}
+type hashed struct{ h *hasher }
 
 // digest returns the digest of the message that ends with src.
 func (d *hashed) digest(src []byte) []byte {
 	d.h.Write(src)
-	return d.h.Sum(d.buf[:0])
+	return d.h.sum()
 }
 
 // Save returns the state of the hash function.
 func (d *hashed) Save() ([]byte, error) {
-	m, ok := d.h.(encoding.BinaryMarshaler)
+	m, ok := d.h.Hash.(encoding.BinaryMarshaler)
 	if !ok {
 		return nil, ck.CKR_STATE_UNSAVEABLE
 	}
@@ -68,7 +85,7 @@ func (d *hashed) Save() ([]byte, error) {
 
 // Load takes the state of the hash function.
 func (d *hashed) Load(state []byte) error {
-	m, ok := d.h.(encoding.BinaryUnmarshaler)
+	m, ok := d.h.Hash.(encoding.BinaryUnmarshaler)
 	if !ok || m.UnmarshalBinary(state) != nil {
 		return ck.CKR_SAVED_STATE_INVALID
 	}
@@ -79,7 +96,23 @@ func (d *hashed) Load(state []byte) error {
 type hashedOp struct {
 	hashed
 	size int // of a signature
-	sign func(dst, digest []byte) (int, error)
+	signer
+}
+
+var hashedOps recycler[hashedOp]
+
+func newHashedOp(h *hasher, size int, s signer) *hashedOp {
+	o := hashedOps.get()
+	o.h, o.size, o.signer = h, size, s
+	return o
+}
+
+// Release implements Releaser.
+func (o *hashedOp) Release() {
+	o.h.release()
+	Release(o.signer)
+	*o = hashedOp{}
+	hashedOps.put(o)
 }
 
 func (o *hashedOp) UpdateLen(int) int { return 0 }
@@ -96,7 +129,23 @@ func (o *hashedOp) Finish(dst, src []byte) (int, error) { return o.sign(dst, o.d
 // hashedVerifier verifies a signature of the digest of a message.
 type hashedVerifier struct {
 	hashed
-	verify func(digest, sig []byte) error
+	verifier
+}
+
+var hashedVerifiers recycler[hashedVerifier]
+
+func newHashedVerifier(h *hasher, v verifier) *hashedVerifier {
+	o := hashedVerifiers.get()
+	o.h, o.verifier = h, v
+	return o
+}
+
+// Release implements Releaser.
+func (v *hashedVerifier) Release() {
+	v.h.release()
+	Release(v.verifier)
+	*v = hashedVerifier{}
+	hashedVerifiers.put(v)
 }
 
 func (v *hashedVerifier) Update(src []byte) error {
@@ -136,7 +185,23 @@ func (w *kept) message(src []byte) ([]byte, error) {
 type keptOp struct {
 	kept
 	size int // of a signature
-	sign func(dst, message []byte) (int, error)
+	signer
+}
+
+var keptOps recycler[keptOp]
+
+func newKeptOp(size int, s signer) *keptOp {
+	o := keptOps.get()
+	o.size, o.signer = size, s
+	return o
+}
+
+// Release implements Releaser.
+func (o *keptOp) Release() {
+	clear(o.buf)
+	Release(o.signer)
+	*o = keptOp{}
+	keptOps.put(o)
 }
 
 func (o *keptOp) UpdateLen(int) int { return 0 }
@@ -156,7 +221,23 @@ func (o *keptOp) Finish(dst, src []byte) (int, error) {
 // keptVerifier verifies the signature of a message.
 type keptVerifier struct {
 	kept
-	verify func(message, sig []byte) error
+	verifier
+}
+
+var keptVerifiers recycler[keptVerifier]
+
+func newKeptVerifier(v verifier) *keptVerifier {
+	o := keptVerifiers.get()
+	o.verifier = v
+	return o
+}
+
+// Release implements Releaser.
+func (v *keptVerifier) Release() {
+	clear(v.buf)
+	Release(v.verifier)
+	*v = keptVerifier{}
+	keptVerifiers.put(v)
 }
 
 func (v *keptVerifier) Update(src []byte) error { return v.add(src) }

@@ -37,19 +37,24 @@ type CCMParams struct {
 // ccm is CCM with the parameters of one message.
 type ccm struct {
 	block  cipher.Block
+	single bool // as in ctrOp
 	nonce  []byte
 	aad    []byte
 	macLen int
+
+	chain         cbcMAC
+	counter, mask [16]byte
+	tag           [16]byte
 }
 
-func newCCMState(block cipher.Block, nonce, aad []byte, macLen uint64) (c ccm, err error) {
+func (c *blockCipher) newCCMState(block cipher.Block, nonce, aad []byte, macLen uint64) (s ccm, err error) {
 	if n := len(nonce); n < 7 || n > 13 {
-		return c, fmt.Errorf("a CCM nonce has 7 to 13 bytes: %w", ck.CKR_MECHANISM_PARAM_INVALID)
+		return s, fmt.Errorf("a CCM nonce has 7 to 13 bytes: %w", ck.CKR_MECHANISM_PARAM_INVALID)
 	}
 	if macLen < 4 || macLen > 16 || macLen%2 != 0 {
-		return c, fmt.Errorf("a CCM code has 4, 6, 8, 10, 12, 14 or 16 bytes: %w", ck.CKR_MECHANISM_PARAM_INVALID)
+		return s, fmt.Errorf("a CCM code has 4, 6, 8, 10, 12, 14 or 16 bytes: %w", ck.CKR_MECHANISM_PARAM_INVALID)
 	}
-	return ccm{block, nonce, aad, int(macLen)}, nil
+	return ccm{block: block, single: c.isAES, nonce: nonce, aad: aad, macLen: int(macLen)}, nil
 }
 
 // fits reports whether a length can be written in the bytes that the nonce
@@ -67,8 +72,8 @@ func (c *ccm) start(flags byte) (b [16]byte) {
 }
 
 // mac computes the code of a message, encrypted with the first block of the
-// stream.
-func (c *ccm) mac(plain []byte) (tag [16]byte) {
+// stream, in c.tag.
+func (c *ccm) mac(plain []byte) {
 	flags := byte(c.macLen-2) / 2 << 3
 	if len(c.aad) > 0 {
 		flags |= 0x40
@@ -78,45 +83,50 @@ func (c *ccm) mac(plain []byte) (tag [16]byte) {
 	binary.BigEndian.PutUint64(n[:], uint64(len(plain)))
 	copy(b0[1+len(c.nonce):], n[8-(15-len(c.nonce)):])
 
-	m := newCBCMAC(c.block)
+	c.chain = newCBCMAC(c.block)
+	m := &c.chain
 	m.write(b0[:])
 	if len(c.aad) > 0 {
-		m.write(ccmAADLen(uint64(len(c.aad))))
+		var buf [10]byte
+		m.write(ccmAADLen(buf[:0], uint64(len(c.aad))))
 		m.write(c.aad)
 		m.flush()
 	}
 	m.write(plain)
 	m.flush()
 
-	a0 := c.start(0)
-	c.block.Encrypt(tag[:], a0[:])
-	subtle.XORBytes(tag[:], tag[:], m.x[:])
-	return tag
+	c.counter = c.start(0)
+	c.block.Encrypt(c.tag[:], c.counter[:])
+	subtle.XORBytes(c.tag[:], c.tag[:], m.x[:])
 }
 
-// ccmAADLen encodes the length of the associated data (RFC 3610, section 2.2).
-func ccmAADLen(n uint64) []byte {
+// ccmAADLen appends the length of the associated data (RFC 3610, section 2.2).
+func ccmAADLen(dst []byte, n uint64) []byte {
 	switch {
 	case n < 0xff00:
-		return binary.BigEndian.AppendUint16(nil, uint16(n))
+		return binary.BigEndian.AppendUint16(dst, uint16(n))
 	case n < 1<<32:
-		return binary.BigEndian.AppendUint32([]byte{0xff, 0xfe}, uint32(n))
+		return binary.BigEndian.AppendUint32(append(dst, 0xff, 0xfe), uint32(n))
 	}
-	return binary.BigEndian.AppendUint64([]byte{0xff, 0xff}, n)
+	return binary.BigEndian.AppendUint64(append(dst, 0xff, 0xff), n)
 }
 
 // xor encrypts or decrypts.
 func (c *ccm) xor(dst, src []byte) {
-	a1 := c.start(0)
-	a1[15] = 1
-	cipher.NewCTR(c.block, a1[:]).XORKeyStream(dst[:len(src)], src)
+	c.counter = c.start(0)
+	c.counter[15] = 1
+	if c.single && len(src) <= ctrShort {
+		xorBlocks(c.block, &c.counter, &c.mask, dst, src)
+		return
+	}
+	cipher.NewCTR(c.block, c.counter[:]).XORKeyStream(dst[:len(src)], src)
 }
 
 // seal encrypts plain to dst and returns the code.
-func (c *ccm) seal(dst, plain []byte) [16]byte {
-	tag := c.mac(plain)
+func (c *ccm) seal(dst, plain []byte) []byte {
+	c.mac(plain)
 	c.xor(dst, plain)
-	return tag
+	return c.tag[:c.macLen]
 }
 
 // open decrypts src to dst if tag is its code; otherwise it leaves zeros there.
@@ -124,8 +134,8 @@ func (c *ccm) open(dst, src, tag []byte) bool {
 	var got [16]byte
 	copy(got[:], tag) // dst may lie over it
 	c.xor(dst, src)
-	want := c.mac(dst[:len(src)])
-	if ct.Reveal(ct.Equal(want[:c.macLen], got[:len(tag)])) != 1 {
+	c.mac(dst[:len(src)])
+	if ct.Reveal(ct.Equal(c.tag[:c.macLen], got[:len(tag)])) != 1 {
 		clear(dst[:len(src)])
 		return false
 	}
@@ -141,6 +151,15 @@ type ccmOp struct {
 	buf     []byte
 }
 
+var ccmOps recycler[ccmOp]
+
+// Release implements Releaser.
+func (o *ccmOp) Release() {
+	clear(o.buf)
+	*o = ccmOp{}
+	ccmOps.put(o)
+}
+
 // newCCM makes the function that starts operations like o.
 func (c *blockCipher) newCCM(o ccmOp) begin {
 	return func(k *Key, param any) (Op, error) {
@@ -152,15 +171,17 @@ func (c *blockCipher) newCCM(o ccmOp) begin {
 		if err != nil {
 			return nil, err
 		}
-		op := o
-		if op.ccm, err = newCCMState(block, p.Nonce, p.AAD, p.MACLen); err != nil {
+		s, err := c.newCCMState(block, p.Nonce, p.AAD, p.MACLen)
+		if err != nil {
 			return nil, err
 		}
-		op.dataLen = p.DataLen
-		if !op.anyLen && !op.fits(op.dataLen) {
+		if !o.anyLen && !s.fits(p.DataLen) {
 			return nil, fmt.Errorf("ulDataLen is too large for the nonce: %w", ck.CKR_MECHANISM_PARAM_INVALID)
 		}
-		return &op, nil
+		op := ccmOps.get()
+		*op = o
+		op.ccm, op.dataLen = s, p.DataLen
+		return op, nil
 	}
 }
 
@@ -200,8 +221,7 @@ func (o *ccmOp) Finish(dst, src []byte) (int, error) {
 		}
 		return n, nil
 	}
-	tag := o.seal(dst, src)
-	return n + copy(dst[n:n+o.macLen], tag[:]), nil
+	return n + copy(dst[n:n+o.macLen], o.seal(dst, src)), nil
 }
 
 func (o *ccmOp) lengthError() error {

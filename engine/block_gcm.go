@@ -421,8 +421,17 @@ func (c *gctr) xor(dst, src []byte) {
 // gmac is the tag of a message that is all associated data.
 type gmac struct {
 	gcmOp
-	hash ghash.Hash
-	n    uint64
+	hash      ghash.Hash
+	n         uint64
+	tag, mask [16]byte
+}
+
+var gmacs recycler[gmac]
+
+// Release implements Releaser.
+func (g *gmac) Release() {
+	*g = gmac{}
+	gmacs.put(g)
 }
 
 // GMACParams is CK_GCM_PARAMS, or the IV alone, with which the tag has 128 bits.
@@ -442,7 +451,7 @@ func (c *blockCipher) newGMAC(k *Key, param any) (mac, error) {
 	if len(p.AAD) > 0 {
 		return nil, fmt.Errorf("GMAC takes its data from the message: %w", ck.CKR_MECHANISM_PARAM_INVALID)
 	}
-	g := new(gmac)
+	g := gmacs.get()
 	if err := g.begin(c, k, &p.GCMParams); err != nil {
 		return nil, err
 	}
@@ -462,7 +471,7 @@ func (c *blockCipher) newGMACVerify(k *Key, p any) (Verifier, error) {
 	if g := m.(*gmac); g.ownIV > 0 {
 		return &gmacOwnIV{verifyMAC{mac: g}, g}, nil
 	}
-	return &verifyMAC{mac: m}, nil
+	return newVerify(m, nil)
 }
 
 // gmacOwnIV is a verification with the IV behind the tag.
@@ -494,14 +503,13 @@ func (g *gmac) write(src []byte) error {
 func (g *gmac) size() int { return g.tagLen + g.ownIV }
 
 func (g *gmac) sum(dst []byte) []byte {
-	var tag, mask [16]byte
-	j0 := gcmJ0(g.key.more().hash, g.iv)
-	g.key.block.Encrypt(mask[:], j0[:])
+	g.mask = gcmJ0(g.key.more().hash, g.iv)
+	g.key.block.Encrypt(g.mask[:], g.mask[:])
 	g.hash.Pad()
 	g.hash.Lengths(g.n, 0)
-	g.hash.Sum(&tag)
-	subtle.XORBytes(tag[:], tag[:], mask[:])
-	dst = append(dst, tag[:g.tagLen]...)
+	g.hash.Sum(&g.tag)
+	subtle.XORBytes(g.tag[:], g.tag[:], g.mask[:])
+	dst = append(dst, g.tag[:g.tagLen]...)
 	if g.ownIV > 0 {
 		dst = append(dst, g.iv...)
 	}

@@ -158,12 +158,22 @@ func (c *chainMAC) load(state []byte) error { return c.chain.load(state) }
 // plainMAC is CBC-MAC as it is.
 type plainMAC struct{ chainMAC }
 
+var plainMACs recycler[plainMAC]
+
+// Release implements Releaser.
+func (c *plainMAC) Release() {
+	*c = plainMAC{}
+	plainMACs.put(c)
+}
+
 func newPlainMAC(c *blockCipher, k *Key, p any) (cutMAC, any, error) {
 	block, rest, err := c.block(k, p)
 	if err != nil {
 		return nil, nil, err
 	}
-	return &plainMAC{newChainMAC(block)}, rest, nil
+	m := plainMACs.get()
+	m.chainMAC = newChainMAC(block)
+	return m, rest, nil
 }
 
 // sum encrypts the last block; that of an empty message is all zeros.
@@ -216,6 +226,14 @@ type cmac struct {
 	key *cmacKey
 }
 
+var cmacs recycler[cmac]
+
+// Release implements Releaser.
+func (c *cmac) Release() {
+	*c = cmac{}
+	cmacs.put(c)
+}
+
 // newCMAC makes a code of n bytes with a key of any block cipher.
 func newCMAC(k *Key, n int) (mac, error) {
 	c, err := blockCipherOf(k)
@@ -235,7 +253,9 @@ func newCMACOf(c *blockCipher, k *Key, p any) (cutMAC, any, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return &cmac{newChainMAC(key.block), key}, p, nil
+	m := cmacs.get()
+	m.chainMAC, m.key = newChainMAC(key.block), key
+	return m, p, nil
 }
 
 func (c *cmac) sum(dst []byte) []byte {

@@ -284,6 +284,7 @@ func (o *gcmMessageDecrypt) Finish(dst, src []byte) (int, error) {
 
 // ccmMessages is a message-based operation with CCM.
 type ccmMessages struct {
+	cipher  *blockCipher
 	block   cipher.Block
 	gen     ivGenerator
 	decrypt bool
@@ -291,7 +292,7 @@ type ccmMessages struct {
 
 func (c *blockCipher) newCCMMessages(k *Key, decrypt bool) (MessageOp, error) {
 	block, _, err := c.block(k, nil)
-	return &ccmMessages{block: block, decrypt: decrypt}, err
+	return &ccmMessages{cipher: c, block: block, decrypt: decrypt}, err
 }
 
 // Begin makes the nonce (encryption) and starts a message.
@@ -300,7 +301,7 @@ func (m *ccmMessages) Begin(param any, aad []byte) (Op, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := newCCMState(m.block, p.Nonce, bytes.Clone(aad), uint64(len(p.MAC)))
+	c, err := m.cipher.newCCMState(m.block, p.Nonce, bytes.Clone(aad), uint64(len(p.MAC)))
 	if err != nil {
 		return nil, err
 	}
@@ -364,8 +365,7 @@ func (o *ccmMessage) Finish(dst, src []byte) (int, error) {
 		}
 		return len(src), nil
 	}
-	tag := o.seal(dst, src)
-	copy(o.p.MAC, tag[:])
+	copy(o.p.MAC, o.seal(dst, src))
 	return len(src), nil
 }
 

@@ -56,9 +56,12 @@ func (c *blockCipher) ctr(t ck.MechanismType, answers ...known) *Mechanism {
 // a counter over the whole block does the same.
 type ctrOp struct {
 	block   cipher.Block
-	vectors *vaes.Key // or nil
-	start   [16]byte  // the first counter block, at its end
-	stream  cipher.Stream
+	vectors *vaes.Key     // or nil
+	start   [16]byte      // the first counter block, at its end
+	stream  cipher.Stream // once it is needed
+	wide    vaes.Stream   // what it is, with vectors
+	single  bool          // whether short messages do without
+	mask    [16]byte
 	used    uint64 // bytes so far
 	left    uint64 // bytes until the counter is exhausted, or very many
 }
@@ -79,19 +82,43 @@ func (c *blockCipher) newCTR(k *Key, param any) (Op, error) {
 	if len(cb) != size || width < 1 || width > uint64(size)*8 {
 		return nil, fmt.Errorf("ulCounterBits must be 1 to %d: %w", size*8, ck.CKR_MECHANISM_PARAM_INVALID)
 	}
-	o := &ctrOp{block: block, vectors: c.vectors(k), left: ctrBytes(cb, uint(width))}
+	o := ctrOps.get()
+	o.block, o.vectors, o.left = block, c.vectors(k), ctrBytes(cb, uint(width))
+	o.single = c.isAES && o.vectors == nil
 	copy(o.start[16-size:], cb)
-	o.begin(&o.start)
 	return o, nil
 }
 
 // begin begins the stream with a counter block.
 func (o *ctrOp) begin(cb *[16]byte) {
 	if o.vectors != nil {
-		o.stream = o.vectors.NewWideStream(cb)
+		o.wide = *o.vectors.NewWideStream(cb)
+		o.stream = &o.wide
 		return
 	}
 	o.stream = cipher.NewCTR(o.block, cb[16-o.block.BlockSize():])
+}
+
+var ctrOps recycler[ctrOp]
+
+// Release implements Releaser.
+func (o *ctrOp) Release() {
+	*o = ctrOp{}
+	ctrOps.put(o)
+}
+
+// ctrShort is the length of messages up to which single blocks of AES are there
+// before cipher.NewCTR has made a stream.
+const ctrShort = 128
+
+// xorBlocks is counter mode from a counter on, block by block.
+func xorBlocks(block cipher.Block, counter, mask *[16]byte, dst, src []byte) {
+	for len(src) > 0 {
+		block.Encrypt(mask[:], counter[:])
+		n := subtle.XORBytes(dst, src, mask[:])
+		addCounter(counter, 1)
+		dst, src = dst[n:], src[n:]
+	}
 }
 
 // ctrBytes is how many bytes can be encrypted until the low width bits of the
@@ -121,13 +148,22 @@ func (o *ctrOp) Update(dst, src []byte) (int, error) {
 	}
 	o.left -= uint64(len(src))
 	o.used += uint64(len(src))
+	if o.stream == nil {
+		o.begin(&o.start)
+	}
 	o.stream.XORKeyStream(dst[:len(src)], src)
 	return len(src), nil
 }
 
 func (o *ctrOp) FinishLen(n int) (int, bool) { return n, true }
 
-func (o *ctrOp) Finish(dst, src []byte) (int, error) { return o.Update(dst, src) }
+func (o *ctrOp) Finish(dst, src []byte) (int, error) {
+	if o.stream != nil || !o.single || len(src) > ctrShort || uint64(len(src)) > o.left {
+		return o.Update(dst, src)
+	}
+	xorBlocks(o.block, &o.start, &o.mask, dst, src)
+	return len(src), nil
+}
 
 // Save returns the position in the stream.
 func (o *ctrOp) Save() ([]byte, error) { return binary.BigEndian.AppendUint64(nil, o.used), nil }

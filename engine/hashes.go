@@ -17,8 +17,15 @@ import (
 	"github.com/perilune/perilune/engine/internal/ripemd"
 )
 
-// hashFunction is one digest, with what the mechanisms built on it are called.
+// hashFunction is one digest.
 type hashFunction struct {
+	hashRow
+	ended recycler[hasher]
+}
+
+// hashRow is what is particular to a digest, with what the mechanisms built on it
+// are called.
+type hashRow struct {
 	digest ck.MechanismType
 	new    func() hash.Hash
 	size   int // of the digest, in bytes
@@ -30,33 +37,41 @@ type hashFunction struct {
 // hashes lists the functions of SHA-1, SHA-2 and SHA-3, those that are old, and
 // those of others. What is built on a hash by a number of its own names its
 // hashes; what takes any hash should use [shaFor].
-var hashes = []hashFunction{
-	{ck.CKM_MD2, md2.New, 16,
+var hashes = hashFunctions(
+	hashRow{ck.CKM_MD2, md2.New, 16,
 		"\x30\x20\x30\x0c\x06\x08\x2a\x86\x48\x86\xf7\x0d\x02\x02\x05\x00\x04\x10"},
-	{ck.CKM_MD5, md5.New, 16,
+	hashRow{ck.CKM_MD5, md5.New, 16,
 		"\x30\x20\x30\x0c\x06\x08\x2a\x86\x48\x86\xf7\x0d\x02\x05\x05\x00\x04\x10"},
-	{ck.CKM_SHA_1, sha1.New, 20,
+	hashRow{ck.CKM_SHA_1, sha1.New, 20,
 		"\x30\x21\x30\x09\x06\x05\x2b\x0e\x03\x02\x1a\x05\x00\x04\x14"},
-	{ck.CKM_SHA224, sha256.New224, 28, nistDigestInfo(4, 28)},
-	{ck.CKM_SHA256, sha256.New, 32, nistDigestInfo(1, 32)},
-	{ck.CKM_SHA384, sha512.New384, 48, nistDigestInfo(2, 48)},
-	{ck.CKM_SHA512, sha512.New, 64, nistDigestInfo(3, 64)},
-	{ck.CKM_SHA512_224, sha512.New512_224, 28, nistDigestInfo(5, 28)},
-	{ck.CKM_SHA512_256, sha512.New512_256, 32, nistDigestInfo(6, 32)},
-	{ck.CKM_SHA3_224, func() hash.Hash { return sha3.New224() }, 28, nistDigestInfo(7, 28)},
-	{ck.CKM_SHA3_256, func() hash.Hash { return sha3.New256() }, 32, nistDigestInfo(8, 32)},
-	{ck.CKM_SHA3_384, func() hash.Hash { return sha3.New384() }, 48, nistDigestInfo(9, 48)},
-	{ck.CKM_SHA3_512, func() hash.Hash { return sha3.New512() }, 64, nistDigestInfo(10, 64)},
-	{ck.CKM_RIPEMD128, ripemd.New128, 16,
+	hashRow{ck.CKM_SHA224, sha256.New224, 28, nistDigestInfo(4, 28)},
+	hashRow{ck.CKM_SHA256, sha256.New, 32, nistDigestInfo(1, 32)},
+	hashRow{ck.CKM_SHA384, sha512.New384, 48, nistDigestInfo(2, 48)},
+	hashRow{ck.CKM_SHA512, sha512.New, 64, nistDigestInfo(3, 64)},
+	hashRow{ck.CKM_SHA512_224, sha512.New512_224, 28, nistDigestInfo(5, 28)},
+	hashRow{ck.CKM_SHA512_256, sha512.New512_256, 32, nistDigestInfo(6, 32)},
+	hashRow{ck.CKM_SHA3_224, func() hash.Hash { return sha3.New224() }, 28, nistDigestInfo(7, 28)},
+	hashRow{ck.CKM_SHA3_256, func() hash.Hash { return sha3.New256() }, 32, nistDigestInfo(8, 32)},
+	hashRow{ck.CKM_SHA3_384, func() hash.Hash { return sha3.New384() }, 48, nistDigestInfo(9, 48)},
+	hashRow{ck.CKM_SHA3_512, func() hash.Hash { return sha3.New512() }, 64, nistDigestInfo(10, 64)},
+	hashRow{ck.CKM_RIPEMD128, ripemd.New128, 16,
 		"\x30\x1d\x30\x09\x06\x05\x2b\x24\x03\x02\x02\x05\x00\x04\x10"},
-	{ck.CKM_RIPEMD160, ripemd.New160, 20,
+	hashRow{ck.CKM_RIPEMD160, ripemd.New160, 20,
 		"\x30\x21\x30\x09\x06\x05\x2b\x24\x03\x02\x01\x05\x00\x04\x14"},
-	{ck.CKM_HAS160, has160.New, 20, ""},
-	{ck.CKM_SM3, sm3.New, 32, ""},
-	{ck.CKM_BLAKE2B_160, newBLAKE2b(20), 20, ""},
-	{ck.CKM_BLAKE2B_256, newBLAKE2b(32), 32, ""},
-	{ck.CKM_BLAKE2B_384, newBLAKE2b(48), 48, ""},
-	{ck.CKM_BLAKE2B_512, newBLAKE2b(64), 64, ""},
+	hashRow{ck.CKM_HAS160, has160.New, 20, ""},
+	hashRow{ck.CKM_SM3, sm3.New, 32, ""},
+	hashRow{ck.CKM_BLAKE2B_160, newBLAKE2b(20), 20, ""},
+	hashRow{ck.CKM_BLAKE2B_256, newBLAKE2b(32), 32, ""},
+	hashRow{ck.CKM_BLAKE2B_384, newBLAKE2b(48), 48, ""},
+	hashRow{ck.CKM_BLAKE2B_512, newBLAKE2b(64), 64, ""},
+)
+
+func hashFunctions(rows ...hashRow) []hashFunction {
+	list := make([]hashFunction, len(rows))
+	for i, r := range rows {
+		list[i].hashRow = r
+	}
+	return list
 }
 
 // newBLAKE2b makes the constructor of BLAKE2b with a digest of size bytes.
@@ -111,11 +126,49 @@ func shaFor(t ck.MechanismType) *hashFunction {
 	return nil
 }
 
-// mgfHash returns the constructor of the hash function of an MGF1.
-func mgfHash(g ck.MGF) (new func() hash.Hash, ok bool) {
-	h := findHash(mgfHashes[g]) // no digest mechanism has the number 0
-	if h == nil {
-		return nil, false
+// mgfHash returns the hash function of an MGF1, or nil.
+func mgfHash(g ck.MGF) *hashFunction {
+	return findHash(mgfHashes[g]) // no digest mechanism has the number 0
+}
+
+// hasher is a hash under way, with memory for what goes in and comes out.
+type hasher struct {
+	hash.Hash
+	home    *recycler[hasher] // nil if it is not used again
+	out     [64]byte          // the longest digest
+	counter [4]byte
+}
+
+// start returns a fresh computation of the hash.
+func (h *hashFunction) start() *hasher {
+	x := h.ended.get()
+	if x.home == nil {
+		x.Hash, x.home = h.new(), &h.ended
 	}
-	return h.new, true
+	return x
+}
+
+// release ends the use of x, which forgets what it was given.
+func (x *hasher) release() {
+	if x.home != nil {
+		wipeHash(x)
+		clear(x.out[:])
+		x.home.put(x)
+	}
+}
+
+// sum is the digest, in x.
+func (x *hasher) sum() []byte { return x.Sum(x.out[:0]) }
+
+// nothing is as long as the longest block of a hash.
+var nothing [144]byte
+
+// wipeHash resets x. That alone would leave the block under way in its memory; two
+// halves go through it.
+func wipeHash(x hash.Hash) {
+	n := x.BlockSize()
+	x.Reset()
+	x.Write(nothing[:n/2])
+	x.Write(nothing[n/2 : n])
+	x.Reset()
 }

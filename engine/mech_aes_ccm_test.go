@@ -118,7 +118,7 @@ func TestCCMAADLen(t *testing.T) {
 	for n, want := range map[uint64]string{
 		1: "0001", 0xfeff: "feff", 0xff00: "fffe0000ff00", 0xffffffff: "fffeffffffff", 1 << 32: "ffff0000000100000000",
 	} {
-		if got := ccmAADLen(n); !bytes.Equal(got, unhex(want)) {
+		if got := ccmAADLen(nil, n); !bytes.Equal(got, unhex(want)) {
 			t.Errorf("%d: %x, want %s", n, got, want)
 		}
 	}

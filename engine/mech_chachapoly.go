@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"crypto/cipher"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -39,14 +40,18 @@ func chachaPolyRow(t ck.MechanismType, nonces []int, answers []known) *Mechanism
 			if err != nil {
 				return nil, err
 			}
-			c, err := newChachaPolyKey(k, p.Nonce, nonces)
+			key, err := newChachaPolyKey(k, p.Nonce, nonces)
 			if err != nil {
 				return nil, err
 			}
 			if decrypt {
-				return &chachaPolyDecrypt{key: c, aad: p.AAD}, nil
+				o := chachaPolyDecrypts.get()
+				o.key, o.aad = key, p.AAD
+				return o, nil
 			}
-			return &chachaPolyEncrypt{key: c, aad: p.AAD}, nil
+			o := chachaPolyEncrypts.get()
+			o.key, o.aad = key, p.AAD
+			return o, nil
 		}
 	}
 	message := func(decrypt bool) func(*Key, any) (MessageOp, error) {
@@ -83,8 +88,10 @@ const chachaPolyMax = (1<<32 - 1) * 64
 
 // chachaPolyKey is a key with the nonce of one message.
 type chachaPolyKey struct {
-	key, nonce []byte
-	original   bool // without padding, as in draft-agl-tls-chacha20poly1305-04
+	key      []byte
+	nonce    [chacha20.NonceSize]byte
+	aead     chachaAEAD // with this key
+	original bool       // without padding, as in draft-agl-tls-chacha20poly1305-04
 }
 
 func chachaKeyOf(k *Key) ([]byte, error) {
@@ -100,31 +107,37 @@ func chachaKeyOf(k *Key) ([]byte, error) {
 // newChachaPolyKey goes by the length of the nonce: 64 bits make the original
 // variant, 96 that of RFC 8439, 192 XChaCha20, which is the second one under a
 // derived key and the nonce's last 64 bits.
-func newChachaPolyKey(k *Key, nonce []byte, lengths []int) (*chachaPolyKey, error) {
+func newChachaPolyKey(k *Key, nonce []byte, lengths []int) (c chachaPolyKey, err error) {
 	if !slices.Contains(lengths, len(nonce)) {
-		return nil, fmt.Errorf("a nonce has one of %v bytes: %w", lengths, ck.CKR_MECHANISM_PARAM_INVALID)
+		return c, fmt.Errorf("a nonce has one of %v bytes: %w", lengths, ck.CKR_MECHANISM_PARAM_INVALID)
 	}
-	key, err := chachaKeyOf(k)
+	whole, err := chachaKeyOf(k)
 	if err != nil {
-		return nil, err
+		return c, err
 	}
-	key, rest, err := chachaSubkey(key, nonce)
+	key, rest, err := chachaSubkey(whole, nonce)
 	if err != nil {
-		return nil, err
+		return c, err
 	}
-	full := make([]byte, chacha20.NonceSize)
-	copy(full[len(full)-len(rest):], rest)
-	return &chachaPolyKey{key, full, len(nonce) == 8}, nil
+	c.key, c.original = key, len(nonce) == 8
+	copy(c.nonce[len(c.nonce)-len(rest):], rest)
+	if len(nonce) == chacha20.NonceSizeX {
+		c.aead, err = newChachaAEAD(key)
+	} else {
+		c.aead, err = Parsed(k, func(k *Key) (chachaAEAD, error) { return newChachaAEAD(k.Value()) })
+	}
+	return c, err
 }
 
-// seal is the whole of an encryption with package chacha20poly1305.
-func (k *chachaPolyKey) seal(dst, src, aad []byte) error {
-	c, err := chacha20poly1305.New(k.key)
+// chachaAEAD is package chacha20poly1305 with a key.
+type chachaAEAD struct{ cipher.AEAD }
+
+func newChachaAEAD(key []byte) (chachaAEAD, error) {
+	aead, err := chacha20poly1305.New(key)
 	if err != nil {
-		return ck.CKR_KEY_SIZE_RANGE
+		return chachaAEAD{}, ck.CKR_KEY_SIZE_RANGE
 	}
-	c.Seal(dst[:0], k.nonce, src, aad)
-	return nil
+	return chachaAEAD{aead}, nil
 }
 
 // open decrypts the whole message src, without its tag, if the tag is right.
@@ -152,7 +165,7 @@ type chachaPoly struct {
 // newChachaPoly makes the key of the code from the first block (RFC 8439,
 // section 2.6) and starts the code with the associated data.
 func newChachaPoly(k *chachaPolyKey, aad []byte) *chachaPoly {
-	stream, err := chacha20.NewUnauthenticatedCipher(k.key, k.nonce)
+	stream, err := chacha20.NewUnauthenticatedCipher(k.key, k.nonce[:])
 	if err != nil {
 		panic(err) // the lengths are right
 	}
@@ -204,16 +217,24 @@ func (c *chachaPoly) tag(out *[poly1305.TagSize]byte) {
 
 // chachaPolyEncrypt puts the tag behind the ciphertext.
 type chachaPolyEncrypt struct {
-	key    *chachaPolyKey
+	key    chachaPolyKey
 	aad    []byte
 	stream *chachaPoly // once a part came
+}
+
+var chachaPolyEncrypts recycler[chachaPolyEncrypt]
+
+// Release implements Releaser.
+func (o *chachaPolyEncrypt) Release() {
+	*o = chachaPolyEncrypt{}
+	chachaPolyEncrypts.put(o)
 }
 
 func (o *chachaPolyEncrypt) UpdateLen(n int) int { return n }
 
 func (o *chachaPolyEncrypt) Update(dst, src []byte) (int, error) {
 	if o.stream == nil {
-		o.stream = newChachaPoly(o.key, o.aad)
+		o.stream = newChachaPoly(&o.key, o.aad)
 	}
 	return len(src), o.stream.encrypt(dst, src)
 }
@@ -223,7 +244,8 @@ func (o *chachaPolyEncrypt) FinishLen(n int) (int, bool) { return n + poly1305.T
 func (o *chachaPolyEncrypt) Finish(dst, src []byte) (int, error) {
 	n := len(src) + poly1305.TagSize
 	if o.stream == nil && !o.key.original && uint64(len(src)) <= chachaPolyMax {
-		return n, o.key.seal(dst[:n:n], src, o.aad)
+		o.key.aead.Seal(dst[:0:n], o.key.nonce[:], src, o.aad)
+		return n, nil
 	}
 	if _, err := o.Update(dst, src); err != nil {
 		return 0, err
@@ -234,9 +256,17 @@ func (o *chachaPolyEncrypt) Finish(dst, src []byte) (int, error) {
 
 // chachaPolyDecrypt keeps everything back until the tag is checked.
 type chachaPolyDecrypt struct {
-	key *chachaPolyKey
+	key chachaPolyKey
 	aad []byte
 	buf []byte
+}
+
+var chachaPolyDecrypts recycler[chachaPolyDecrypt]
+
+// Release implements Releaser.
+func (o *chachaPolyDecrypt) Release() {
+	*o = chachaPolyDecrypt{}
+	chachaPolyDecrypts.put(o)
 }
 
 func (o *chachaPolyDecrypt) UpdateLen(int) int { return 0 }
@@ -270,10 +300,7 @@ func (k *chachaPolyKey) openWhole(dst, src, aad []byte) bool {
 	if k.original {
 		return k.open(dst, src[:n], src[n:], aad)
 	}
-	c, err := chacha20poly1305.New(k.key)
-	if err == nil {
-		_, err = c.Open(dst[:0], k.nonce, src, aad)
-	}
+	_, err := k.aead.Open(dst[:0], k.nonce[:], src, aad)
 	return err == nil
 }
 
@@ -295,9 +322,9 @@ func (m *chachaMessages) Begin(param any, aad []byte) (Op, error) {
 		return nil, err
 	}
 	if m.decrypt {
-		return &chachaMessageDecrypt{p: p, key: key, aad: bytes.Clone(aad)}, nil
+		return &chachaMessageDecrypt{p: p, key: &key, aad: bytes.Clone(aad)}, nil
 	}
-	return &chachaMessageEncrypt{p, newChachaPoly(key, aad)}, nil
+	return &chachaMessageEncrypt{p, newChachaPoly(&key, aad)}, nil
 }
 
 func chachaMessageParam(param any) (*ChaChaMessageParams, error) {

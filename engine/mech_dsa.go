@@ -95,14 +95,14 @@ func dsaHashRow(t ck.MechanismType, h *hashFunction, aliases []ck.MechanismType)
 			if err != nil {
 				return nil, err
 			}
-			return &hashedOp{hashed: hashed{h: h.new()}, size: 2 * len(s.Q), sign: s.sign}, nil
+			return newHashedOp(h.start(), 2*len(s.Q), s), nil
 		},
 		Verify: func(k *Key, p any) (Verifier, error) {
 			v, err := dsaPublic(k, p)
 			if err != nil {
 				return nil, err
 			}
-			return &hashedVerifier{hashed: hashed{h: h.new()}, verify: v.verify}, nil
+			return newHashedVerifier(h.start(), v), nil
 		},
 		SelfTest: func() error { return testDSA(t, h) },
 	})

@@ -24,7 +24,7 @@ func ecGbcsMechanisms() {
 			if err != nil {
 				return nil, err
 			}
-			return &hashedOp{hashed: hashed{h: sha256.New()}, size: 64, sign: s.sign}, nil
+			return newHashedOp(findHash(ck.CKM_SHA256).start(), 64, s), nil
 		},
 		Verify:   ecdsaHashVerify(findHash(ck.CKM_SHA256)),
 		SelfTest: testGBCS,

@@ -92,12 +92,12 @@ func newECKCDSAKey(k *Key) (*ecKCDSAKey, error) {
 
 // start is the digest of a message, with the start of the point, filled up with
 // zeros, before it.
-func (f ecKCDSA) start(key *ecKCDSAKey) hashed {
+func (f ecKCDSA) start(key *ecKCDSAKey) *hasher {
 	h := f.newHash()
 	block := make([]byte, h.BlockSize())
 	copy(block, key.point[1:])
 	h.Write(block)
-	return hashed{h: h}
+	return &hasher{Hash: h}
 }
 
 // half is the length of r.
@@ -111,7 +111,7 @@ func (f ecKCDSA) sign(k *Key, p any) (Op, error) {
 	if key.private == nil {
 		return nil, ck.CKR_KEY_TYPE_INCONSISTENT
 	}
-	return &hashedOp{hashed: f.start(key), size: f.half(key) + len(key.n.order), sign: func(dst, digest []byte) (int, error) {
+	return newHashedOp(f.start(key), f.half(key)+len(key.n.order), signFunc(func(dst, digest []byte) (int, error) {
 		var nonces hedgedNonces
 		nonces.init(key.private, digest)
 		defer nonces.done()
@@ -123,7 +123,7 @@ func (f ecKCDSA) sign(k *Key, p any) (Op, error) {
 				return copy(dst, sig), nil
 			}
 		}
-	}}, nil
+	})), nil
 }
 
 // signature is r = h(x) for the coordinate x of the nonce's point, and s = d (nonce
@@ -169,7 +169,7 @@ func (f ecKCDSA) verify(k *Key, p any) (Verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &hashedVerifier{hashed: f.start(key), verify: func(digest, sig []byte) error {
+	return newHashedVerifier(f.start(key), verifyFunc(func(digest, sig []byte) error {
 		if len(sig) != f.half(key)+len(key.n.order) {
 			return ck.CKR_SIGNATURE_LEN_RANGE
 		}
@@ -177,7 +177,7 @@ func (f ecKCDSA) verify(k *Key, p any) (Verifier, error) {
 			return ck.CKR_SIGNATURE_INVALID
 		}
 		return nil
-	}}, nil
+	})), nil
 }
 
 func (f ecKCDSA) isSignature(key *ecKCDSAKey, digest, r, s []byte) bool {

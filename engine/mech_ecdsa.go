@@ -112,7 +112,7 @@ func ecdsaHashRow(m ck.MechanismType, h *hashFunction) *Mechanism {
 			if err != nil {
 				return nil, err
 			}
-			return &hashedOp{hashed: hashed{h: h.new()}, size: 2 * s.size, sign: s.sign}, nil
+			return newHashedOp(h.start(), 2*s.size, s), nil
 		},
 		Verify:   ecdsaHashVerify(h),
 		SelfTest: func() error { return testECDSA(m) },
@@ -125,7 +125,7 @@ func ecdsaHashVerify(h *hashFunction) func(k *Key, p any) (Verifier, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &hashedVerifier{hashed: hashed{h: h.new()}, verify: v.verify}, nil
+		return newHashedVerifier(h.start(), v), nil
 	}
 }
 

@@ -3,7 +3,6 @@ package engine
 import (
 	"crypto"
 	"crypto/ed25519"
-	"crypto/sha512"
 	"fmt"
 
 	"github.com/cloudflare/circl/sign/ed448"
@@ -119,43 +118,87 @@ type (
 	}
 )
 
-func (k edwardsPrivate) size() int {
+func (k *edwardsPrivate) size() int {
 	if k.large != nil {
 		return ed448.SignatureSize
 	}
 	return ed25519.SignatureSize
 }
 
-// sign signs a message, or for Ed25519ph its digest.
-func (k edwardsPrivate) sign(v eddsaVariant, dst, message []byte) (int, error) {
-	switch {
-	case k.large == nil:
-		sig, err := k.small.Sign(nil, message, v.options())
-		if err != nil {
-			return 0, fmt.Errorf("cannot sign: %w", ck.CKR_FUNCTION_FAILED)
-		}
-		return copy(dst, sig), nil
-	case v.prehash:
-		return copy(dst, ed448.SignPh(k.large, message, v.context)), nil
+// sign signs a message without a context.
+func (k *edwardsPrivate) sign(dst, message []byte) (int, error) {
+	if k.large != nil {
+		return copy(dst, ed448.Sign(k.large, message, "")), nil
 	}
-	return copy(dst, ed448.Sign(k.large, message, v.context)), nil
+	return copy(dst, ed25519.Sign(k.small, message)), nil
 }
 
-// verify is the reverse.
-func (k edwardsPublic) verify(v eddsaVariant) func(message, sig []byte) error {
+// with signs as the parameter asks, for Ed25519ph a digest.
+func (k *edwardsPrivate) with(v eddsaVariant) signer {
 	switch {
+	case v == eddsaVariant{}:
+		return k
 	case k.large == nil:
-		return checkingLength(ed25519.SignatureSize, func(message, sig []byte) bool {
-			return ed25519.VerifyWithOptions(k.small, message, sig, v.options()) == nil
+		return signFunc(func(dst, message []byte) (int, error) {
+			sig, err := k.small.Sign(nil, message, v.options())
+			if err != nil {
+				return 0, fmt.Errorf("cannot sign: %w", ck.CKR_FUNCTION_FAILED)
+			}
+			return copy(dst, sig), nil
 		})
 	case v.prehash:
-		return checkingLength(ed448.SignatureSize, func(message, sig []byte) bool {
-			return ed448.VerifyPh(k.large, message, sig, v.context)
+		return signFunc(func(dst, message []byte) (int, error) {
+			return copy(dst, ed448.SignPh(k.large, message, v.context)), nil
 		})
 	}
-	return checkingLength(ed448.SignatureSize, func(message, sig []byte) bool {
-		return ed448.Verify(k.large, message, sig, v.context)
+	return signFunc(func(dst, message []byte) (int, error) {
+		return copy(dst, ed448.Sign(k.large, message, v.context)), nil
 	})
+}
+
+// verify is the reverse of sign.
+func (k *edwardsPublic) verify(message, sig []byte) error {
+	if len(sig) != k.size() {
+		return ck.CKR_SIGNATURE_LEN_RANGE
+	}
+	if !k.isSignature(message, sig) {
+		return ck.CKR_SIGNATURE_INVALID
+	}
+	return nil
+}
+
+func (k *edwardsPublic) isSignature(message, sig []byte) bool {
+	if k.large != nil {
+		return ed448.Verify(k.large, message, sig, "")
+	}
+	return ed25519.Verify(k.small, message, sig)
+}
+
+// size is the length of a signature.
+func (k *edwardsPublic) size() int {
+	if k.large != nil {
+		return ed448.SignatureSize
+	}
+	return ed25519.SignatureSize
+}
+
+// with is the reverse of the private key's.
+func (k *edwardsPublic) with(v eddsaVariant) verifier {
+	switch {
+	case v == eddsaVariant{}:
+		return k
+	case k.large == nil:
+		return verifyFunc(checkingLength(k.size(), func(message, sig []byte) bool {
+			return ed25519.VerifyWithOptions(k.small, message, sig, v.options()) == nil
+		}))
+	case v.prehash:
+		return verifyFunc(checkingLength(k.size(), func(message, sig []byte) bool {
+			return ed448.VerifyPh(k.large, message, sig, v.context)
+		}))
+	}
+	return verifyFunc(checkingLength(k.size(), func(message, sig []byte) bool {
+		return ed448.Verify(k.large, message, sig, v.context)
+	}))
 }
 
 func eddsaSign(k *Key, p any) (Op, error) {
@@ -167,11 +210,10 @@ func eddsaSign(k *Key, p any) (Op, error) {
 	if err != nil {
 		return nil, err
 	}
-	sign := func(dst, message []byte) (int, error) { return priv.sign(v, dst, message) }
 	if v.prehash && priv.large == nil {
-		return &hashedOp{hashed: hashed{h: sha512.New()}, size: priv.size(), sign: sign}, nil
+		return newHashedOp(findHash(ck.CKM_SHA512).start(), priv.size(), priv.with(v)), nil
 	}
-	return &keptOp{size: priv.size(), sign: sign}, nil
+	return newKeptOp(priv.size(), priv.with(v)), nil
 }
 
 func eddsaVerify(k *Key, p any) (Verifier, error) {
@@ -184,9 +226,9 @@ func eddsaVerify(k *Key, p any) (Verifier, error) {
 		return nil, err
 	}
 	if v.prehash && pub.large == nil {
-		return &hashedVerifier{hashed: hashed{h: sha512.New()}, verify: pub.verify(v)}, nil
+		return newHashedVerifier(findHash(ck.CKM_SHA512).start(), pub.with(v)), nil
 	}
-	return &keptVerifier{verify: pub.verify(v)}, nil
+	return newKeptVerifier(pub.with(v)), nil
 }
 
 // eddsaSignHashed makes the Sign of a row that signs a digest.
@@ -199,9 +241,7 @@ func eddsaSignHashed(h *hashFunction) func(*Key, any) (Op, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &hashedOp{hashed: hashed{h: h.new()}, size: priv.size(), sign: func(dst, digest []byte) (int, error) {
-			return priv.sign(eddsaVariant{}, dst, digest)
-		}}, nil
+		return newHashedOp(h.start(), priv.size(), priv), nil
 	}
 }
 
@@ -214,42 +254,42 @@ func eddsaVerifyHashed(h *hashFunction) func(*Key, any) (Verifier, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &hashedVerifier{hashed: hashed{h: h.new()}, verify: pub.verify(eddsaVariant{})}, nil
+		return newHashedVerifier(h.start(), pub), nil
 	}
 }
 
-func parseEdwardsPrivate(k *Key) (edwardsPrivate, error) {
+func parseEdwardsPrivate(k *Key) (*edwardsPrivate, error) {
 	c, err := parseCurve(k)
 	if err != nil {
-		return edwardsPrivate{}, err
+		return nil, err
 	}
 	if c.key != ck.CKK_EC_EDWARDS {
-		return edwardsPrivate{}, ck.CKR_KEY_TYPE_INCONSISTENT
+		return nil, ck.CKR_KEY_TYPE_INCONSISTENT
 	}
 	seed, err := c.privateValue(k.Value())
 	if err != nil {
-		return edwardsPrivate{}, err
+		return nil, err
 	}
 	if c.is448() {
-		return edwardsPrivate{large: ed448.NewKeyFromSeed(seed)}, nil
+		return &edwardsPrivate{large: ed448.NewKeyFromSeed(seed)}, nil
 	}
-	return edwardsPrivate{small: ed25519.NewKeyFromSeed(seed)}, nil
+	return &edwardsPrivate{small: ed25519.NewKeyFromSeed(seed)}, nil
 }
 
-func parseEdwardsPublic(k *Key) (edwardsPublic, error) {
+func parseEdwardsPublic(k *Key) (*edwardsPublic, error) {
 	c, err := parseCurve(k)
 	if err != nil {
-		return edwardsPublic{}, err
+		return nil, err
 	}
 	if c.key != ck.CKK_EC_EDWARDS {
-		return edwardsPublic{}, ck.CKR_KEY_TYPE_INCONSISTENT
+		return nil, ck.CKR_KEY_TYPE_INCONSISTENT
 	}
 	point, err := ecPublicPoint(k, c)
 	if err != nil {
-		return edwardsPublic{}, err
+		return nil, err
 	}
 	if c.is448() {
-		return edwardsPublic{large: point}, nil
+		return &edwardsPublic{large: point}, nil
 	}
-	return edwardsPublic{small: point}, nil
+	return &edwardsPublic{small: point}, nil
 }

@@ -178,45 +178,53 @@ func (h *hmacHash) parse(k *Key) (*hmacKey, error) {
 	if key := keys[h.index].Load(); key != nil {
 		return key, nil
 	}
-	key, err := h.prepare(k.Value())
-	if err != nil {
+	x, key := h.new().(resumable), new(hmacKey)
+	if err := key.prepare(x, make([]byte, x.BlockSize()), k.Value()); err != nil {
 		return nil, err
 	}
 	keys[h.index].Store(key)
 	return key, nil
 }
 
-// prepare computes the states for a key.
-func (h *hmacHash) prepare(value []byte) (key *hmacKey, err error) {
+// prepare computes the states for a key, by a hash that is free, in a block of its
+// that is all zeros before and after.
+func (key *hmacKey) prepare(x resumable, block, value []byte) (err error) {
 	if len(value) == 0 {
-		return nil, ck.CKR_KEY_SIZE_RANGE
+		return ck.CKR_KEY_SIZE_RANGE
 	}
-	x := h.new().(resumable)
 	defer x.Reset()
-	block := make([]byte, x.BlockSize())
 	defer clear(block)
 	if len(value) > len(block) {
+		x.Reset()
 		x.Write(value)
 		x.Sum(block[:0])
 	} else {
 		copy(block, value)
 	}
-	key = new(hmacKey)
-	if key.inner, err = padState(x, block, 0x36); err != nil {
-		return nil, err
+	if key.inner, err = padState(key.inner[:0], x, block, 0x36); err != nil {
+		return err
 	}
-	key.outer, err = padState(x, block, 0x36^0x5c)
-	return key, err
+	key.outer, err = padState(key.outer[:0], x, block, 0x36^0x5c)
+	return err
 }
 
-// padState adds (XOR) pad to block and returns the state of x after it.
-func padState(x resumable, block []byte, pad byte) ([]byte, error) {
+// padState adds (XOR) pad to block and appends the state of x after it to state.
+func padState(state []byte, x resumable, block []byte, pad byte) ([]byte, error) {
 	for i := range block {
 		block[i] ^= pad
 	}
 	x.Reset()
 	x.Write(block)
+	if a, ok := x.(encoding.BinaryAppender); ok {
+		return a.AppendBinary(state)
+	}
 	return x.MarshalBinary()
+}
+
+// wipe keeps the memory.
+func (key *hmacKey) wipe() {
+	clear(key.inner)
+	clear(key.outer)
 }
 
 // hmacOp is an HMAC under way. The states of both hashes are worth keeping for
@@ -238,11 +246,24 @@ func newHMAC(h *hmacHash, k *Key, n int) (mac, error) {
 	if o.hash == nil {
 		o.hash, o.inner, o.outer = h, h.new().(resumable), h.new().(resumable)
 	}
+	o.begin(key, n)
+	return o, nil
+}
+
+// begin starts a code of n bytes.
+func (o *hmacOp) begin(key *hmacKey, n int) {
 	if err := o.inner.UnmarshalBinary(key.inner); err != nil {
-		return nil, err
+		panic(err) // the state is from MarshalBinary of the same hash
 	}
 	o.key, o.len = key, n
-	return o, nil
+}
+
+// wipe makes o forget the key and the message.
+func (o *hmacOp) wipe() {
+	wipeHash(o.inner)
+	wipeHash(o.outer)
+	clear(o.buf[:])
+	o.key = nil
 }
 
 // Release implements Releaser.

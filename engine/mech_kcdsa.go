@@ -116,12 +116,12 @@ func parseKCDSA(k *Key, p any) (*kcdsaKey, error) {
 }
 
 // start is the digest of a message, with z before it.
-func (f kcdsaHash) start(key *kcdsaKey) hashed {
+func (f kcdsaHash) start(key *kcdsaKey) *hasher {
 	h := f.newHash()
 	if f.prefix {
 		h.Write(dl.KCDSA(f.newHash).Prefix(key.y))
 	}
-	return hashed{h: h}
+	return &hasher{Hash: h}
 }
 
 func (f kcdsaHash) sign(k *Key, p any) (Op, error) {
@@ -133,7 +133,7 @@ func (f kcdsaHash) sign(k *Key, p any) (Op, error) {
 		return nil, ck.CKR_KEY_TYPE_INCONSISTENT
 	}
 	scheme := dl.KCDSA(f.newHash)
-	return &hashedOp{hashed: f.start(key), size: scheme.Size(key.Group), sign: func(dst, digest []byte) (int, error) {
+	return newHashedOp(f.start(key), scheme.Size(key.Group), signFunc(func(dst, digest []byte) (int, error) {
 		random, err := hedge()
 		if err != nil {
 			return 0, err
@@ -143,7 +143,7 @@ func (f kcdsaHash) sign(k *Key, p any) (Op, error) {
 			return 0, fmt.Errorf("cannot sign: %w", ck.CKR_FUNCTION_FAILED)
 		}
 		return copy(dst, sig), nil
-	}}, nil
+	})), nil
 }
 
 func (f kcdsaHash) verify(k *Key, p any) (Verifier, error) {
@@ -152,7 +152,7 @@ func (f kcdsaHash) verify(k *Key, p any) (Verifier, error) {
 		return nil, err
 	}
 	scheme := dl.KCDSA(f.newHash)
-	return &hashedVerifier{hashed: f.start(key), verify: func(digest, sig []byte) error {
+	return newHashedVerifier(f.start(key), verifyFunc(func(digest, sig []byte) error {
 		if len(sig) != scheme.Size(key.Group) {
 			return ck.CKR_SIGNATURE_LEN_RANGE
 		}
@@ -160,7 +160,7 @@ func (f kcdsaHash) verify(k *Key, p any) (Verifier, error) {
 			return ck.CKR_SIGNATURE_INVALID
 		}
 		return nil
-	}}, nil
+	})), nil
 }
 
 // generateKCDSAParameters makes parameters of the lengths that the texts of the

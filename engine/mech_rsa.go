@@ -151,71 +151,97 @@ func rsaRecover(pub *rsacore.PublicKey, dst, sig []byte) error {
 // CKM_RSA_X_509, raw RSA (PKCS#11 v3.1, section 6.1): input shorter than the
 // modulus stands for a number, so zeros on the left are implied.
 
+// These have no state and are kept with the key.
+type (
+	rawEncryptOp       struct{ once }
+	rawDecryptOp       struct{ once }
+	rawSignOp          struct{ once }
+	rawVerifyRecoverOp struct{ once }
+)
+
 func rawEncrypt(k *Key, p any) (Op, error) {
-	pub, err := barePublic(k, p)
-	if err != nil {
-		return nil, err
-	}
-	return &once{max: pub.Size(), exact: true, run: func(dst, src []byte) (int, error) {
-		if len(src) > pub.Size() {
-			return 0, ck.CKR_DATA_LEN_RANGE
-		}
-		return pub.Size(), publicRSA(pub, dst[:pub.Size()], src, ck.CKR_DATA_INVALID)
-	}}, nil
+	return keptBare(k, p, rsaPublic, func(pub *rsacore.PublicKey) *rawEncryptOp {
+		return &rawEncryptOp{once{max: pub.Size(), exact: true, run: func(dst, src []byte) (int, error) {
+			if len(src) > pub.Size() {
+				return 0, ck.CKR_DATA_LEN_RANGE
+			}
+			return pub.Size(), publicRSA(pub, dst[:pub.Size()], src, ck.CKR_DATA_INVALID)
+		}}}
+	})
 }
 
 func rawDecrypt(k *Key, p any) (Op, error) {
-	priv, err := barePrivate(k, p)
-	if err != nil {
-		return nil, err
-	}
-	return &once{max: priv.Size(), exact: true, run: func(dst, src []byte) (int, error) {
-		return priv.Size(), rsaOpen(priv, dst[:priv.Size()], src)
-	}}, nil
+	return keptBare(k, p, rsaPrivate, func(priv *rsaPrivateKey) *rawDecryptOp {
+		return &rawDecryptOp{once{max: priv.Size(), exact: true, run: func(dst, src []byte) (int, error) {
+			return priv.Size(), rsaOpen(priv, dst[:priv.Size()], src)
+		}}}
+	})
 }
 
 func rawSign(k *Key, p any) (Op, error) {
-	priv, err := barePrivate(k, p)
-	if err != nil {
-		return nil, err
-	}
-	return &once{max: priv.Size(), exact: true, run: func(dst, src []byte) (int, error) {
-		if len(src) > priv.Size() {
-			return 0, ck.CKR_DATA_LEN_RANGE
-		}
-		return priv.Size(), privateRSA(priv, dst[:priv.Size()], src, ck.CKR_DATA_INVALID)
-	}}, nil
-}
-
-func rawVerify(k *Key, p any) (Verifier, error) {
-	pub, err := barePublic(k, p)
-	if err != nil {
-		return nil, err
-	}
-	return onceVerifier(func(src, sig []byte) error {
-		if len(src) > pub.Size() {
-			return ck.CKR_DATA_LEN_RANGE
-		}
-		m := make([]byte, pub.Size())
-		if err := rsaRecover(pub, m, sig); err != nil {
-			return err
-		}
-		zeros := len(m) - len(src)
-		if !allZero(m[:zeros]) || string(m[zeros:]) != string(src) {
-			return ck.CKR_SIGNATURE_INVALID
-		}
-		return nil
-	}), nil
+	return keptBare(k, p, rsaPrivate, func(priv *rsaPrivateKey) *rawSignOp {
+		return &rawSignOp{once{max: priv.Size(), exact: true, run: func(dst, src []byte) (int, error) {
+			if len(src) > priv.Size() {
+				return 0, ck.CKR_DATA_LEN_RANGE
+			}
+			return priv.Size(), privateRSA(priv, dst[:priv.Size()], src, ck.CKR_DATA_INVALID)
+		}}}
+	})
 }
 
 func rawVerifyRecover(k *Key, p any) (Op, error) {
-	pub, err := barePublic(k, p)
-	if err != nil {
+	return keptBare(k, p, rsaPublic, func(pub *rsacore.PublicKey) *rawVerifyRecoverOp {
+		return &rawVerifyRecoverOp{once{max: pub.Size(), exact: true, run: func(dst, src []byte) (int, error) {
+			return pub.Size(), rsaRecover(pub, dst[:pub.Size()], src)
+		}}}
+	})
+}
+
+// keptBare is the operation of a mechanism without a parameter that needs nothing
+// but an RSA key, of which it is made once.
+func keptBare[K any, T Op](k *Key, p any, key func(*Key) (K, error), make func(K) T) (Op, error) {
+	if err := noParam(p); err != nil {
 		return nil, err
 	}
-	return &once{max: pub.Size(), exact: true, run: func(dst, src []byte) (int, error) {
-		return pub.Size(), rsaRecover(pub, dst[:pub.Size()], src)
-	}}, nil
+	return opOf(Parsed(k, func(k *Key) (op T, err error) {
+		parsed, err := key(k)
+		if err != nil {
+			return op, err
+		}
+		return make(parsed), nil
+	}))
+}
+
+// rawVerifier has no state and is kept with the key.
+type rawVerifier struct{ pub *rsacore.PublicKey }
+
+func rawVerify(k *Key, p any) (Verifier, error) {
+	if err := noParam(p); err != nil {
+		return nil, err
+	}
+	return verifierOf(Parsed(k, func(k *Key) (*rawVerifier, error) {
+		pub, err := rsaPublic(k)
+		return &rawVerifier{pub}, err
+	}))
+}
+
+func (*rawVerifier) Update([]byte) error { return ck.CKR_FUNCTION_NOT_SUPPORTED }
+
+func (v *rawVerifier) Verify(src, sig []byte) error {
+	if len(src) > v.pub.Size() {
+		return ck.CKR_DATA_LEN_RANGE
+	}
+	b := rsaScratch.get()
+	defer rsaScratch.put(b)
+	m := b[:v.pub.Size()]
+	if err := rsaRecover(v.pub, m, sig); err != nil {
+		return err
+	}
+	zeros := len(m) - len(src)
+	if !allZero(m[:zeros]) || string(m[zeros:]) != string(src) {
+		return ck.CKR_SIGNATURE_INVALID
+	}
+	return nil
 }
 
 func allZero(b []byte) bool {

@@ -86,8 +86,9 @@ func (w *rsaAESWrapOp) Finish(dst, src []byte) (int, error) {
 	if err := Random(key); err != nil {
 		return 0, err
 	}
-	em, err := w.oaep.pad(w.pub.Size(), key)
-	if err != nil {
+	em := make([]byte, w.pub.Size())
+	defer clear(em)
+	if err := w.oaep.pad(em, key); err != nil {
 		return 0, err
 	}
 	block, err := aes.NewCipher(key)

@@ -1,12 +1,10 @@
 package engine
 
 import (
-	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/binary"
 	"fmt"
-	"hash"
 	"math/bits"
 
 	"github.com/perilune/perilune/cryptoki/ck"
@@ -75,9 +73,9 @@ func pkcs1HashRow(m ck.MechanismType, h *hashFunction) *Mechanism {
 			if err := pkcs1Room(priv.Size(), h); err != nil {
 				return nil, err
 			}
-			return &hashedOp{hashed: hashed{h: h.new()}, size: priv.Size(), sign: func(dst, digest []byte) (int, error) {
-				return pkcs1SignInfo(priv, dst, h.info, digest)
-			}}, nil
+			s := pkcs1InfoSigners.get()
+			*s = pkcs1InfoSigner{priv, h.info}
+			return newHashedOp(h.start(), priv.Size(), s), nil
 		},
 		Verify: func(k *Key, p any) (Verifier, error) {
 			pub, err := barePublic(k, p)
@@ -87,12 +85,48 @@ func pkcs1HashRow(m ck.MechanismType, h *hashFunction) *Mechanism {
 			if err := pkcs1Room(pub.Size(), h); err != nil {
 				return nil, err
 			}
-			return &hashedVerifier{hashed: hashed{h: h.new()}, verify: func(digest, sig []byte) error {
-				return pkcs1VerifyInfo(pub, h.info, digest, sig)
-			}}, nil
+			v := pkcs1InfoVerifiers.get()
+			*v = pkcs1InfoVerifier{pub, h.info}
+			return newHashedVerifier(h.start(), v), nil
 		},
 		SelfTest: func() error { return testPKCS1Hash(m) },
 	}
+}
+
+// pkcs1InfoSigner signs digests that follow a DigestInfo.
+type pkcs1InfoSigner struct {
+	priv *rsaPrivateKey
+	info string
+}
+
+var pkcs1InfoSigners recycler[pkcs1InfoSigner]
+
+// Release implements Releaser.
+func (s *pkcs1InfoSigner) Release() {
+	*s = pkcs1InfoSigner{}
+	pkcs1InfoSigners.put(s)
+}
+
+func (s *pkcs1InfoSigner) sign(dst, digest []byte) (int, error) {
+	return pkcs1SignInfo(s.priv, dst, s.info, digest)
+}
+
+// pkcs1InfoVerifier verifies them.
+type pkcs1InfoVerifier struct {
+	pub  *rsacore.PublicKey
+	info string
+}
+
+var pkcs1InfoVerifiers recycler[pkcs1InfoVerifier]
+
+// Release implements Releaser.
+func (v *pkcs1InfoVerifier) Release() {
+	*v = pkcs1InfoVerifier{}
+	pkcs1InfoVerifiers.put(v)
+}
+
+func (v *pkcs1InfoVerifier) verify(digest, sig []byte) error {
+	return pkcs1VerifyInfo(v.pub, v.info, digest, sig)
 }
 
 // pkcs1Overhead is the least padding: 0, type, eight bytes, 0.
@@ -137,8 +171,17 @@ func pkcs1VerifyInfo(pub *rsacore.PublicKey, prefix string, data, sig []byte) er
 	return nil
 }
 
-// rsaScratch is memory for numbers as long as a modulus that are no secret.
-var rsaScratch recycler[[rsaMaxBits / 8]byte]
+// rsaNumber is memory for a number as long as a modulus.
+type rsaNumber [rsaMaxBits / 8]byte
+
+// rsaScratch is memory for numbers, none of which is a secret when it is put there.
+var rsaScratch recycler[rsaNumber]
+
+// putSecret gives back memory whose first n bytes were a secret.
+func putSecret(b *rsaNumber, n int) {
+	clear(b[:n])
+	rsaScratch.put(b)
+}
 
 // pkcs1Type1 makes em, of the modulus's length, EMSA-PKCS1-v1_5: 0, 1, 0xff...,
 // 0, prefix, data.
@@ -221,34 +264,33 @@ func pkcs1VerifyRecover(k *Key, p any) (Op, error) {
 	}}, nil
 }
 
+// pkcs1EncryptOp has no state and is kept with the key.
+type pkcs1EncryptOp struct{ once }
+
 func pkcs1Encrypt(k *Key, p any) (Op, error) {
-	pub, err := barePublic(k, p)
-	if err != nil {
-		return nil, err
-	}
-	size := pub.Size()
-	return &once{max: size, exact: true, run: func(dst, src []byte) (int, error) {
-		em, err := pkcs1Type2(size, src)
-		if err != nil {
-			return 0, err
-		}
-		return size, publicRSA(pub, dst[:size], em, ck.CKR_DATA_INVALID)
-	}}, nil
+	return keptBare(k, p, rsaPublic, func(pub *rsacore.PublicKey) *pkcs1EncryptOp {
+		size := pub.Size()
+		return &pkcs1EncryptOp{once{max: size, exact: true, run: func(dst, src []byte) (int, error) {
+			b := rsaScratch.get()
+			defer putSecret(b, size)
+			em := b[:size]
+			if err := pkcs1Type2(em, src); err != nil {
+				return 0, err
+			}
+			return size, publicRSA(pub, dst[:size], em, ck.CKR_DATA_INVALID)
+		}}}
+	})
 }
 
-// pkcs1Type2 is 0, 2, eight random bytes other than zero or more, 0, data.
-func pkcs1Type2(size int, data []byte) ([]byte, error) {
-	start := size - len(data)
+// pkcs1Type2 makes em 0, 2, eight random bytes other than zero or more, 0, data.
+func pkcs1Type2(em, data []byte) error {
+	start := len(em) - len(data)
 	if start < pkcs1Overhead {
-		return nil, ck.CKR_DATA_LEN_RANGE
+		return ck.CKR_DATA_LEN_RANGE
 	}
-	em := make([]byte, size)
-	em[1] = 2
-	if err := randomNonZero(em[2 : start-1]); err != nil {
-		return nil, err
-	}
+	em[0], em[1], em[start-1] = 0, 2, 0
 	copy(em[start:], data)
-	return em, nil
+	return randomNonZero(em[2 : start-1])
 }
 
 // randomNonZero fills b with random bytes from 1 to 255.
@@ -268,8 +310,8 @@ func randomNonZero(b []byte) error {
 }
 
 // rejectionKey is what a private key adds to the messages that answer
-// ciphertexts with a bad padding.
-type rejectionKey [sha256.Size]byte
+// ciphertexts with a bad padding: a key of HMAC.
+type rejectionKey struct{ hmacKey }
 
 func pkcs1Rejection(k *Key, size int) (*rejectionKey, error) {
 	return Parsed(k, func(k *Key) (*rejectionKey, error) {
@@ -277,8 +319,13 @@ func pkcs1Rejection(k *Key, size int) (*rejectionKey, error) {
 		for len(d) > size {
 			d = d[1:]
 		}
-		key := rejectionKey(sha256.Sum256(append(make([]byte, size-len(d), size), d...)))
-		return &key, nil
+		padded := append(make([]byte, size-len(d), size), d...)
+		defer clear(padded)
+		value := sha256.Sum256(padded)
+		defer clear(value[:])
+		key := new(rejectionKey)
+		var block [sha256.BlockSize]byte
+		return key, key.prepare(sha256.New().(resumable), block[:], value[:])
 	})
 }
 
@@ -290,7 +337,7 @@ func pkcs1Rejection(k *Key, size int) (*rejectionKey, error) {
 // it can be seen from outside. Callers that look for CKR_ENCRYPTED_DATA_INVALID
 // to find out that a key is the wrong one do not get it; all protocols check
 // what they decrypted in another way.
-func pkcs1Decrypt(k *Key, p any) (Op, error) { return pkcs1Opener(k, p) }
+func pkcs1Decrypt(k *Key, p any) (Op, error) { return opOf(pkcs1Opener(k, p)) }
 
 // pkcs1Unwrap is pkcs1Decrypt for keys.
 func pkcs1Unwrap(k *Key, p any) (Op, error) {
@@ -298,7 +345,8 @@ func pkcs1Unwrap(k *Key, p any) (Op, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &pkcs1UnwrapOp{keyOp{o, unwrapCodes}, o}, nil
+	own := *o
+	return &pkcs1UnwrapOp{keyOp{&own, unwrapCodes}, &own}, nil
 }
 
 // Expecter is an Op of Unwrap that can be told how long the key is, before
@@ -324,7 +372,8 @@ func (o *pkcs1UnwrapOp) Expect(n int) error {
 	return nil
 }
 
-// pkcs1Open is a decryption.
+// pkcs1Open is a decryption. It has no state but what Expect says; one that expects
+// nothing is kept with the key.
 type pkcs1Open struct {
 	onePart
 	priv      *rsaPrivateKey
@@ -333,15 +382,17 @@ type pkcs1Open struct {
 }
 
 func pkcs1Opener(k *Key, p any) (*pkcs1Open, error) {
-	priv, err := barePrivate(k, p)
-	if err != nil {
+	if err := noParam(p); err != nil {
 		return nil, err
 	}
-	rejection, err := pkcs1Rejection(k, priv.Size())
-	if err != nil {
-		return nil, err
-	}
-	return &pkcs1Open{priv: priv, rejection: rejection}, nil
+	return Parsed(k, func(k *Key) (*pkcs1Open, error) {
+		priv, err := rsaPrivate(k)
+		if err != nil {
+			return nil, err
+		}
+		rejection, err := pkcs1Rejection(k, priv.Size())
+		return &pkcs1Open{priv: priv, rejection: rejection}, err
+	})
 }
 
 func (o *pkcs1Open) FinishLen(int) (int, bool) {
@@ -352,22 +403,27 @@ func (o *pkcs1Open) FinishLen(int) (int, bool) {
 }
 
 func (o *pkcs1Open) Finish(dst, src []byte) (int, error) {
-	em := make([]byte, o.priv.Size())
-	defer clear(em)
+	size := o.priv.Size()
+	b := rsaScratch.get()
+	defer putSecret(b, size)
+	em := b[:size]
 	if err := rsaOpen(o.priv, em, src); err != nil {
 		return 0, err
 	}
-	return pkcs1Unpad(dst, em, o.rejection.derive(src), o.want), nil
+	r := startRejection(o.rejection, src)
+	defer r.release()
+	return pkcs1Unpad(dst, em, r, o.want), nil
 }
 
 // pkcs1Unpad copies the message of em, or the synthetic one if the padding is
 // wrong, to dst and returns its length. A message of another length than want,
 // unless that is 0, counts as a wrong padding. Apart from the length that it
 // returns it is constant-time.
-func pkcs1Unpad(dst, em []byte, kdk []byte, want int) int {
-	synthetic := make([]byte, len(em))
-	defer clear(synthetic)
-	implicitPRF(synthetic, kdk, "message")
+func pkcs1Unpad(dst, em []byte, r *rejection, want int) int {
+	b := rsaScratch.get()
+	defer putSecret(b, len(em))
+	synthetic := b[:len(em)]
+	r.fill(synthetic, labelMessage)
 
 	good := subtle.ConstantTimeByteEq(em[0], 0) & subtle.ConstantTimeByteEq(em[1], 2)
 	zero, looking := 0, 1 // index of the first zero byte after the type
@@ -378,7 +434,7 @@ func pkcs1Unpad(dst, em []byte, kdk []byte, want int) int {
 	}
 	good &= subtle.ConstantTimeLessOrEq(pkcs1Overhead-1, zero) &^ looking
 
-	n, other := len(em)-1-zero, syntheticLen(len(em), kdk)
+	n, other := len(em)-1-zero, r.syntheticLen(len(em))
 	if want > 0 {
 		good &= subtle.ConstantTimeEq(int32(n), int32(want))
 		other = want
@@ -390,11 +446,11 @@ func pkcs1Unpad(dst, em []byte, kdk []byte, want int) int {
 
 // syntheticLen is the length of the synthetic message: the last of 128
 // candidates that is in range.
-func syntheticLen(size int, kdk []byte) int {
+func (r *rejection) syntheticLen(size int) int {
 	max := size - 2 - 8 // of the padded message, with its zero byte
 	mask := 1<<bits.Len(uint(max)) - 1
-	var candidates [256]byte
-	implicitPRF(candidates[:], kdk, "length")
+	candidates := r.candidates[:]
+	r.fill(candidates, labelLength)
 	n := 0
 	for i := 0; i < len(candidates); i += 2 {
 		c := int(binary.BigEndian.Uint16(candidates[i:])) & mask
@@ -403,36 +459,68 @@ func syntheticLen(size int, kdk []byte) int {
 	return n
 }
 
-// derive returns the key of one ciphertext.
-func (r *rejectionKey) derive(ciphertext []byte) []byte {
-	mac := hmac.New(sha256.New, r[:])
-	mac.Write(ciphertext)
-	return mac.Sum(nil)
+// rejection computes what answers one ciphertext if its padding is bad.
+type rejection struct {
+	mac        hmacOp  // HMAC-SHA-256
+	key        hmacKey // of this ciphertext
+	block      [sha256.BlockSize]byte
+	kdk        [sha256.Size]byte
+	number     [2]byte
+	candidates [256]byte // see syntheticLen
 }
 
-// implicitPRF fills dst with HMAC-SHA-256(key, counter || label || bits).
-func implicitPRF(dst, key []byte, label string) {
-	mac := hmac.New(sha256.New, key)
-	length := binary.BigEndian.AppendUint16(nil, uint16(len(dst)*8))
-	for i, rest := uint16(0), dst; len(rest) > 0; i++ {
-		mac.Reset()
-		mac.Write(binary.BigEndian.AppendUint16(nil, i))
-		mac.Write([]byte(label))
-		mac.Write(length)
-		rest = rest[copy(rest, mac.Sum(nil)):]
+var rejections recycler[rejection]
+
+// startRejection derives the key of a ciphertext.
+func startRejection(k *rejectionKey, ciphertext []byte) *rejection {
+	r := rejections.get()
+	if r.mac.inner == nil {
+		r.mac.inner, r.mac.outer = sha256.New().(resumable), sha256.New().(resumable)
+	}
+	r.mac.begin(&k.hmacKey, sha256.Size)
+	r.mac.inner.Write(ciphertext)
+	kdk := r.mac.sum(r.kdk[:0])
+	if err := r.key.prepare(r.mac.outer, r.block[:], kdk); err != nil {
+		panic(err) // of an empty key
+	}
+	return r
+}
+
+func (r *rejection) release() {
+	r.mac.wipe()
+	r.key.wipe()
+	clear(r.kdk[:])
+	clear(r.candidates[:])
+	rejections.put(r)
+}
+
+var labelMessage, labelLength = []byte("message"), []byte("length")
+
+// fill fills dst with HMAC-SHA-256(key, counter || label || bits).
+func (r *rejection) fill(dst, label []byte) {
+	length := uint16(len(dst) * 8)
+	for i := uint16(0); len(dst) > 0; i++ {
+		r.mac.begin(&r.key, sha256.Size)
+		r.write16(i)
+		r.mac.inner.Write(label)
+		r.write16(length)
+		dst = dst[copy(dst, r.mac.sum(r.kdk[:0])):]
 	}
 }
 
+func (r *rejection) write16(n uint16) {
+	binary.BigEndian.PutUint16(r.number[:], n)
+	r.mac.inner.Write(r.number[:])
+}
+
 // mgf1XOR adds (XOR) the output of MGF1 (RFC 8017, section B.2.1) to dst.
-func mgf1XOR(dst []byte, h hash.Hash, seed []byte) {
-	var counter [4]byte
-	var buf [64]byte
+func mgf1XOR(dst []byte, h *hasher, seed []byte) {
 	for i := uint32(0); len(dst) > 0; i++ {
-		binary.BigEndian.PutUint32(counter[:], i)
+		binary.BigEndian.PutUint32(h.counter[:], i)
 		h.Reset()
 		h.Write(seed)
-		h.Write(counter[:])
-		n := subtle.XORBytes(dst, dst, h.Sum(buf[:0]))
+		h.Write(h.counter[:])
+		n := subtle.XORBytes(dst, dst, h.sum())
 		dst = dst[n:]
 	}
 }

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"fmt"
-	"hash"
 
 	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/engine/internal/rsacore"
@@ -67,70 +66,101 @@ func pssHashRow(m, h ck.MechanismType) *Mechanism {
 		Keys:  rsaKeys, Min: pssMinBits(h), Max: rsaMaxBits,
 		Approve: approvePSS,
 		Sign: func(k *Key, p any) (Op, error) {
-			s, priv, err := pssSigner(k, p, h)
+			s, err := newPSSSigner(k, p, h)
 			if err != nil {
 				return nil, err
 			}
-			return &hashedOp{hashed: hashed{h: s.new()}, size: priv.Size(), sign: func(dst, digest []byte) (int, error) {
-				return s.sign(priv, dst, digest)
-			}}, nil
+			return newHashedOp(s.h.start(), s.priv.Size(), s), nil
 		},
 		Verify: func(k *Key, p any) (Verifier, error) {
-			s, pub, err := pssChecker(k, p, h)
+			c, err := newPSSChecker(k, p, h)
 			if err != nil {
 				return nil, err
 			}
-			return &hashedVerifier{hashed: hashed{h: s.new()}, verify: func(digest, sig []byte) error {
-				return s.verify(pub, digest, sig)
-			}}, nil
+			return newHashedVerifier(c.h.start(), c), nil
 		},
 		Vectors:  pssVectors,
 		SelfTest: func() error { return testPSS(m, h) },
 	}
 }
 
-func pssSign(k *Key, p any) (Op, error) {
-	s, priv, err := pssSigner(k, p, anyHash)
-	if err != nil {
-		return nil, err
-	}
-	return &once{max: priv.Size(), exact: true, run: func(dst, src []byte) (int, error) {
-		if len(src) != s.hLen {
-			return 0, ck.CKR_DATA_LEN_RANGE
-		}
-		return s.sign(priv, dst, src)
-	}}, nil
+func pssSign(k *Key, p any) (Op, error) { return opOf(newPSSSigner(k, p, anyHash)) }
+
+func pssVerify(k *Key, p any) (Verifier, error) { return verifierOf(newPSSChecker(k, p, anyHash)) }
+
+// pssSigner signs digests: an Op, and what signs of the rows with a hash.
+type pssSigner struct {
+	onePart
+	pss
+	priv *rsaPrivateKey
 }
 
-func pssVerify(k *Key, p any) (Verifier, error) {
-	s, pub, err := pssChecker(k, p, anyHash)
-	if err != nil {
-		return nil, err
-	}
-	return onceVerifier(func(src, sig []byte) error {
-		if len(src) != s.hLen {
-			return ck.CKR_DATA_LEN_RANGE
-		}
-		return s.verify(pub, src, sig)
-	}), nil
-}
+var pssSigners recycler[pssSigner]
 
-func pssSigner(k *Key, p any, h ck.MechanismType) (*pss, *rsaPrivateKey, error) {
+func newPSSSigner(k *Key, p any, h ck.MechanismType) (*pssSigner, error) {
 	priv, err := rsaPrivate(k)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	s, err := newPSS(p, h, priv.Bits())
-	return s, priv, err
+	s := pssSigners.get()
+	s.priv = priv
+	if err := s.init(p, h, priv.Bits()); err != nil {
+		s.Release()
+		return nil, err
+	}
+	return s, nil
 }
 
-func pssChecker(k *Key, p any, h ck.MechanismType) (*pss, *rsacore.PublicKey, error) {
+// Release implements Releaser.
+func (s *pssSigner) Release() {
+	*s = pssSigner{}
+	pssSigners.put(s)
+}
+
+func (s *pssSigner) FinishLen(int) (int, bool) { return s.priv.Size(), true }
+
+func (s *pssSigner) Finish(dst, src []byte) (int, error) {
+	if len(src) != s.h.size {
+		return 0, ck.CKR_DATA_LEN_RANGE
+	}
+	return s.sign(dst, src)
+}
+
+// pssChecker verifies signatures of digests, as pssSigner makes them.
+type pssChecker struct {
+	pss
+	pub *rsacore.PublicKey
+}
+
+var pssCheckers recycler[pssChecker]
+
+func newPSSChecker(k *Key, p any, h ck.MechanismType) (*pssChecker, error) {
 	pub, err := rsaPublic(k)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	s, err := newPSS(p, h, pub.Bits())
-	return s, pub, err
+	c := pssCheckers.get()
+	c.pub = pub
+	if err := c.init(p, h, pub.Bits()); err != nil {
+		c.Release()
+		return nil, err
+	}
+	return c, nil
+}
+
+// Release implements Releaser.
+func (c *pssChecker) Release() {
+	*c = pssChecker{}
+	pssCheckers.put(c)
+}
+
+func (*pssChecker) Update([]byte) error { return ck.CKR_FUNCTION_NOT_SUPPORTED }
+
+func (c *pssChecker) Verify(src, sig []byte) error {
+	if len(src) != c.h.size {
+		return ck.CKR_DATA_LEN_RANGE
+	}
+	return c.verify(src, sig)
 }
 
 // anyHash stands for the hash that the parameter names.
@@ -138,31 +168,30 @@ const anyHash = ^ck.MechanismType(0)
 
 // pss is the encoding EMSA-PSS (RFC 8017, section 9.1) with its parameters.
 type pss struct {
-	new, mgf   func() hash.Hash
-	hLen, sLen int
-	emBits     int
+	h, mgf *hashFunction
+	sLen   int // of the salt
+	emBits int
 }
 
-func newPSS(p any, want ck.MechanismType, modBits int) (*pss, error) {
+func (s *pss) init(p any, want ck.MechanismType, modBits int) error {
 	params, err := structParam[PSSParams](p)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	h := shaFor(params.HashAlg)
-	mgf, ok := mgfHash(params.MGF)
-	if h == nil || !ok || want != anyHash && params.HashAlg != want {
-		return nil, fmt.Errorf("wrong hash or MGF for PSS: %w", ck.CKR_MECHANISM_PARAM_INVALID)
+	s.h, s.mgf = shaFor(params.HashAlg), mgfHash(params.MGF)
+	if s.h == nil || s.mgf == nil || want != anyHash && params.HashAlg != want {
+		return fmt.Errorf("wrong hash or MGF for PSS: %w", ck.CKR_MECHANISM_PARAM_INVALID)
 	}
-	s := &pss{new: h.new, mgf: mgf, hLen: h.size, emBits: modBits - 1}
-	room := s.emLen() - s.hLen - 2
+	s.emBits = modBits - 1
+	room := s.emLen() - s.h.size - 2
 	if room < 0 {
-		return nil, fmt.Errorf("RSA key too short for this PSS hash: %w", ck.CKR_KEY_SIZE_RANGE)
+		return fmt.Errorf("RSA key too short for this PSS hash: %w", ck.CKR_KEY_SIZE_RANGE)
 	}
 	if params.SaltLen > uint64(room) {
-		return nil, fmt.Errorf("PSS salt longer than %d bytes: %w", room, ck.CKR_MECHANISM_PARAM_INVALID)
+		return fmt.Errorf("PSS salt longer than %d bytes: %w", room, ck.CKR_MECHANISM_PARAM_INVALID)
 	}
 	s.sLen = int(params.SaltLen)
-	return s, nil
+	return nil
 }
 
 // emLen is the length of an encoded message: one less than the modulus where
@@ -172,50 +201,65 @@ func (s *pss) emLen() int { return (s.emBits + 7) / 8 }
 // mask keeps the bits of the first byte that are in use.
 func (s *pss) mask() byte { return 0xff >> (8*s.emLen() - s.emBits) }
 
-func (s *pss) sign(priv *rsaPrivateKey, dst, digest []byte) (int, error) {
-	salt := make([]byte, s.sLen)
+// sign makes a signature; its encoded message and salt can be told from it.
+func (s *pssSigner) sign(dst, digest []byte) (int, error) {
+	b, c := rsaScratch.get(), rsaScratch.get()
+	defer rsaScratch.put(b)
+	defer rsaScratch.put(c)
+	salt := c[:s.sLen]
 	if err := Random(salt); err != nil {
 		return 0, err
 	}
-	size := priv.Size()
-	return size, privateRSA(priv, dst[:size], s.encode(digest, salt), ck.CKR_DATA_INVALID)
+	em := b[:s.emLen()]
+	s.encode(em, digest, salt)
+	size := s.priv.Size()
+	return size, privateRSA(s.priv, dst[:size], em, ck.CKR_DATA_INVALID)
 }
 
-// encode returns masked data block, H, 0xbc; the data block is zeros, 1, salt.
-func (s *pss) encode(digest, salt []byte) []byte {
-	em := make([]byte, s.emLen())
+// encode makes em masked data block, H, 0xbc; the data block is zeros, 1, salt.
+func (s *pss) encode(em, digest, salt []byte) {
 	db, h := s.split(em)
 	em[len(em)-1] = 0xbc
-	s.hash(h[:0], digest, salt)
+	x := s.h.start()
+	defer x.release()
+	copy(h, s.hash(x, digest, salt))
+	clear(db)
 	db[len(db)-s.sLen-1] = 1
 	copy(db[len(db)-s.sLen:], salt)
-	mgf1XOR(db, s.mgf(), h)
+	s.unmask(db, h)
+}
+
+// unmask adds (XOR) the mask that h makes to a data block, or takes it off.
+func (s *pss) unmask(db, h []byte) {
+	mgf := s.mgf.start()
+	defer mgf.release()
+	mgf1XOR(db, mgf, h)
 	db[0] &= s.mask()
-	return em
 }
 
 // split returns the data block and the hash of an encoded message.
 func (s *pss) split(em []byte) (db, h []byte) {
-	at := len(em) - s.hLen - 1
+	at := len(em) - s.h.size - 1
 	return em[:at], em[at : len(em)-1 : len(em)-1]
 }
 
-// hash appends the hash of eight zeros, digest and salt to dst.
-func (s *pss) hash(dst, digest, salt []byte) []byte {
-	h := s.new()
-	h.Write(make([]byte, 8))
-	h.Write(digest)
-	h.Write(salt)
-	return h.Sum(dst)
+// hash is the hash of eight zeros, digest and salt, in x.
+func (s *pss) hash(x *hasher, digest, salt []byte) []byte {
+	x.Write(nothing[:8])
+	x.Write(digest)
+	x.Write(salt)
+	return x.sum()
 }
 
-func (s *pss) verify(pub *rsacore.PublicKey, digest, sig []byte) error {
-	m := make([]byte, pub.Size())
-	if err := rsaRecover(pub, m, sig); err != nil {
+func (c *pssChecker) verify(digest, sig []byte) error {
+	b := rsaScratch.get()
+	defer rsaScratch.put(b)
+	m := b[:c.pub.Size()]
+	if err := rsaRecover(c.pub, m, sig); err != nil {
 		return err
 	}
-	over := len(m) - s.emLen()
-	if !allZero(m[:over]) || !s.check(m[over:], digest) {
+	over := len(m) - c.emLen()
+	if !allZero(m[:over]) || !c.check(m[over:], digest) {
 		return ck.CKR_SIGNATURE_INVALID
 	}
 	return nil
@@ -227,11 +271,12 @@ func (s *pss) check(em, digest []byte) bool {
 		return false
 	}
 	db, h := s.split(em)
-	mgf1XOR(db, s.mgf(), h)
-	db[0] &= s.mask()
+	s.unmask(db, h)
 	zeros := len(db) - s.sLen - 1
 	if !allZero(db[:zeros]) || db[zeros] != 1 {
 		return false
 	}
-	return string(s.hash(nil, digest, db[zeros+1:])) == string(h)
+	x := s.h.start()
+	defer x.release()
+	return string(s.hash(x, digest, db[zeros+1:])) == string(h)
 }

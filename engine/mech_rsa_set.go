@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"crypto/sha1"
 	"crypto/subtle"
 	"fmt"
 
@@ -93,8 +92,10 @@ func setWrap(k *Key, p any) (Op, error) {
 		if err := Random(salt); err != nil {
 			return 0, err
 		}
-		mgf1XOR(block, sha1.New(), salt)
-		mgf1XOR(salt, sha1.New(), block)
+		sha := findHash(ck.CKM_SHA_1).start()
+		defer sha.release()
+		mgf1XOR(block, sha, salt)
+		mgf1XOR(salt, sha, block)
 		return len(em), publicRSA(pub, dst[:len(em)], em, ck.CKR_DATA_INVALID)
 	}}, nil
 }
@@ -134,8 +135,10 @@ func setOpen(priv *rsaPrivateKey, params *KeyWrapSETOAEPParams, room int, dst, s
 		return 0, err
 	}
 	block, salt := setSplit(em)
-	mgf1XOR(salt, sha1.New(), block)
-	mgf1XOR(block, sha1.New(), salt)
+	sha := findHash(ck.CKM_SHA_1).start()
+	defer sha.release()
+	mgf1XOR(salt, sha, block)
+	mgf1XOR(block, sha, salt)
 	var zeros [setHeader - 2]byte
 	good := subtle.ConstantTimeByteEq(em[0], 0) & subtle.ConstantTimeByteEq(block[0], 3) &
 		subtle.ConstantTimeCompare(block[2:setHeader], zeros[:])

@@ -60,18 +60,18 @@ func x931HashRow(m ck.MechanismType, x x931) *Mechanism {
 			if err != nil {
 				return nil, err
 			}
-			return &hashedOp{hashed: hashed{h: x.h.new()}, size: priv.Size(), sign: func(dst, digest []byte) (int, error) {
+			return newHashedOp(x.h.start(), priv.Size(), signFunc(func(dst, digest []byte) (int, error) {
 				return x.sign(priv, dst, append(digest, x.id))
-			}}, nil
+			})), nil
 		},
 		Verify: func(k *Key, p any) (Verifier, error) {
 			pub, err := x.public(k, p)
 			if err != nil {
 				return nil, err
 			}
-			return &hashedVerifier{hashed: hashed{h: x.h.new()}, verify: func(digest, sig []byte) error {
+			return newHashedVerifier(x.h.start(), verifyFunc(func(digest, sig []byte) error {
 				return x.verify(pub, append(digest, x.id), sig)
-			}}, nil
+			})), nil
 		},
 		Vectors:  x931Vectors,
 		SelfTest: func() error { return testX931Hash(m, x) },

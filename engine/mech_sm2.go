@@ -54,7 +54,7 @@ func sm2Mechanisms() {
 				if err != nil {
 					return nil, err
 				}
-				return &hashedOp{hashed: *h, size: sm2SignatureSize, sign: s.sign}, nil
+				return newHashedOp(h, sm2SignatureSize, s), nil
 			},
 			Verify: func(k *Key, p any) (Verifier, error) {
 				v, err := sm2Public(k)
@@ -65,7 +65,7 @@ func sm2Mechanisms() {
 				if err != nil {
 					return nil, err
 				}
-				return &hashedVerifier{hashed: *h, verify: v.verify}, nil
+				return newHashedVerifier(h, v), nil
 			},
 			SelfTest: testSM2,
 		}),
@@ -203,15 +203,15 @@ func newSM2Signer(k *Key) (*sm2Signer, error) {
 
 // hash begins the digest of a message with Z_A, that of the signer's identity
 // and public key (GB/T 32918.2, section 5.5). The parameter is the identity.
-func (v *sm2Checker) hash(p any) (*hashed, error) {
+func (v *sm2Checker) hash(p any) (*hasher, error) {
 	id, _ := p.([]byte)
 	z, err := v.point.SM2ZA(sm3.New(), id)
 	if err != nil {
 		return nil, fmt.Errorf("the identity is too long: %w", ck.CKR_MECHANISM_PARAM_INVALID)
 	}
-	h := sm3.New()
+	h := findHash(ck.CKM_SM3).start()
 	h.Write(z)
-	return &hashed{h: h}, nil
+	return h, nil
 }
 
 // sign signs a digest. The random numbers of SM2 signatures come from a

@@ -170,9 +170,9 @@ func (f pqcSigner) with(read contextReader, multi bool) func(*Key, any) (Op, err
 		case err != nil:
 			return nil, err
 		case c.hash == nil:
-			return &keptOp{size: size, sign: sign}, nil
+			return newKeptOp(size, signFunc(sign)), nil
 		case multi:
-			return &hashedOp{hashed: hashed{h: c.hash.new()}, size: size, sign: sign}, nil
+			return newHashedOp(&hasher{Hash: c.hash.new()}, size, signFunc(sign)), nil
 		}
 		return &once{max: size, exact: true, run: func(dst, digest []byte) (int, error) {
 			if len(digest) != c.hash.size {
@@ -195,9 +195,9 @@ func (f pqcVerifier) with(read contextReader, multi bool) func(*Key, any) (Verif
 		case err != nil:
 			return nil, err
 		case c.hash == nil:
-			return &keptVerifier{verify: verify}, nil
+			return newKeptVerifier(verifyFunc(verify)), nil
 		case multi:
-			return &hashedVerifier{hashed: hashed{h: c.hash.new()}, verify: verify}, nil
+			return newHashedVerifier(&hasher{Hash: c.hash.new()}, verifyFunc(verify)), nil
 		}
 		return onceVerifier(func(digest, sig []byte) error {
 			if len(digest) != c.hash.size {

@@ -322,7 +322,7 @@ func (f ecKCDSA) expectNonce(private *Key, a answer) error {
 	if err != nil {
 		return err
 	}
-	start := f.start(key)
+	start := hashed{f.start(key)}
 	sig, ok := f.signature(key, bytes.Clone(a["k"]), start.digest(a["message"]))
 	if !ok || !bytes.Equal(sig, a["signature"]) {
 		return errWrongAnswer

@@ -2,6 +2,7 @@ package capi
 
 import (
 	"bytes"
+	"reflect"
 	"runtime"
 	"sync"
 	"testing"
@@ -37,12 +38,7 @@ func (b *busy) prepared(t testing.TB, session ck.SessionHandle) func() {
 	}
 	a := new(arguments)
 	a.mech.Type = uint64(b.mechanism)
-	switch p := b.param.(type) {
-	case []byte:
-		a.mech.Param, a.mech.Len = ptr(p), uint64(len(p))
-	case []cGCMParams:
-		a.mech.Param, a.mech.Len = ptr(p), uint64(unsafe.Sizeof(p[0]))
-	}
+	a.mech = b.cMechanism()
 	a.begin = [maxArgs]uintptr{uintptr(session), uintptr(unsafe.Pointer(&a.mech)), uintptr(b.key)}
 	a.run = [maxArgs]uintptr{uintptr(session), word(b.in), uintptr(len(b.in))}
 	switch {
@@ -71,6 +67,44 @@ func (b *busy) prepared(t testing.TB, session ck.SessionHandle) func() {
 	}
 }
 
+// cMechanism is the CK_MECHANISM, with the parameter's memory as it is.
+func (b *busy) cMechanism() cMechanism {
+	m := cMechanism{Type: uint64(b.mechanism)}
+	if p := reflect.ValueOf(b.param); p.IsValid() {
+		m.Param, m.Len = p.UnsafePointer(), uint64(p.Len())*uint64(p.Type().Elem().Size())
+	}
+	return m
+}
+
+// CK_RSA_PKCS_PSS_PARAMS, CK_RSA_PKCS_OAEP_PARAMS, CK_AES_CTR_PARAMS, CK_CCM_PARAMS and
+// CK_SALSA20_CHACHA20_POLY1305_PARAMS.
+type (
+	cPSSParams  struct{ Hash, MGF, SaltLen uint64 }
+	cOAEPParams struct {
+		Hash, MGF, Source uint64
+		Data              unsafe.Pointer
+		DataLen           uint64
+	}
+	cCTRParams struct {
+		Bits uint64
+		CB   [16]byte
+	}
+	cCCMParams struct {
+		DataLen  uint64
+		Nonce    unsafe.Pointer
+		NonceLen uint64
+		AAD      unsafe.Pointer
+		AADLen   uint64
+		MACLen   uint64
+	}
+	cChaChaPolyParams struct {
+		Nonce     unsafe.Pointer
+		NonceBits uint64
+		AAD       unsafe.Pointer
+		AADLen    uint64
+	}
+)
+
 // cGCMParams is CK_GCM_PARAMS.
 type cGCMParams struct {
 	IV      unsafe.Pointer
@@ -97,79 +131,149 @@ func BenchmarkBusy(b *testing.B) {
 	}
 }
 
+// twoWay is an operation and the one that undoes or checks it.
+type twoWay struct {
+	name      string
+	mechanism ck.MechanismType
+	param     any
+	in        []byte
+}
+
 func busyOperations(t testing.TB, m p11.Module, session ck.SessionHandle) []busy {
-	attrs := func(list ...ck.Attribute) []ck.Attribute {
-		return append(list, ck.NewBool(ck.CKA_TOKEN, true))
+	yes := func(types ...ck.AttributeType) (list []ck.Attribute) {
+		for _, at := range types {
+			list = append(list, ck.NewBool(at, true))
+		}
+		return list
 	}
 	secret := func(kt ck.KeyType, n int) ck.ObjectHandle {
-		return asked(t, m, &p11.CreateObject{Session: session, Template: attrs(
-			ck.NewULong(ck.CKA_CLASS, ck.CKO_SECRET_KEY), ck.NewULong(ck.CKA_KEY_TYPE, kt), ck.NewBytes(ck.CKA_VALUE, make([]byte, n)),
-			ck.NewBool(ck.CKA_ENCRYPT, true), ck.NewBool(ck.CKA_DECRYPT, true), ck.NewBool(ck.CKA_SIGN, true), ck.NewBool(ck.CKA_VERIFY, true))}).Object
+		return asked(t, m, &p11.CreateObject{Session: session, Template: append(
+			yes(ck.CKA_TOKEN, ck.CKA_ENCRYPT, ck.CKA_DECRYPT, ck.CKA_SIGN, ck.CKA_VERIFY),
+			ck.NewULong(ck.CKA_CLASS, ck.CKO_SECRET_KEY), ck.NewULong(ck.CKA_KEY_TYPE, kt), ck.NewBytes(ck.CKA_VALUE, make([]byte, n)))}).Object
 	}
-	pair := func(mech ck.MechanismType, public ck.Attribute) p11.KeyPair {
+	pair := func(mech ck.MechanismType, public ck.Attribute, private ...ck.AttributeType) p11.KeyPair {
 		return asked(t, m, &p11.GenerateKeyPair{Session: session, Mechanism: &ck.Mechanism{Type: mech},
-			Public:  attrs(public, ck.NewBool(ck.CKA_VERIFY, true)),
-			Private: attrs(ck.NewBool(ck.CKA_SIGN, true), ck.NewBool(ck.CKA_SENSITIVE, false), ck.NewBool(ck.CKA_EXTRACTABLE, true))})
+			Public:  append(yes(ck.CKA_TOKEN, ck.CKA_VERIFY, ck.CKA_ENCRYPT)[:2+len(private)], public),
+			Private: append(yes(append(private, ck.CKA_TOKEN, ck.CKA_SIGN, ck.CKA_EXTRACTABLE)...), ck.NewBool(ck.CKA_SENSITIVE, false))})
 	}
-	aes, mac := secret(ck.CKK_AES, 32), secret(ck.CKK_GENERIC_SECRET, 32)
-	rsa := pair(ck.CKM_RSA_PKCS_KEY_PAIR_GEN, ck.NewULong(ck.CKA_MODULUS_BITS, uint64(2048)))
-	ec := pair(ck.CKM_EC_KEY_PAIR_GEN, ck.NewBytes(ck.CKA_EC_PARAMS, []byte{6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7}))
+	oid := func(b ...byte) ck.Attribute {
+		return ck.NewBytes(ck.CKA_EC_PARAMS, append([]byte{6, byte(len(b))}, b...))
+	}
+	aes, mac, chacha := secret(ck.CKK_AES, 32), secret(ck.CKK_GENERIC_SECRET, 32), secret(ck.CKK_CHACHA20, 32)
+	rsa := pair(ck.CKM_RSA_PKCS_KEY_PAIR_GEN, ck.NewULong(ck.CKA_MODULUS_BITS, uint64(2048)), ck.CKA_DECRYPT)
+	ec := pair(ck.CKM_EC_KEY_PAIR_GEN, oid(0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7))
+	edwards := pair(ck.CKM_EC_EDWARDS_KEY_PAIR_GEN, oid(0x2b, 101, 112))
 
 	iv, aad, message := make([]byte, 16), make([]byte, 13), make([]byte, 64)
-	gcm := []cGCMParams{{IV: ptr(iv), IVLen: 12, AAD: ptr(aad), AADLen: uint64(len(aad)), TagBits: 128}}
-	buffer := func() []byte { return make([]byte, 256) }
-	list := []busy{
-		{name: "AES-GCM encrypt", begin: "C_EncryptInit", run: "C_Encrypt", mechanism: ck.CKM_AES_GCM, param: gcm, key: aes, in: message, out: buffer(), produces: true},
-		{name: "AES-GCM encrypt, long", begin: "C_EncryptInit", run: "C_Encrypt", mechanism: ck.CKM_AES_GCM, param: gcm, key: aes, in: make([]byte, 4096), out: make([]byte, 4112), produces: true},
-		{name: "AES-CBC encrypt", begin: "C_EncryptInit", run: "C_Encrypt", mechanism: ck.CKM_AES_CBC, param: iv, key: aes, in: message, out: buffer(), produces: true},
-		{name: "AES-CBC decrypt", begin: "C_DecryptInit", run: "C_Decrypt", mechanism: ck.CKM_AES_CBC, param: iv, key: aes, in: message, out: buffer(), produces: true},
-		{name: "AES-CBC-PAD encrypt", begin: "C_EncryptInit", run: "C_Encrypt", mechanism: ck.CKM_AES_CBC_PAD, param: iv, key: aes, in: message, out: buffer(), produces: true},
-		{name: "AES-ECB encrypt", begin: "C_EncryptInit", run: "C_Encrypt", mechanism: ck.CKM_AES_ECB, key: aes, in: message, out: buffer(), produces: true},
-		{name: "HMAC sign", begin: "C_SignInit", run: "C_Sign", mechanism: ck.CKM_SHA256_HMAC, key: mac, in: message, out: buffer(), produces: true},
-		{name: "SHA-256", begin: "C_DigestInit", run: "C_Digest", mechanism: ck.CKM_SHA256, in: message, out: buffer(), produces: true},
-		{name: "random", run: "C_GenerateRandom", out: buffer()},
-		{name: "RSA sign", begin: "C_SignInit", run: "C_Sign", mechanism: ck.CKM_RSA_PKCS, key: rsa.Private, in: message[:51], out: buffer(), produces: true,
-			arithmetic: signs(t, m, session, ck.CKM_RSA_PKCS, ck.CKK_RSA, rsa.Private, message[:51])},
-		{name: "ECDSA sign", begin: "C_SignInit", run: "C_Sign", mechanism: ck.CKM_ECDSA, key: ec.Private, in: message[:32], out: buffer(), produces: true,
-			arithmetic: signs(t, m, session, ck.CKM_ECDSA, ck.CKK_EC, ec.Private, message[:32])},
+	gcm := func(ivLen, tagBits uint64) []cGCMParams {
+		return []cGCMParams{{IV: ptr(iv), IVLen: ivLen, AAD: ptr(aad), AADLen: uint64(len(aad)), TagBits: tagBits}}
 	}
-	// What undoes or checks the first ones needs what they make.
-	made := func(name string) []byte {
-		for i := range list {
-			if b := &list[i]; b.name == name {
-				words := new([maxArgs]uintptr)
-				n := new(uint64)
-				*n = uint64(len(b.out))
-				mech := []cMechanism{{Type: uint64(b.mechanism)}}
-				if p, ok := b.param.([]cGCMParams); ok {
-					mech[0].Param, mech[0].Len = ptr(p), uint64(unsafe.Sizeof(p[0]))
-				}
-				if p, ok := b.param.([]byte); ok {
-					mech[0].Param, mech[0].Len = ptr(p), uint64(len(p))
-				}
-				if rv := callC(b.begin, session, mech, b.key); rv != ck.CKR_OK {
-					t.Fatalf("%s: %v", name, rv)
-				}
-				*words = [maxArgs]uintptr{uintptr(session), word(b.in), uintptr(len(b.in)), word(b.out), uintptr(unsafe.Pointer(n))}
-				if rv := enter(index(b.run), words); rv != ck.CKR_OK {
-					t.Fatalf("%s: %v", name, rv)
-				}
-				return append([]byte(nil), b.out[:*n]...)
+	ctr := []cCTRParams{{Bits: 128}}
+	ccm := []cCCMParams{{DataLen: uint64(len(message)), Nonce: ptr(iv), NonceLen: 12, AAD: ptr(aad), AADLen: uint64(len(aad)), MACLen: 16}}
+	poly := []cChaChaPolyParams{{Nonce: ptr(iv), NonceBits: 96, AAD: ptr(aad), AADLen: uint64(len(aad))}}
+	oaep := []cOAEPParams{{Hash: uint64(ck.CKM_SHA256), MGF: uint64(ck.CKG_MGF1_SHA256), Source: uint64(ck.CKZ_DATA_SPECIFIED)}}
+	pss := []cPSSParams{{Hash: uint64(ck.CKM_SHA256), MGF: uint64(ck.CKG_MGF1_SHA256), SaltLen: 32}}
+
+	var list []busy
+	add := func(b busy) []byte {
+		list = append(list, b)
+		return b.made(t, session)
+	}
+	buffer := func(in []byte) []byte { return make([]byte, len(in)+512) }
+	crypt := func(public, private ck.ObjectHandle, rows ...twoWay) {
+		for _, r := range rows {
+			b := busy{name: r.name + " encrypt", begin: "C_EncryptInit", run: "C_Encrypt", mechanism: r.mechanism, param: r.param,
+				key: public, in: r.in, out: buffer(r.in), produces: true}
+			ciphertext := add(b)
+			b.name, b.begin, b.run, b.key, b.in = r.name+" decrypt", "C_DecryptInit", "C_Decrypt", private, ciphertext
+			add(b)
+		}
+	}
+	sign := func(public, private ck.ObjectHandle, rows ...twoWay) {
+		for _, r := range rows {
+			b := busy{name: r.name + " sign", begin: "C_SignInit", run: "C_Sign", mechanism: r.mechanism, param: r.param,
+				key: private, in: r.in, out: buffer(r.in), produces: true}
+			signature := add(b)
+			add(busy{name: r.name + " verify", begin: "C_VerifyInit", run: "C_Verify", mechanism: r.mechanism, param: r.param,
+				key: public, in: r.in, sig: signature, checks: true})
+		}
+	}
+	// allow lets the operations from number i on allocate as much as that of the engine.
+	allow := func(i int, private, public func()) {
+		for ; i < len(list); i++ {
+			if b := &list[i]; b.run == "C_Sign" || b.run == "C_Decrypt" {
+				b.arithmetic = private
+			} else {
+				b.arithmetic = public
 			}
 		}
-		t.Fatalf("no %s", name)
-		return nil
 	}
-	return append(list,
-		busy{name: "AES-GCM decrypt", begin: "C_DecryptInit", run: "C_Decrypt", mechanism: ck.CKM_AES_GCM, param: gcm, key: aes, in: made("AES-GCM encrypt"), out: buffer(), produces: true},
-		busy{name: "AES-GCM decrypt, long", begin: "C_DecryptInit", run: "C_Decrypt", mechanism: ck.CKM_AES_GCM, param: gcm, key: aes, in: made("AES-GCM encrypt, long"), out: make([]byte, 4096), produces: true},
-		busy{name: "AES-CBC-PAD decrypt", begin: "C_DecryptInit", run: "C_Decrypt", mechanism: ck.CKM_AES_CBC_PAD, param: iv, key: aes, in: made("AES-CBC-PAD encrypt"), out: buffer(), produces: true},
-		busy{name: "HMAC verify", begin: "C_VerifyInit", run: "C_Verify", mechanism: ck.CKM_SHA256_HMAC, key: mac, in: message, sig: made("HMAC sign"), checks: true},
-		busy{name: "RSA verify", begin: "C_VerifyInit", run: "C_Verify", mechanism: ck.CKM_RSA_PKCS, key: rsa.Public, in: message[:51], sig: made("RSA sign"), checks: true,
-			arithmetic: verifies(t, m, session, ck.CKM_RSA_PKCS, ck.CKK_RSA, rsa.Public, message[:51], made("RSA sign"))},
-		busy{name: "ECDSA verify", begin: "C_VerifyInit", run: "C_Verify", mechanism: ck.CKM_ECDSA, key: ec.Public, in: message[:32], sig: made("ECDSA sign"), checks: true,
-			arithmetic: verifies(t, m, session, ck.CKM_ECDSA, ck.CKK_EC, ec.Public, message[:32], made("ECDSA sign"))},
+
+	crypt(aes, aes,
+		twoWay{"AES-GCM", ck.CKM_AES_GCM, gcm(12, 128), message},
+		twoWay{"AES-GCM, long,", ck.CKM_AES_GCM, gcm(12, 128), make([]byte, 4096)},
+		twoWay{"AES-GCM, tag of 96 bits,", ck.CKM_AES_GCM, gcm(12, 96), message},
+		twoWay{"AES-GCM, IV of 16 bytes,", ck.CKM_AES_GCM, gcm(16, 128), message},
+		twoWay{"AES-CBC", ck.CKM_AES_CBC, iv, message},
+		twoWay{"AES-CBC-PAD", ck.CKM_AES_CBC_PAD, iv, message},
+		twoWay{"AES-ECB", ck.CKM_AES_ECB, nil, message},
+		twoWay{"AES-CTR", ck.CKM_AES_CTR, ctr, message},
+		twoWay{"AES-CCM", ck.CKM_AES_CCM, ccm, message},
 	)
+	crypt(chacha, chacha, twoWay{"ChaCha20-Poly1305", ck.CKM_CHACHA20_POLY1305, poly, message})
+	sign(mac, mac, twoWay{"HMAC", ck.CKM_SHA256_HMAC, nil, message})
+	sign(aes, aes,
+		twoWay{"AES-CMAC", ck.CKM_AES_CMAC, nil, message},
+		twoWay{"AES-MAC", ck.CKM_AES_MAC, nil, message},
+	)
+	add(busy{name: "SHA-256", begin: "C_DigestInit", run: "C_Digest", mechanism: ck.CKM_SHA256, in: message, out: make([]byte, 32), produces: true})
+	list = append(list, busy{name: "random", run: "C_GenerateRandom", out: make([]byte, 256)})
+
+	first := len(list)
+	sign(rsa.Public, rsa.Private,
+		twoWay{"RSA", ck.CKM_RSA_PKCS, nil, message[:51]},
+		twoWay{"RSA with SHA-256", ck.CKM_SHA256_RSA_PKCS, nil, message},
+		twoWay{"RSA with SHA-512", ck.CKM_SHA512_RSA_PKCS, nil, message},
+		twoWay{"RSA-PSS", ck.CKM_RSA_PKCS_PSS, pss, message[:32]},
+		twoWay{"RSA-PSS with SHA-256", ck.CKM_SHA256_RSA_PKCS_PSS, pss, message},
+		twoWay{"raw RSA", ck.CKM_RSA_X_509, nil, message},
+	)
+	crypt(rsa.Public, rsa.Private,
+		twoWay{"RSA", ck.CKM_RSA_PKCS, nil, message[:32]},
+		twoWay{"RSA-OAEP", ck.CKM_RSA_PKCS_OAEP, oaep, message[:32]},
+		twoWay{"raw RSA", ck.CKM_RSA_X_509, nil, message},
+	)
+	allow(first, signs(t, m, session, ck.CKM_RSA_PKCS, ck.CKK_RSA, rsa.Private, message[:51]),
+		verifies(t, m, session, ck.CKM_RSA_PKCS, ck.CKK_RSA, rsa.Public, message[:51], list[first+1].sig))
+
+	first = len(list)
+	sign(ec.Public, ec.Private,
+		twoWay{"ECDSA", ck.CKM_ECDSA, nil, message[:32]},
+		twoWay{"ECDSA with SHA-256", ck.CKM_ECDSA_SHA256, nil, message},
+		twoWay{"ECDSA with SHA-384", ck.CKM_ECDSA_SHA384, nil, message},
+	)
+	allow(first, signs(t, m, session, ck.CKM_ECDSA, ck.CKK_EC, ec.Private, message[:32]),
+		verifies(t, m, session, ck.CKM_ECDSA, ck.CKK_EC, ec.Public, message[:32], list[first+1].sig))
+	sign(edwards.Public, edwards.Private, twoWay{"EdDSA", ck.CKM_EDDSA, nil, message})
+	return list
+}
+
+// made is what an operation makes, or nil.
+func (b *busy) made(t testing.TB, session ck.SessionHandle) []byte {
+	if rv := callC(b.begin, session, []cMechanism{b.cMechanism()}, b.key); rv != ck.CKR_OK {
+		t.Fatalf("%s: %v", b.name, rv)
+	}
+	n := new(uint64)
+	*n = uint64(len(b.out))
+	words := new([maxArgs]uintptr)
+	*words = [maxArgs]uintptr{uintptr(session), word(b.in), uintptr(len(b.in)), word(b.out), uintptr(unsafe.Pointer(n))}
+	if b.checks {
+		words[3], words[4] = word(b.sig), uintptr(len(b.sig))
+	}
+	if rv := enter(index(b.run), words); rv != ck.CKR_OK {
+		t.Fatalf("%s: %v", b.name, rv)
+	}
+	return append([]byte(nil), b.out[:*n]...)
 }
 
 // signs is a signature by the engine alone.
