@@ -25,7 +25,7 @@ type class struct {
 	bits  int // of a prime, at most
 	tiles int // of ten digits, for a prime in a lane
 	width int // vectors, for a pair of primes across the lanes
-	pair  func(z, a, b, m, k0, s *uint64, n int)
+	pair  func(z, a, b, m, k0, s *uint64, lanes, n int)
 	pick  func(z, table, index *uint64, n, entries int)
 	index int
 }

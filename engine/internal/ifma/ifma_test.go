@@ -123,8 +123,8 @@ func TestPairs(t *testing.T) {
 						k0[g*n+l] = negativeInverse(md[0])
 					}
 				}
-				f := map[int]func(z, a, b, m, k0 *uint64, s *uint64, n int){5: pair5, 8: pair8, 10: pair10}[s]
-				f(&z[0], &x[0], &y[0], &m[0], &k0[0], &shapes[groups].first[0], 1)
+				f := map[int]func(z, a, b, m, k0, s *uint64, lanes, n int){5: pair5, 8: pair8, 10: pair10}[s]
+				f(&z[0], &x[0], &y[0], &m[0], &k0[0], &shapes[groups].first[0], n, 1)
 				for g := range groups {
 					zd := make([]uint64, d)
 					for i := range d {

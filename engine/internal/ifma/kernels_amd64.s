@@ -1623,16 +1623,17 @@ above_end:
 	VZEROUPPER
 	RET
 
-// func pair5(z *uint64, a *uint64, b *uint64, m *uint64, k0 *uint64, s *uint64, n int)
+// func pair5(z *uint64, a *uint64, b *uint64, m *uint64, k0 *uint64, s *uint64, lanes int, n int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512IFMA
-TEXT ·pair5(SB), NOSPLIT, $0-56
+TEXT ·pair5(SB), NOSPLIT, $0-64
 	MOVQ      z+0(FP), AX
 	MOVQ      a+8(FP), CX
 	MOVQ      b+16(FP), DX
 	MOVQ      m+24(FP), BX
 	MOVQ      k0+32(FP), SI
 	MOVQ      s+40(FP), DI
-	MOVQ      n+48(FP), R8
+	MOVQ      n+56(FP), R8
+	MOVQ      lanes+48(FP), R9
 	VMOVDQU64 (BX), Z5
 	VMOVDQU64 64(BX), Z6
 	VMOVDQU64 128(BX), Z7
@@ -1651,7 +1652,7 @@ again:
 	VMOVDQU64   (DI), Z30
 	VMOVDQU64   64(DI), Z31
 	VMOVDQA64   Z30, Z29
-	MOVQ        344(DI), BX
+	MOVQ        R9, BX
 	KXNORB      K3, K3, K3
 	VPXORQ      Z0, Z0, Z0
 	VPXORQ      Z1, Z1, Z1
@@ -1856,11 +1857,11 @@ digits:
 	VPANDQ      Z4, Z27, Z27
 	VPCMPEQQ    Z29, Z27, K6
 	KMOVB       K4, BX
-	KMOVB       K6, R9
+	KMOVB       K6, R10
 	ADDL        BX, BX
 	ANDL        336(DI), BX
-	ADDL        R9, BX
-	XORL        R9, BX
+	ADDL        R10, BX
+	XORL        R10, BX
 	KMOVB       BX, K4
 	VPADDQ      192(DI), Z0, K4, Z0
 	VPSRLQ      $0x34, Z0, Z26
@@ -1886,16 +1887,17 @@ digits:
 	VZEROUPPER
 	RET
 
-// func pair8(z *uint64, a *uint64, b *uint64, m *uint64, k0 *uint64, s *uint64, n int)
+// func pair8(z *uint64, a *uint64, b *uint64, m *uint64, k0 *uint64, s *uint64, lanes int, n int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512IFMA
-TEXT ·pair8(SB), NOSPLIT, $0-56
+TEXT ·pair8(SB), NOSPLIT, $0-64
 	MOVQ      z+0(FP), AX
 	MOVQ      a+8(FP), CX
 	MOVQ      b+16(FP), DX
 	MOVQ      m+24(FP), BX
 	MOVQ      k0+32(FP), SI
 	MOVQ      s+40(FP), DI
-	MOVQ      n+48(FP), R8
+	MOVQ      n+56(FP), R8
+	MOVQ      lanes+48(FP), R9
 	VMOVDQU64 (BX), Z8
 	VMOVDQU64 64(BX), Z9
 	VMOVDQU64 128(BX), Z10
@@ -1920,7 +1922,7 @@ again:
 	VMOVDQU64   (DI), Z30
 	VMOVDQU64   64(DI), Z31
 	VMOVDQA64   Z30, Z29
-	MOVQ        344(DI), BX
+	MOVQ        R9, BX
 	KXNORB      K3, K3, K3
 	VPXORQ      Z0, Z0, Z0
 	VPXORQ      Z1, Z1, Z1
@@ -2331,11 +2333,11 @@ digits:
 	VPANDQ      Z7, Z27, Z27
 	VPCMPEQQ    Z29, Z27, K6
 	KMOVB       K4, BX
-	KMOVB       K6, R9
+	KMOVB       K6, R10
 	ADDL        BX, BX
 	ANDL        336(DI), BX
-	ADDL        R9, BX
-	XORL        R9, BX
+	ADDL        R10, BX
+	XORL        R10, BX
 	KMOVB       BX, K4
 	VPADDQ      192(DI), Z0, K4, Z0
 	VPSRLQ      $0x34, Z0, Z26
@@ -2373,16 +2375,17 @@ digits:
 	VZEROUPPER
 	RET
 
-// func pair10(z *uint64, a *uint64, b *uint64, m *uint64, k0 *uint64, s *uint64, n int)
+// func pair10(z *uint64, a *uint64, b *uint64, m *uint64, k0 *uint64, s *uint64, lanes int, n int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512IFMA
-TEXT ·pair10(SB), NOSPLIT, $0-56
+TEXT ·pair10(SB), NOSPLIT, $0-64
 	MOVQ      z+0(FP), AX
 	MOVQ      a+8(FP), CX
 	MOVQ      b+16(FP), DX
 	MOVQ      m+24(FP), BX
 	MOVQ      k0+32(FP), SI
 	MOVQ      s+40(FP), DI
-	MOVQ      n+48(FP), R8
+	MOVQ      n+56(FP), R8
+	MOVQ      lanes+48(FP), R9
 	VMOVDQU64 (BX), Z10
 	VMOVDQU64 64(BX), Z11
 	VMOVDQU64 128(BX), Z12
@@ -2401,7 +2404,7 @@ again:
 	VMOVDQU64   (DI), Z30
 	VMOVDQU64   64(DI), Z31
 	VMOVDQA64   Z30, Z29
-	MOVQ        344(DI), BX
+	MOVQ        R9, BX
 	KXNORB      K3, K3, K3
 	VPXORQ      Z0, Z0, Z0
 	VPXORQ      Z1, Z1, Z1
@@ -2990,11 +2993,11 @@ digits:
 	VPANDQ      Z9, Z27, Z27
 	VPCMPEQQ    Z29, Z27, K6
 	KMOVB       K4, BX
-	KMOVB       K6, R9
+	KMOVB       K6, R10
 	ADDL        BX, BX
 	ANDL        336(DI), BX
-	ADDL        R9, BX
-	XORL        R9, BX
+	ADDL        R10, BX
+	XORL        R10, BX
 	KMOVB       BX, K4
 	VPADDQ      192(DI), Z0, K4, Z0
 	VPSRLQ      $0x34, Z0, Z26

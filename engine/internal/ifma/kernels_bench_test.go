@@ -27,7 +27,7 @@ func BenchmarkKernels(b *testing.B) {
 		run("reduce", func() { reduce(&x[0], &g.t[0], &g.m[0], &g.k0[0], g.tiles) })
 		run("select", func() { select5(&y[0], &table[0], &index[0], 10*c.tiles, 1<<laneWindow) })
 		z, m, k0 := vectors(c.width), vectors(c.width), vectors(1)
-		run("pair", func() { c.pair(&z[0], &z[0], &z[0], &m[0], &k0[0], &shapes[2].first[0], 5) })
+		run("pair", func() { c.pair(&z[0], &z[0], &z[0], &m[0], &k0[0], &shapes[2].first[0], 4, 5) })
 	}
 }
 

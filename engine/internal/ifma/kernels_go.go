@@ -58,16 +58,16 @@ func reduce(z, t, m, k0 *uint64, n int) {
 	}
 }
 
-func pair5(z, a, b, m, k0, s *uint64, n int)  { pair(5, z, a, b, m, k0, s, n) }
-func pair8(z, a, b, m, k0, s *uint64, n int)  { pair(8, z, a, b, m, k0, s, n) }
-func pair10(z, a, b, m, k0, s *uint64, n int) { pair(10, z, a, b, m, k0, s, n) }
+func pair5(z, a, b, m, k0, s *uint64, each, n int)  { pair(5, z, a, b, m, k0, s, each, n) }
+func pair8(z, a, b, m, k0, s *uint64, each, n int)  { pair(8, z, a, b, m, k0, s, each, n) }
+func pair10(z, a, b, m, k0, s *uint64, each, n int) { pair(10, z, a, b, m, k0, s, each, n) }
 
-func pair(width int, z, a, b, m, k0, s *uint64, n int) {
+func pair(width int, z, a, b, m, k0, s *uint64, each, n int) {
 	l := layout{(*shape)(unsafe.Pointer(s)), width}
-	d := int(l.lanes) * width
+	d := each * width
 	x, y, mm, t := make([]uint64, d), make([]uint64, d), make([]uint64, d), make([]uint64, 2*d+1)
 	for range n {
-		for g := range lanes / int(l.lanes) {
+		for g := range lanes / each {
 			l.get(x, words(a, width), g)
 			l.get(y, words(b, width), g)
 			l.get(mm, words(m, width), g)
@@ -76,7 +76,7 @@ func pair(width int, z, a, b, m, k0, s *uint64, n int) {
 				for j := range d {
 					addProducts(&t[i+j], &t[i+j+1], x[j], y[i])
 				}
-				q := t[i] * words(k0, 1)[g*int(l.lanes)] & digitMask
+				q := t[i] * words(k0, 1)[g*each] & digitMask
 				for j := range d {
 					addProducts(&t[i+j], &t[i+j+1], q, mm[j])
 				}

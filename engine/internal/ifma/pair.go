@@ -113,12 +113,12 @@ func (s *layout) number(digits int, z []uint64, g int) []uint64 {
 
 // mul makes z = x*y/R.
 func (s *residues) mul(z, x, y []uint64) {
-	s.class.pair(&z[0], &x[0], &y[0], &s.m[0], &s.k0[0], &s.first[0], 1)
+	s.class.pair(&z[0], &x[0], &y[0], &s.m[0], &s.k0[0], &s.first[0], int(s.lanes), 1)
 }
 
 // square makes x = x*x/R, n times.
 func (s *residues) square(x []uint64, n int) {
-	s.class.pair(&x[0], &x[0], &x[0], &s.m[0], &s.k0[0], &s.first[0], n)
+	s.class.pair(&x[0], &x[0], &x[0], &s.m[0], &s.k0[0], &s.first[0], int(s.lanes), n)
 }
 
 // twoTo returns 2^k. r is R.

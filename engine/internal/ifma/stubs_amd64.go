@@ -23,22 +23,22 @@ func square(t *uint64, x *uint64, n int)
 func reduce(z *uint64, t *uint64, m *uint64, k0 *uint64, n int)
 
 // pair5 makes z = a*b/2^(52*digits) mod m, below 2m, of numbers of 5 vectors, n times:
-// with z for a and b, it squares so often.
+// with z for a and b, it squares so often. lanes is how many each number has.
 //
 //go:noescape
-func pair5(z *uint64, a *uint64, b *uint64, m *uint64, k0 *uint64, s *uint64, n int)
+func pair5(z *uint64, a *uint64, b *uint64, m *uint64, k0 *uint64, s *uint64, lanes int, n int)
 
 // pair8 makes z = a*b/2^(52*digits) mod m, below 2m, of numbers of 8 vectors, n times:
-// with z for a and b, it squares so often.
+// with z for a and b, it squares so often. lanes is how many each number has.
 //
 //go:noescape
-func pair8(z *uint64, a *uint64, b *uint64, m *uint64, k0 *uint64, s *uint64, n int)
+func pair8(z *uint64, a *uint64, b *uint64, m *uint64, k0 *uint64, s *uint64, lanes int, n int)
 
 // pair10 makes z = a*b/2^(52*digits) mod m, below 2m, of numbers of 10 vectors, n times:
-// with z for a and b, it squares so often.
+// with z for a and b, it squares so often. lanes is how many each number has.
 //
 //go:noescape
-func pair10(z *uint64, a *uint64, b *uint64, m *uint64, k0 *uint64, s *uint64, n int)
+func pair10(z *uint64, a *uint64, b *uint64, m *uint64, k0 *uint64, s *uint64, lanes int, n int)
 
 // select5 copies an entry of n vectors, a multiple of 5, from a table of so
 // many entries: in each lane the entry that the lane's index names.

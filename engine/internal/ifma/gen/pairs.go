@@ -18,7 +18,6 @@ const (
 	shapeLows                   // a mask: first lanes of groups; then others
 	shapeTops  = shapeLows + 8  // not the last lanes
 	shapeHighs = shapeLows + 16 // not the first lanes
-	shapeLanes = shapeLows + 24 // how many lanes a group has
 )
 
 // pairs writes the kernels that work on one or two numbers whose digits lie
@@ -31,11 +30,12 @@ func pairs() {
 }
 
 func pair(s int) {
-	TEXT(fmt.Sprintf("pair%d", s), NOSPLIT, "func(z, a, b, m, k0 *uint64, s *uint64, n int)")
+	TEXT(fmt.Sprintf("pair%d", s), NOSPLIT, "func(z, a, b, m, k0, s *uint64, lanes, n int)")
 	Pragma("noescape")
 	Doc(fmt.Sprintf("pair%d makes z = a*b/2^(52*digits) mod m, below 2m, of numbers of %d vectors, n times:", s, s),
-		"with z for a and b, it squares so often.")
+		"with z for a and b, it squares so often. lanes is how many each number has.")
 	out, pa, pb, pm, k0, sh, n := argument("z"), argument("a"), argument("b"), argument("m"), argument("k0"), argument("s"), argument("n")
+	all, lanes := argument("lanes"), GP64()
 	field := func(disp int) Mem { return Mem{Base: sh, Disp: disp} }
 	acc := z[:s]
 	m := z[s : 2*s]
@@ -50,7 +50,6 @@ func pair(s int) {
 		return a[i]
 	}
 	b, next, q, high, carry, index, first, down := z[24], z[25], z[26], z[27], z[28], z[29], z[30], z[31]
-	lanes := GP64()
 
 	for i := range s {
 		VMOVDQU64(at(pm, i), m[i])
@@ -66,7 +65,7 @@ func pair(s int) {
 	VMOVDQU64(field(shapeFirst), first)
 	VMOVDQU64(field(shapeDown), down)
 	VMOVDQA64(first, index)
-	MOVQ(field(shapeLanes), lanes)
+	MOVQ(all, lanes)
 	KXNORB(K3, K3, K3)
 	for i := range s {
 		VPXORQ(acc[i], acc[i], acc[i])
