@@ -122,7 +122,7 @@ func bip32PlaceOf(k *Key) (*bip32Place, error) {
 		}
 		p.parent = bytes.Clone(a.Value)
 	}
-	if p.depth == 0 && (p.index != 0 || !bytes.Equal(p.parent, make([]byte, bip32FingerprintLen))) {
+	if p.depth == 0 && (p.index != 0 || !allZero(p.parent)) {
 		return nil, fmt.Errorf("a key of depth 0 is nobody's child: %w", ck.CKR_ATTRIBUTE_VALUE_INVALID)
 	}
 	return p, nil
