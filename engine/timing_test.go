@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -172,6 +173,22 @@ func timings() (list []timing) {
 	add("rsa-sign/fixed-random-message", func(class int, random *rand.Rand) func() {
 		keys := sampleKeysOf(ck.CKK_RSA)[0]
 		return timingOp(Find(ck.CKM_RSA_X_509).Sign, keys.private, nil, timingBytes(keys.private.Bytes(ck.CKA_MODULUS)[1:], class, random))
+	})
+	// More at once than there are cores: those that wait share passes.
+	add("rsa-sign-together/fixed-random-message", func(class int, random *rand.Rand) func() {
+		keys := sampleKeysOf(ck.CKK_RSA)[0]
+		var signers []func()
+		for range 16 {
+			message := timingBytes(keys.private.Bytes(ck.CKA_MODULUS)[1:], class, random)
+			signers = append(signers, timingOp(Find(ck.CKM_RSA_X_509).Sign, keys.private, nil, message))
+		}
+		return func() {
+			var wg sync.WaitGroup
+			for _, sign := range signers {
+				wg.Go(sign)
+			}
+			wg.Wait()
+		}
 	})
 	addTiming(timingOpen("rsa-pkcs1-decrypt/good-bad-padding", ck.CKM_RSA_PKCS, nil, ck.CKM_RSA_X_509, badType))
 	addTiming(timingOpen("rsa-oaep-decrypt/good-bad-padding", ck.CKM_RSA_PKCS_OAEP, sampleOAEP(), ck.CKM_RSA_X_509, badType))

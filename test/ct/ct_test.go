@@ -15,8 +15,8 @@ import (
 	"testing"
 )
 
-// binary is the test binary of package engine.
-var binary string
+// binary is the test binary of package engine, vectors that of package ifma.
+var binary, vectors string
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
@@ -40,21 +40,30 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "engine.test")
-	build := exec.Command("go", "test", "-c", "-tags", "valgrind", "-o", binary, "./engine")
-	build.Dir = "../.."
-	// Valgrind of Debian 12 reads inlined functions, which suppressions name,
-	// from DWARF of version 4 only.
-	build.Env = append(os.Environ(), "GOEXPERIMENT=nodwarf5")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "building: %v\n%s", err, out)
-		return 1
+	binary, vectors = filepath.Join(dir, "engine.test"), filepath.Join(dir, "ifma.test")
+	for pkg, to := range map[string]string{"./engine": binary, "./engine/internal/ifma": vectors} {
+		if err := build(pkg, to); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
 	}
 	return m.Run()
 }
 
-// valgrind runs tests, with more in the environment, and returns what it and they say.
-func valgrind(t *testing.T, tests string, env ...string) (string, error) {
+func build(pkg, to string) error {
+	cmd := exec.Command("go", "test", "-c", "-tags", "valgrind", "-o", to, pkg)
+	cmd.Dir = "../.."
+	// Valgrind of Debian 12 reads inlined functions, which suppressions name,
+	// from DWARF of version 4 only.
+	cmd.Env = append(os.Environ(), "GOEXPERIMENT=nodwarf5")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building the tests of %s: %v\n%s", pkg, err, out)
+	}
+	return nil
+}
+
+// valgrind runs tests of a binary, with more in the environment, and returns what it and they say.
+func valgrind(t *testing.T, binary, tests string, env ...string) (string, error) {
 	t.Helper()
 	cmd := exec.Command("valgrind", "--error-exitcode=77", "--error-limit=no", "--leak-check=no", "--num-callers=40",
 		"--suppressions=testdata/ct.supp", binary, "-test.run", tests, "-test.v")
@@ -75,7 +84,7 @@ func failed(out string) bool {
 // TestLeaksAreFound is the control: leaks are found, what is none is not, and
 // valgrind's exit status tells.
 func TestLeaksAreFound(t *testing.T) {
-	out, err := valgrind(t, "^TestLeaks$")
+	out, err := valgrind(t, binary, "^TestLeaks$")
 	if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() != 77 {
 		t.Errorf("valgrind ended with %v, and should have found errors", err)
 	}
@@ -86,7 +95,7 @@ func TestLeaksAreFound(t *testing.T) {
 
 // TestConstantTime is of the mechanisms that leak nothing.
 func TestConstantTime(t *testing.T) {
-	out, err := valgrind(t, "^(TestMechanisms|TestGenerator|TestVectors)$")
+	out, err := valgrind(t, binary, "^(TestMechanisms|TestGenerator|TestVectors)$")
 	if err != nil || failed(out) {
 		t.Errorf("%v\n%s", err, tail(out))
 	}
@@ -97,7 +106,7 @@ func TestConstantTime(t *testing.T) {
 // valgrind knows the assembly itself, and in portable code.
 func TestOtherPaths(t *testing.T) {
 	for _, path := range []string{"adx", "portable"} {
-		out, err := valgrind(t, "^TestMechanisms$/RSA", "PERILUNE_ISA="+path)
+		out, err := valgrind(t, binary, "^TestMechanisms$/RSA", "PERILUNE_ISA="+path)
 		if err != nil || failed(out) {
 			t.Errorf("%s: %v\n%s", path, err, tail(out))
 		}
@@ -105,9 +114,17 @@ func TestOtherPaths(t *testing.T) {
 	}
 }
 
+// TestPasses is of RSA operations that share a pass, which those of one caller
+// never do.
+func TestPasses(t *testing.T) {
+	if out, err := valgrind(t, vectors, "^TestSecrets$"); err != nil || failed(out) {
+		t.Errorf("%v\n%s", err, tail(out))
+	}
+}
+
 // TestDeclaredLeaks is of those that say that they leak.
 func TestDeclaredLeaks(t *testing.T) {
-	out, err := valgrind(t, "^TestLeakingMechanisms$")
+	out, err := valgrind(t, binary, "^TestLeakingMechanisms$")
 	if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() != 77 || failed(out) {
 		t.Errorf("%v\n%s", err, tail(out))
 	}
