@@ -6,30 +6,12 @@ import (
 	"crypto/cipher"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"os/exec"
 	"testing"
 
 	"github.com/perilune/perilune/cryptoki/ck"
 	"github.com/perilune/perilune/engine/internal/ghash"
-	"github.com/perilune/perilune/engine/internal/isa"
 	"github.com/perilune/perilune/engine/internal/vaes"
 )
-
-// TestGCMOnLesserProcessors runs the tests of GCM, GMAC and counter mode as on
-// processors that have less than this one.
-func TestGCMOnLesserProcessors(t *testing.T) {
-	if os.Getenv(isa.Variable) != "" {
-		return // this is one of them
-	}
-	for _, path := range isa.Levels[:len(isa.Levels)-1] {
-		cmd := exec.Command(os.Args[0], "-test.run", "GCM|GMAC|CTR|Message")
-		cmd.Env = append(os.Environ(), isa.Variable+"="+path)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("%s: %v\n%s", path, err, out)
-		}
-	}
-}
 
 // gcmPath is a way to seal and to open a message.
 type gcmPath struct {
