@@ -132,6 +132,9 @@ func runs(t *testing.T, source string, args ...string) {
 
 func TestLoadAgainAndAgain(t *testing.T) { runs(t, "testdata/reload.c", ctest.Library(t)) }
 
+// TestSignals: a signal that a thread of ours took would not wake the program.
+func TestSignals(t *testing.T) { runs(t, "testdata/signals.c", ctest.Library(t)) }
+
 func TestInterfaces(t *testing.T) { runs(t, "testdata/interfaces.c", ctest.Library(t)) }
 
 // Another module in the process, whose functions have the same names.
